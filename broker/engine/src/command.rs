@@ -1,0 +1,359 @@
+//! Commands: what a client asks for, already checked in form by the session floor.
+
+use crate::fact::ResourceBody;
+use crate::ids::{JobId, Ms, Seq, SessionId};
+use crate::ledger::job::State;
+use crate::policy::Policy;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// One variant a verb, and the two things a socket can tell.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Opens, resumes or attaches to a session.
+    Hello(Box<Hello>),
+    /// Stores jobs.
+    Enqueue(Enqueue),
+    /// Asks for jobs.
+    Fetch(Box<Fetch>),
+    /// Ends leases.
+    Settle(Vec<Settlement>),
+    /// Signs of life and longer leases.
+    Touch(Touch),
+    /// Mutates jobs.
+    Change(Change),
+    /// Reads.
+    Query(Query),
+    /// Configuration.
+    Put(Put),
+    /// Ends the session.
+    Bye {
+        /// Leave the leases standing for a resume within the session's time to live.
+        keep_leases: bool,
+    },
+    /// A byte arrived, or the broker itself did not read: either way the session is not silent.
+    Sign,
+    /// The connection is closed.
+    Hangup,
+}
+
+/// The first command of a connection.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// Namespace; "default" when the client named none.
+    pub namespace: String,
+    /// Library and version, like "rust/0.1.0".
+    pub client: String,
+    /// The client's host name.
+    pub host: String,
+    /// The client's process id.
+    pub pid: u32,
+    /// Free labels.
+    pub labels: Vec<(String, String)>,
+    /// Time to live; 0 = the default.
+    pub session_ttl_ms: u64,
+    /// The session to resume, its secret already verified.
+    pub resume: Option<SessionId>,
+    /// All that the worker runs: what it does not list is given back. None = attach only.
+    pub running: Option<Vec<(JobId, u64)>>,
+    /// Fresh randomness for the id of a new session.
+    pub fresh: SessionId,
+}
+
+/// Jobs to store.
+#[derive(Clone, Debug)]
+pub struct Enqueue {
+    /// The jobs, each checked in form: a spec, or what is wrong with it (only when `partial`).
+    pub jobs: Vec<Result<JobSpec, Refusal>>,
+    /// Store what can be stored; otherwise all or nothing.
+    pub partial: bool,
+}
+
+/// A job as its producer describes it.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// Its identity.
+    pub id: JobId,
+    /// Queue name.
+    pub queue: String,
+    /// Kind name.
+    pub kind: String,
+    /// Lane inside the queue; "" = none.
+    pub key: String,
+    /// Opaque to the broker.
+    pub payload: Bytes,
+    /// Content type, headers, tags: opaque here, encoded by the session floor.
+    pub headers: Bytes,
+    /// Earliest time to run; 0 = now.
+    pub run_at: Ms,
+    /// What the job says of itself.
+    pub policy: Policy,
+}
+
+/// A request for jobs.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// 0 opens a stream; otherwise the request id of the stream to change or close.
+    pub stream: u64,
+    /// Queues in strict order.
+    pub queues: Vec<String>,
+    /// Kinds this worker can run; empty = any.
+    pub kinds: Vec<String>,
+    /// Cost the stream may hold.
+    pub slots: u32,
+    /// > 0: a long poll for up to that many jobs.
+    pub once: u32,
+    /// How long the long poll waits for its first job.
+    pub wait_ms: u64,
+    /// Visibility timeout of what this stream delivers; None = by policy.
+    pub lease_ms: Option<u64>,
+    /// Close the stream named by `stream`.
+    pub close: bool,
+}
+
+/// The end of one lease, as its worker tells it.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The job.
+    pub id: JobId,
+    /// The lease's fence.
+    pub fence: u64,
+    /// How it went.
+    pub how: How,
+}
+
+/// How a lease ended.
+#[derive(Clone, Debug)]
+pub enum How {
+    /// Done; the result is opaque here, encoded by the session floor.
+    Complete(Bytes),
+    /// The attempt failed.
+    Fail {
+        /// What went wrong.
+        error: ErrorNote,
+        /// Do not retry.
+        fatal: bool,
+        /// Retry after this long instead of the policy's backoff.
+        retry_after_ms: Option<u64>,
+    },
+    /// Given back, uncounted.
+    Release {
+        /// Ready again after this long.
+        delay_ms: u64,
+        /// Why; kept in the history when not empty.
+        reason: String,
+    },
+    /// The worker obeyed a cancel.
+    Cancelled {
+        /// Free text.
+        note: String,
+    },
+}
+
+/// What went wrong, bounded by the session floor.
+#[derive(Clone, Debug, Default)]
+pub struct ErrorNote {
+    /// Class of the error.
+    pub kind: String,
+    /// One sentence.
+    pub message: String,
+    /// Stack trace.
+    pub trace: String,
+}
+
+/// Signs of life.
+#[derive(Clone, Debug, Default)]
+pub struct Touch {
+    /// The session's beat, if this is one.
+    pub beat: Option<Beat>,
+    /// Leases to check or to lengthen.
+    pub jobs: Vec<JobTouch>,
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// Opaque phase number of the wire.
+    pub phase: i32,
+    /// Slots in use.
+    pub busy: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// How late the worker's own loop is.
+    pub loop_lag_ms: u64,
+}
+
+/// One lease to check or lengthen.
+#[derive(Clone, Debug)]
+pub struct JobTouch {
+    /// The job.
+    pub id: JobId,
+    /// The lease's fence.
+    pub fence: u64,
+    /// A lease with a visibility timeout ends this long from now.
+    pub extend_ms: Option<u64>,
+}
+
+/// A mutation of named jobs.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The jobs.
+    pub ids: Vec<JobId>,
+    /// Count, but change nothing.
+    pub dry_run: bool,
+    /// What to do.
+    pub to: Mutation,
+}
+
+/// What a Change does.
+#[derive(Clone, Debug)]
+pub enum Mutation {
+    /// An ended (or waiting) job runs again now.
+    Retry {
+        /// Forget the attempts made so far.
+        reset_attempts: bool,
+    },
+    /// Not to run, or to stop.
+    Cancel {
+        /// Told to the worker.
+        why: String,
+        /// Time a running job has to stop.
+        grace_ms: u64,
+    },
+    /// Gone at once, whatever its state.
+    Delete,
+    /// A scheduled job runs at this time; 0 = now.
+    RunAt(Ms),
+}
+
+/// A read.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// One job, whole.
+    Job(JobId),
+    /// A page of jobs.
+    Jobs(JobsQuery),
+    /// Queues whose name is after the cursor.
+    Queues {
+        /// Only this queue; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
+    /// Sessions after the cursor.
+    Sessions {
+        /// Id of the last row of the previous page.
+        after: Option<SessionId>,
+        /// Rows.
+        limit: usize,
+    },
+    /// The broker itself.
+    Server,
+}
+
+/// A page of jobs by queue and state.
+#[derive(Clone, Debug, Default)]
+pub struct JobsQuery {
+    /// Queue name; "" = all.
+    pub queue: String,
+    /// Kind name; "" = all.
+    pub kind: String,
+    /// Key; "" = all.
+    pub key: String,
+    /// States; empty = all.
+    pub states: Vec<State>,
+    /// `seq` of the last row of the previous page.
+    pub after: Option<Seq>,
+    /// Rows.
+    pub limit: usize,
+    /// Highest `seq` first.
+    pub newest_first: bool,
+}
+
+/// Resources to set and to remove.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// To set.
+    pub set: Vec<SetResource>,
+    /// To remove.
+    pub remove: Vec<Target>,
+    /// Check, but change nothing.
+    pub dry_run: bool,
+}
+
+/// One resource to set.
+#[derive(Clone, Debug)]
+pub struct SetResource {
+    /// Which.
+    pub target: Target,
+    /// Refuse unless the stored version is this one; 0 = whatever it is.
+    pub if_version: u64,
+    /// What.
+    pub body: ResourceBody,
+}
+
+/// What a resource's name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `namespace`
+    Namespace,
+    /// `queue/NAME`
+    Queue(String),
+    /// `kind/NAME`
+    Kind(String),
+    /// `limit/pause:queue/NAME`
+    PauseQueue(String),
+}
+
+/// Why a command was refused; the whole answer to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For machines.
+    pub code: Code,
+    /// For people: what happened and what to do.
+    pub message: String,
+    /// The field at fault, like `jobs[3].queue`; "" = none.
+    pub field: String,
+    /// When it may be tried again; 0 = it makes no sense to.
+    pub retry_after_ms: u64,
+}
+
+/// The kinds of refusal, the same as the wire's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The client asked for something malformed or contradictory.
+    Invalid,
+    /// It is not there.
+    NotFound,
+    /// Somebody else changed it first.
+    VersionConflict,
+    /// A bound is reached; try later.
+    Exhausted,
+    /// Over a size bound.
+    TooLarge,
+    /// The broker is stopping.
+    Draining,
+    /// The schema has it, this broker does not do it.
+    Unsupported,
+}
+
+impl Refusal {
+    /// A refusal without a retry.
+    #[must_use]
+    pub fn new(code: Code, field: &str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), field: field.into(), retry_after_ms: 0 }
+    }
+
+    /// The same refusal, worth another try after `ms`.
+    #[must_use]
+    pub fn retry_after(mut self, ms: u64) -> Self {
+        self.retry_after_ms = ms;
+        self
+    }
+}

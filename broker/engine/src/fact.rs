@@ -1,0 +1,419 @@
+//! Facts: what the engine decided. The journal holds facts, and a fact names exactly one record.
+
+use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
+use crate::ledger::names::Name;
+use crate::ledger::tables::Totals;
+use crate::policy::Policy;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// One decision about one record. New variants go to the end: the order is the stored format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The broker started; fences of this run carry the epoch.
+    Started {
+        /// Higher than every epoch before.
+        epoch: u32,
+        /// When.
+        at: Ms,
+    },
+    /// The broker stopped in order; absent after a crash.
+    Stopped,
+    /// A name got its number.
+    Named {
+        /// The number.
+        id: NameId,
+        /// What it stands for.
+        name: Name,
+    },
+    /// Nothing refers to the name any more.
+    NameDropped {
+        /// The number.
+        id: NameId,
+    },
+    /// A resource was set.
+    ResourceSet {
+        /// Which.
+        key: ResourceKey,
+        /// Rises with each Put.
+        version: u64,
+        /// What.
+        body: ResourceBody,
+    },
+    /// A resource was removed.
+    ResourceRemoved {
+        /// Which.
+        key: ResourceKey,
+    },
+    /// A session began.
+    SessionOpened {
+        /// Its identity.
+        id: SessionId,
+        /// Who and how long.
+        session: Box<NewSession>,
+    },
+    /// A session ended; its leases ended in facts of their own before.
+    SessionClosed {
+        /// Its identity.
+        id: SessionId,
+    },
+    /// Lifetime totals of a queue, absolute.
+    Counted {
+        /// The queue.
+        queue: NameId,
+        /// All of them.
+        totals: Totals,
+    },
+    /// A job exists.
+    Enqueued {
+        /// Its place in the broker's order.
+        seq: Seq,
+        /// What it is.
+        job: Box<NewJob>,
+    },
+    /// A scheduled job's time has come.
+    Readied {
+        /// The job.
+        seq: Seq,
+    },
+    /// A session holds the job.
+    Leased {
+        /// The job.
+        seq: Seq,
+        /// To whom and for how long.
+        lease: Box<NewLease>,
+    },
+    /// A lease with a visibility timeout ends later.
+    Extended {
+        /// The job.
+        seq: Seq,
+        /// The new end.
+        ends_at: Ms,
+    },
+    /// An operator wants the running job to stop.
+    CancelAsked {
+        /// The job.
+        seq: Seq,
+        /// When its lease is revoked.
+        revoke_at: Ms,
+    },
+    /// The worker is done.
+    Completed {
+        /// The job.
+        seq: Seq,
+        /// When, and how long it is kept.
+        end: End,
+        /// Encoded by the session floor; empty = none.
+        result: Bytes,
+        /// The result was too large for a low disk and is not kept.
+        result_dropped: bool,
+    },
+    /// The lease ended and the job will run again.
+    Returned {
+        /// The job.
+        seq: Seq,
+        /// Ready at once when not after `now`.
+        run_at: Ms,
+        /// When this was decided.
+        now: Ms,
+        /// What the lease counts as.
+        counts: Counts,
+        /// By its worker; otherwise the lease was lost.
+        settled: bool,
+        /// For the history; None = nothing to tell.
+        note: Option<Box<Note>>,
+    },
+    /// The job will not run again by itself.
+    Died {
+        /// The job.
+        seq: Seq,
+        /// When, and how long it is kept.
+        end: End,
+        /// Why.
+        reason: DeadReason,
+        /// What the last lease counts as.
+        counts: Counts,
+        /// By its worker; otherwise the lease was lost.
+        settled: bool,
+        /// For the history.
+        note: Option<Box<Note>>,
+    },
+    /// The job was cancelled.
+    Cancelled {
+        /// The job.
+        seq: Seq,
+        /// When, and how long it is kept.
+        end: End,
+        /// By its worker; otherwise by an operator.
+        settled: bool,
+        /// For the history, if it ran.
+        note: Option<Box<Note>>,
+    },
+    /// An operator made the job run again.
+    Retried {
+        /// The job.
+        seq: Seq,
+        /// Attempts and crashes start at 0 again.
+        reset: bool,
+        /// When this was decided; the job is ready from then on.
+        now: Ms,
+    },
+    /// The job's time was changed.
+    Rescheduled {
+        /// The job.
+        seq: Seq,
+        /// The new time; ready at once when not after `now`.
+        run_at: Ms,
+        /// When this was decided.
+        now: Ms,
+    },
+    /// The job is gone.
+    Removed {
+        /// The job.
+        seq: Seq,
+        /// Kept in the fact for the idempotency window, which outlives the job.
+        id: JobId,
+        /// Its namespace, for the same reason.
+        namespace: NameId,
+        /// When.
+        at: Ms,
+    },
+}
+
+/// The record a fact names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Record {
+    /// A job.
+    Job(Seq),
+    /// A row of the names table.
+    Name(NameId),
+    /// A row of the resources table.
+    Resource(ResourceKey),
+    /// A row of the sessions table.
+    Session(SessionId),
+    /// A row of the totals table.
+    Totals(NameId),
+    /// The one record of the broker itself.
+    Meta,
+}
+
+impl Fact {
+    /// The one record this fact changes.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        match self {
+            Self::Started { .. } | Self::Stopped => Record::Meta,
+            Self::Named { id, .. } | Self::NameDropped { id } => Record::Name(*id),
+            Self::ResourceSet { key, .. } | Self::ResourceRemoved { key } => Record::Resource(*key),
+            Self::SessionOpened { id, .. } | Self::SessionClosed { id } => Record::Session(*id),
+            Self::Counted { queue, .. } => Record::Totals(*queue),
+            Self::Enqueued { seq, .. }
+            | Self::Readied { seq }
+            | Self::Leased { seq, .. }
+            | Self::Extended { seq, .. }
+            | Self::CancelAsked { seq, .. }
+            | Self::Completed { seq, .. }
+            | Self::Returned { seq, .. }
+            | Self::Died { seq, .. }
+            | Self::Cancelled { seq, .. }
+            | Self::Retried { seq, .. }
+            | Self::Rescheduled { seq, .. }
+            | Self::Removed { seq, .. } => Record::Job(*seq),
+        }
+    }
+
+    /// About how many bytes the fact takes in the journal; bounds a batch.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let variable = match self {
+            Self::Enqueued { job, .. } => job.payload.len() + job.headers.len(),
+            Self::Completed { result, .. } => result.len(),
+            Self::Returned { note, .. } | Self::Died { note, .. } | Self::Cancelled { note, .. } => {
+                note.as_ref().map_or(0, |note| note.weight())
+            }
+            Self::Named { .. } | Self::SessionOpened { .. } | Self::ResourceSet { .. } => 512,
+            Self::Started { .. }
+            | Self::Stopped
+            | Self::NameDropped { .. }
+            | Self::ResourceRemoved { .. }
+            | Self::SessionClosed { .. }
+            | Self::Counted { .. }
+            | Self::Readied { .. }
+            | Self::Leased { .. }
+            | Self::Extended { .. }
+            | Self::CancelAsked { .. }
+            | Self::Retried { .. }
+            | Self::Rescheduled { .. }
+            | Self::Removed { .. } => 0,
+        };
+        96 + variable
+    }
+}
+
+/// A new job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewJob {
+    /// Its identity.
+    pub id: JobId,
+    /// Its namespace.
+    pub namespace: NameId,
+    /// Its queue.
+    pub queue: NameId,
+    /// Its kind.
+    pub kind: NameId,
+    /// Its lane; 0 = none.
+    pub key: NameId,
+    /// What it says of itself; 0 = nothing.
+    pub policy: NameId,
+    /// 0..9, higher first; decided at enqueue.
+    pub level: u8,
+    /// When it was enqueued.
+    pub created_at: Ms,
+    /// When it may run; ready at once when not after `created_at`.
+    pub run_at: Ms,
+    /// The producer's bytes.
+    pub payload: Bytes,
+    /// Content type, headers, tags, encoded by the session floor.
+    pub headers: Bytes,
+}
+
+/// A new lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewLease {
+    /// Never repeats, rises with each lease.
+    pub fence: u64,
+    /// Who holds it.
+    pub session: SessionId,
+    /// Since when.
+    pub now: Ms,
+    /// Until when; 0 = as long as the session lives.
+    pub ends_at: Ms,
+}
+
+/// A new session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSession {
+    /// Its namespace.
+    pub namespace: NameId,
+    /// Time to live.
+    pub ttl_ms: u64,
+    /// Since when.
+    pub at: Ms,
+    /// Library and version.
+    pub client: String,
+    /// Host name.
+    pub host: String,
+    /// Process id.
+    pub pid: u32,
+    /// Free labels.
+    pub labels: Vec<(String, String)>,
+}
+
+/// When a job ended and how long it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When it ended.
+    pub at: Ms,
+    /// When it is removed.
+    pub remove_at: Ms,
+    /// It counts against the queue's number of kept jobs.
+    pub countable: bool,
+}
+
+/// What the end of a lease counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Counts {
+    /// The attempt failed and stays counted.
+    Attempt,
+    /// The worker was lost: a crash instead of an attempt.
+    Crash,
+    /// Snoozed by its handler: neither.
+    Snooze,
+    /// Given back unrun, or lost while the broker was away: neither.
+    Nothing,
+}
+
+/// Why a job is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeadReason {
+    /// The last attempt failed.
+    Failed,
+    /// The handler said that a retry makes no sense.
+    Fatal,
+    /// Too many workers were lost with it.
+    Poison,
+    /// Its last lease ran out.
+    Timeout,
+}
+
+/// How an attempt ended, for the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptEnd {
+    /// The handler failed.
+    Failed,
+    /// The worker was lost.
+    Lost,
+    /// The visibility timeout ran out.
+    Expired,
+    /// Given back with a reason.
+    Released,
+    /// Cancelled while it ran.
+    Cancelled,
+}
+
+/// One attempt in a job's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// Class of the error.
+    pub kind: String,
+    /// One sentence.
+    pub message: String,
+    /// Stack trace.
+    pub trace: String,
+    /// Client, host and process that ran it.
+    pub worker: String,
+    /// When it was leased.
+    pub started_at: Ms,
+    /// When it ended.
+    pub ended_at: Ms,
+}
+
+impl Note {
+    /// About how many bytes the note takes when stored.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        64 + self.kind.len() + self.message.len() + self.trace.len() + self.worker.len()
+    }
+}
+
+/// A resource by its place in the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ResourceKey {
+    /// Policy of a namespace.
+    Namespace(NameId),
+    /// Configuration of a queue.
+    Queue(NameId),
+    /// Policy of a kind.
+    Kind(NameId),
+    /// The pause of a queue: a limit row of its own.
+    PauseQueue(NameId),
+}
+
+/// What a resource says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResourceBody {
+    /// Of a namespace, queue or kind.
+    Policy(Policy),
+    /// A limit with concurrency 0.
+    Pause {
+        /// Shown to whoever asks.
+        why: String,
+    },
+}

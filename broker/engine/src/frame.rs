@@ -1,0 +1,347 @@
+//! Frames: what the engine answers. They leave when the batch of their turn is durable.
+
+use crate::command::{Code, Refusal};
+use crate::fact::Note;
+use crate::ids::{ConnId, JobId, Ms, NameId, Request, Seq, SessionId};
+use crate::ledger::job::State;
+use crate::view::{JobView, QueueView, ServerView, SessionView};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// One answer on its way to one connection.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Which connection and request; request 0 = a Signal.
+    pub to: Request,
+    /// The last frame of its request: the client's window moves on.
+    pub last: bool,
+    /// What.
+    pub body: Body,
+}
+
+/// What a frame says.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Answers Hello.
+    Welcome(Box<Welcome>),
+    /// Answers Enqueue, one a job in order.
+    Enqueued(Vec<EnqueuedOne>),
+    /// Jobs of a stream or long poll.
+    Deliver {
+        /// The jobs, each with a lease.
+        works: Vec<Work>,
+        /// The stream or long poll ends here.
+        end: bool,
+    },
+    /// Answers Settle, one a result in order.
+    Settled(Vec<SettledOne>),
+    /// Answers Touch, one a lease in order.
+    Touched(Vec<TouchedOne>),
+    /// Answers Change.
+    Changed {
+        /// Jobs the selector found.
+        matched: u64,
+        /// Jobs that changed.
+        changed: u64,
+        /// Some of them.
+        sample: Vec<JobId>,
+    },
+    /// Answers Query.
+    Rows(Rows),
+    /// Answers Put: the version of each resource set, or why not.
+    Stored(Vec<Result<u64, Refusal>>),
+    /// Answers Bye, and the end of a stream.
+    Closed,
+    /// Pushed, not asked for.
+    Signal(Signal),
+    /// The whole answer to a refused command.
+    Error(Refusal),
+    /// Close the connection; never on the wire.
+    Cut,
+}
+
+/// A session stands.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// The session.
+    pub session: SessionId,
+    /// Its namespace.
+    pub namespace: NameId,
+    /// Its time to live.
+    pub session_ttl_ms: u64,
+    /// The broker's clock.
+    pub now: Ms,
+    /// The broker's epoch.
+    pub epoch: u32,
+    /// Of the leases the worker listed, those it still holds.
+    pub leases_kept: Vec<JobId>,
+}
+
+/// What became of one job of an Enqueue.
+#[derive(Clone, Debug)]
+pub struct EnqueuedOne {
+    /// Its identity.
+    pub id: JobId,
+    /// Its place and state; Err = why it was not stored.
+    pub what: Result<Stored, Refusal>,
+}
+
+/// A stored job.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// Its place in the broker's order; 0 = it is already gone.
+    pub seq: Seq,
+    /// Its state now.
+    pub state: State,
+    /// It was there before.
+    pub duplicate: bool,
+}
+
+/// A leased job on its way to a worker.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The job's place in the broker's order.
+    pub seq: Seq,
+    /// Its identity.
+    pub id: JobId,
+    /// The lease's fence.
+    pub fence: u64,
+    /// When the lease ends; 0 = with the session.
+    pub ends_at: Ms,
+    /// When it was decided, so that a deadline can be told as a duration.
+    pub now: Ms,
+    /// Names as text.
+    pub queue: String,
+    /// Names as text.
+    pub kind: String,
+    /// Names as text.
+    pub key: String,
+    /// The producer's bytes.
+    pub payload: Slot,
+    /// Content type, headers, tags.
+    pub headers: Slot,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// How many it may have.
+    pub max_attempts: u32,
+    /// How often it was handed out, this time included.
+    pub deliveries: u32,
+    /// Workers lost with it.
+    pub crashes: u32,
+    /// Times it was snoozed.
+    pub snoozes: u32,
+    /// When it was enqueued.
+    pub created_at: Ms,
+    /// It runs alone in its session.
+    pub suspect: bool,
+    /// Slots it takes.
+    pub cost: u32,
+}
+
+/// Bytes that live outside the engine: named by the engine, filled in by the driver.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Slot {
+    /// There are none.
+    #[default]
+    Empty,
+    /// Still to be taken from the parts.
+    Part(PartKey),
+    /// Taken.
+    Bytes(Bytes),
+    /// An attempt's note, taken.
+    Note(Box<Note>),
+}
+
+/// Which piece of variable size of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The producer's bytes.
+    Payload = 0,
+    /// Content type, headers, tags.
+    Headers = 1,
+    /// What the worker returned.
+    Result = 2,
+    /// One attempt of the history; the version is its number.
+    History = 3,
+}
+
+/// The name of a part: immutable once written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartKey {
+    /// The job.
+    pub seq: Seq,
+    /// Which piece.
+    pub part: Part,
+    /// Which version of it.
+    pub version: u32,
+}
+
+/// What became of one result of a Settle.
+#[derive(Clone, Debug)]
+pub struct SettledOne {
+    /// Whether it counted.
+    pub code: SettleCode,
+    /// The job's state now, if the job is known.
+    pub state: Option<State>,
+}
+
+/// Whether a lease was still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettleCode {
+    /// Yes.
+    Settled,
+    /// No: it was lost, and the job may be running elsewhere.
+    LeaseLost,
+    /// This very lease was settled before.
+    AlreadySettled,
+    /// No such job.
+    UnknownJob,
+}
+
+/// The state of one touched lease.
+#[derive(Clone, Debug)]
+pub struct TouchedOne {
+    /// Settled = the lease stands.
+    pub code: SettleCode,
+    /// The worker should stop.
+    pub cancel: bool,
+    /// How long the lease has; 0 = as long as the session.
+    pub ends_in_ms: u64,
+}
+
+/// Something a worker should know at once.
+#[derive(Clone, Debug)]
+pub enum Signal {
+    /// Stop this job; its lease is revoked after the given time.
+    Cancel {
+        /// The job.
+        job: JobId,
+        /// The lease's fence.
+        fence: u64,
+        /// Why.
+        reason: String,
+        /// Time left.
+        ends_in_ms: u64,
+    },
+    /// This lease is gone; what it does no longer counts.
+    LeaseLost {
+        /// The job.
+        job: JobId,
+        /// The lease's fence.
+        fence: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The broker is stopping: reconnect.
+    GoAway,
+}
+
+/// A page of rows.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Jobs.
+    pub jobs: Vec<JobView>,
+    /// Queues.
+    pub queues: Vec<QueueView>,
+    /// Sessions.
+    pub sessions: Vec<SessionView>,
+    /// The broker.
+    pub server: Option<Box<ServerView>>,
+    /// Where the next page begins; None = this was the last.
+    pub cursor: Option<Cursor>,
+    /// How many there are in all, if that is known.
+    pub total: Option<u64>,
+}
+
+/// Where a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// After this job.
+    Seq(Seq),
+    /// After this name.
+    Name(String),
+    /// After this session.
+    Session(SessionId),
+}
+
+impl Frame {
+    /// The last frame of a request.
+    pub(crate) fn answer(to: Request, body: Body) -> Self {
+        Self { to, last: true, body }
+    }
+
+    /// A refusal, the whole answer.
+    pub(crate) fn refuse(to: Request, refusal: Refusal) -> Self {
+        Self::answer(to, Body::Error(refusal))
+    }
+
+    /// Not asked for by any request.
+    pub(crate) fn push(conn: ConnId, body: Body) -> Self {
+        Self { to: Request { conn, id: 0 }, last: false, body }
+    }
+
+    /// The slots that the driver fills before the frame may leave.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let works: &mut [Work] = match &mut self.body {
+            Body::Deliver { works, .. } => works,
+            Body::Welcome(_)
+            | Body::Enqueued(_)
+            | Body::Settled(_)
+            | Body::Touched(_)
+            | Body::Changed { .. }
+            | Body::Rows(_)
+            | Body::Stored(_)
+            | Body::Closed
+            | Body::Signal(_)
+            | Body::Error(_)
+            | Body::Cut => &mut [],
+        };
+        works.iter_mut().flat_map(|work| [&mut work.payload, &mut work.headers])
+    }
+
+    /// The slots of the jobs in a page of rows.
+    pub fn row_slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let jobs: &mut [JobView] = match &mut self.body {
+            Body::Rows(rows) => &mut rows.jobs,
+            Body::Welcome(_)
+            | Body::Enqueued(_)
+            | Body::Deliver { .. }
+            | Body::Settled(_)
+            | Body::Touched(_)
+            | Body::Changed { .. }
+            | Body::Stored(_)
+            | Body::Closed
+            | Body::Signal(_)
+            | Body::Error(_)
+            | Body::Cut => &mut [],
+        };
+        jobs.iter_mut().flat_map(|job| {
+            [&mut job.payload, &mut job.headers, &mut job.result].into_iter().chain(job.history.iter_mut())
+        })
+    }
+}
+
+impl From<Refusal> for Body {
+    fn from(refusal: Refusal) -> Self {
+        Self::Error(refusal)
+    }
+}
+
+/// Codes are compared in tests and translated by the session floor.
+impl Code {
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "INVALID",
+            Self::NotFound => "NOT_FOUND",
+            Self::VersionConflict => "VERSION_CONFLICT",
+            Self::Exhausted => "EXHAUSTED",
+            Self::TooLarge => "TOO_LARGE",
+            Self::Draining => "DRAINING",
+            Self::Unsupported => "UNSUPPORTED",
+        }
+    }
+}

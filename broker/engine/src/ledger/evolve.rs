@@ -1,0 +1,214 @@
+//! `evolve`: the one way the ledger changes. Live commands and replay go through it alike.
+
+use super::job::{Ended, Job, State, length};
+use super::tables::{ResourceRow, SessionRow, TotalsRow};
+use super::{Ledger, REPLAYED};
+use crate::fact::{Fact, NewJob, Record};
+use crate::ids::Seq;
+use core::fmt;
+
+/// What became of a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The record changed.
+    Yes,
+    /// The store already held a later state of the record.
+    Already,
+}
+
+/// A fact that fits nothing: the journal and the store do not belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvolveError {
+    /// The batch of the fact.
+    pub batch: u64,
+    /// The record it names.
+    pub record: Record,
+}
+
+impl fmt::Display for EvolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the journal's batch {} speaks of {:?}, which neither the journal nor the store holds",
+            self.batch, self.record
+        )
+    }
+}
+
+impl core::error::Error for EvolveError {}
+
+impl Ledger {
+    /// Applies a decided fact. Never refuses: what may be refused was refused before.
+    pub(crate) fn evolve(&mut self, batch: u64, fact: &Fact) {
+        self.apply(batch, batch, fact);
+    }
+
+    /// Applies a fact from the journal, unless the store already holds what it did.
+    pub(crate) fn replay(&mut self, batch: u64, fact: &Fact) -> Result<Applied, EvolveError> {
+        let record = fact.record();
+        match self.since(record) {
+            Some(since) if since & REPLAYED == 0 && batch <= since => return Ok(Applied::Already),
+            Some(_) => {}
+            None if creates(fact) => {}
+            None if batch <= self.folded_to => return Ok(Applied::Already),
+            None => return Err(EvolveError { batch, record }),
+        }
+        self.apply(batch, batch | REPLAYED, fact);
+        Ok(Applied::Yes)
+    }
+
+    fn since(&self, record: Record) -> Option<u64> {
+        match record {
+            Record::Job(seq) => self.jobs.get(seq).map(|job| job.since),
+            Record::Name(id) => self.names.since(id),
+            Record::Resource(key) => self.resources.get(&key).map(|row| row.since),
+            Record::Session(id) => self.sessions.get(&id).map(|row| row.since),
+            Record::Totals(queue) => self.totals.get(&queue).map(|row| row.since),
+            // Its facts are absolute or rise only, so applying one twice is harmless.
+            Record::Meta => Some(REPLAYED),
+        }
+    }
+
+    fn apply(&mut self, batch: u64, since: u64, fact: &Fact) {
+        match fact {
+            Fact::Started { epoch, .. } => {
+                self.epoch = self.epoch.max(*epoch);
+                self.fences = 0;
+                self.stopped = false;
+            }
+            Fact::Stopped => self.stopped = true,
+            Fact::Named { id, name } => self.names.insert(*id, since, name.clone()),
+            Fact::NameDropped { id } => self.names.remove(*id),
+            Fact::ResourceSet { key, version, body } => {
+                let row = ResourceRow { since, version: *version, body: body.clone() };
+                self.resources.insert(*key, row);
+            }
+            Fact::ResourceRemoved { key } => {
+                self.resources.remove(key);
+            }
+            Fact::SessionOpened { id, session } => {
+                self.sessions.insert(*id, SessionRow { since, session: (**session).clone() });
+            }
+            Fact::SessionClosed { id } => {
+                self.sessions.remove(id);
+            }
+            Fact::Counted { queue, totals } => {
+                self.totals.insert(*queue, TotalsRow { since, totals: *totals });
+            }
+            Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
+            Fact::Removed { seq, .. } => self.removed(*seq, batch),
+            Fact::Readied { seq }
+            | Fact::Leased { seq, .. }
+            | Fact::Extended { seq, .. }
+            | Fact::CancelAsked { seq, .. }
+            | Fact::Completed { seq, .. }
+            | Fact::Returned { seq, .. }
+            | Fact::Died { seq, .. }
+            | Fact::Cancelled { seq, .. }
+            | Fact::Retried { seq, .. }
+            | Fact::Rescheduled { seq, .. } => {
+                if let Fact::Leased { lease, .. } = fact {
+                    self.fences = self.fences.max(lease.fence & ((1 << 40) - 1));
+                }
+                if let Some(job) = self.jobs.get_mut(*seq) {
+                    job.since = since;
+                    change(job, fact);
+                }
+            }
+        }
+    }
+
+    fn enqueued(&mut self, seq: Seq, since: u64, new: &NewJob) {
+        self.seq_next = self.seq_next.max(seq + 1);
+        self.adopt(Job::new(seq, since, new));
+    }
+
+    /// Takes in a job: a new one, or one that the store kept.
+    pub(crate) fn adopt(&mut self, job: Job) {
+        self.names.take(job.key);
+        self.names.take(job.policy);
+        self.jobs.insert(job);
+    }
+
+    fn removed(&mut self, seq: Seq, batch: u64) {
+        if let Some(job) = self.jobs.remove(seq) {
+            self.names.give(job.key, batch);
+            self.names.give(job.policy, batch);
+        }
+    }
+}
+
+/// A fact that brings its record into being.
+fn creates(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Started { .. }
+            | Fact::Stopped
+            | Fact::Named { .. }
+            | Fact::ResourceSet { .. }
+            | Fact::SessionOpened { .. }
+            | Fact::Counted { .. }
+            | Fact::Enqueued { .. }
+    )
+}
+
+/// What a fact does to its job.
+fn change(job: &mut Job, fact: &Fact) {
+    match fact {
+        Fact::Readied { .. } => job.state = State::Ready,
+        Fact::Leased { lease, .. } => job.lease(lease),
+        Fact::Extended { ends_at, .. } => {
+            if let Some(lease) = &mut job.lease {
+                lease.ends_at = *ends_at;
+            }
+        }
+        Fact::CancelAsked { revoke_at, .. } => {
+            if let Some(lease) = &mut job.lease {
+                lease.revoke_at = *revoke_at;
+            }
+        }
+        Fact::Completed { end, result, result_dropped, .. } => {
+            job.settled = true;
+            let (result_len, result_dropped) = (length(result.len()), *result_dropped);
+            job.end(State::Completed, Ended { end: *end, reason: None, result_len, result_dropped });
+        }
+        Fact::Returned { run_at, counts, note, settled, now, .. } => {
+            job.notes += u32::from(note.is_some());
+            job.unlease(*counts, *settled);
+            job.wait(*run_at, *now);
+        }
+        Fact::Died { end, reason, counts, note, settled, .. } => {
+            job.notes += u32::from(note.is_some());
+            job.unlease(*counts, *settled);
+            job.end(State::Dead, ended(*end, Some(*reason)));
+        }
+        Fact::Cancelled { end, note, settled, .. } => {
+            job.notes += u32::from(note.is_some());
+            job.settled = *settled;
+            job.end(State::Cancelled, ended(*end, None));
+        }
+        Fact::Retried { reset, now, .. } => {
+            if *reset {
+                job.attempt = 0;
+                job.crashes = 0;
+            }
+            job.wait(*now, *now);
+        }
+        Fact::Rescheduled { run_at, now, .. } => job.wait(*run_at, *now),
+        Fact::Started { .. }
+        | Fact::Stopped
+        | Fact::Named { .. }
+        | Fact::NameDropped { .. }
+        | Fact::ResourceSet { .. }
+        | Fact::ResourceRemoved { .. }
+        | Fact::SessionOpened { .. }
+        | Fact::SessionClosed { .. }
+        | Fact::Counted { .. }
+        | Fact::Enqueued { .. }
+        | Fact::Removed { .. } => {}
+    }
+}
+
+fn ended(end: crate::fact::End, reason: Option<crate::fact::DeadReason>) -> Ended {
+    Ended { end, reason, result_len: 0, result_dropped: false }
+}

@@ -1,0 +1,308 @@
+//! A job and its states: the head that the engine keeps; payload and results are parts elsewhere.
+//!
+//! ```text
+//!              ┌───────────── retry, release with delay ────────────┐
+//!              ▼                                                    │
+//! enqueue ─► scheduled ── time ──► ready ── fetch ──► leased ───────┤
+//!    └───────────────────────────► ready ◄── release, worker lost ──┤
+//!                                                                   ▼
+//!                 scheduled, ready, leased ──────► completed | dead | cancelled
+//!                 completed, dead, cancelled ── operator's retry ──► ready
+//! ```
+
+use crate::fact::{Counts, DeadReason, End, NewJob, NewLease};
+use crate::frame::{Part, PartKey, Slot};
+use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
+use crate::limits::HISTORY_MAX;
+use alloc::boxed::Box;
+use serde::{Deserialize, Serialize};
+
+/// What a job is; reasons why it waits are not states. The order is the stored format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// Prepared, not confirmed.
+    Held,
+    /// Waits for its time.
+    Scheduled,
+    /// Waits for other jobs.
+    Blocked,
+    /// May run.
+    Ready,
+    /// A session holds it.
+    Leased,
+    /// Done.
+    Completed,
+    /// Will not run again by itself.
+    Dead,
+    /// Called off.
+    Cancelled,
+    /// Not started in time.
+    Expired,
+}
+
+impl State {
+    /// How many there are.
+    pub const COUNT: usize = 9;
+    /// All, in the order of a job's life.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Held,
+        Self::Scheduled,
+        Self::Blocked,
+        Self::Ready,
+        Self::Leased,
+        Self::Completed,
+        Self::Dead,
+        Self::Cancelled,
+        Self::Expired,
+    ];
+
+    /// The state's place in [`State::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Ended: it will not run again by itself.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Held | Self::Scheduled | Self::Blocked | Self::Ready | Self::Leased => false,
+            Self::Completed | Self::Dead | Self::Cancelled | Self::Expired => true,
+        }
+    }
+
+    /// The word on every floor.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Scheduled => "scheduled",
+            Self::Blocked => "blocked",
+            Self::Ready => "ready",
+            Self::Leased => "leased",
+            Self::Completed => "completed",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// The head of a job. Fixed in size, so that sixteen make a leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its identity.
+    pub id: JobId,
+    /// Its place in the broker's order.
+    pub seq: Seq,
+    /// The batch that touched it last.
+    pub since: u64,
+    /// Its namespace.
+    pub namespace: NameId,
+    /// Its queue.
+    pub queue: NameId,
+    /// Its kind.
+    pub kind: NameId,
+    /// Its lane; 0 = none.
+    pub key: NameId,
+    /// What it says of itself; 0 = nothing.
+    pub policy: NameId,
+    /// Bytes of its payload.
+    pub payload_len: u32,
+    /// Bytes of its headers.
+    pub headers_len: u32,
+    /// Its state.
+    pub state: State,
+    /// 0..9.
+    pub level: u8,
+    /// The last lease ended by a Settle.
+    pub settled: bool,
+    /// Attempts made and not given back.
+    pub attempt: u32,
+    /// How often it was handed out.
+    pub deliveries: u32,
+    /// Workers lost with it.
+    pub crashes: u32,
+    /// Times it was snoozed.
+    pub snoozes: u32,
+    /// Attempts ever noted in its history.
+    pub notes: u32,
+    /// When it was enqueued.
+    pub created_at: Ms,
+    /// When it may run.
+    pub run_at: Ms,
+    /// The fence of its last lease; 0 = none yet.
+    pub fence: u64,
+    /// Who holds it, while it is leased.
+    pub lease: Option<Box<Lease>>,
+    /// How it ended, once it has.
+    pub ended: Option<Box<Ended>>,
+}
+
+/// Who holds a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The session.
+    pub session: SessionId,
+    /// Since when.
+    pub leased_at: Ms,
+    /// Until when; 0 = as long as the session lives.
+    pub ends_at: Ms,
+    /// An operator wants it to stop; its lease is revoked then. 0 = nobody asked.
+    pub revoke_at: Ms,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When, and how long it is kept.
+    pub end: End,
+    /// Why it is dead, if it is.
+    pub reason: Option<DeadReason>,
+    /// Bytes of its result.
+    pub result_len: u32,
+    /// Its result was not kept because the disk was low.
+    pub result_dropped: bool,
+}
+
+impl Job {
+    pub(crate) fn new(seq: Seq, since: u64, new: &NewJob) -> Self {
+        let waits = new.run_at > new.created_at;
+        Self {
+            id: new.id,
+            seq,
+            since,
+            namespace: new.namespace,
+            queue: new.queue,
+            kind: new.kind,
+            key: new.key,
+            policy: new.policy,
+            payload_len: length(new.payload.len()),
+            headers_len: length(new.headers.len()),
+            state: if waits { State::Scheduled } else { State::Ready },
+            level: new.level,
+            settled: false,
+            attempt: 0,
+            deliveries: 0,
+            crashes: 0,
+            snoozes: 0,
+            notes: 0,
+            created_at: new.created_at,
+            run_at: new.run_at,
+            fence: 0,
+            lease: None,
+            ended: None,
+        }
+    }
+
+    pub(crate) fn lease(&mut self, new: &NewLease) {
+        self.state = State::Leased;
+        self.settled = false;
+        self.attempt = self.attempt.saturating_add(1);
+        self.deliveries = self.deliveries.saturating_add(1);
+        self.fence = new.fence;
+        self.lease = Some(Box::new(Lease {
+            session: new.session,
+            leased_at: new.now,
+            ends_at: new.ends_at,
+            revoke_at: 0,
+        }));
+    }
+
+    /// Ends the lease; `settled` = by its worker.
+    pub(crate) fn unlease(&mut self, counts: Counts, settled: bool) {
+        self.lease = None;
+        self.settled = settled;
+        match counts {
+            Counts::Attempt => {}
+            Counts::Crash => {
+                self.attempt = self.attempt.saturating_sub(1);
+                self.crashes = self.crashes.saturating_add(1);
+            }
+            Counts::Snooze => {
+                self.attempt = self.attempt.saturating_sub(1);
+                self.snoozes = self.snoozes.saturating_add(1);
+            }
+            Counts::Nothing => self.attempt = self.attempt.saturating_sub(1),
+        }
+    }
+
+    pub(crate) fn end(&mut self, state: State, ended: Ended) {
+        self.lease = None;
+        self.state = state;
+        self.ended = Some(Box::new(ended));
+    }
+
+    /// Waits until `run_at`, or is ready when that is not after `now`.
+    pub(crate) fn wait(&mut self, run_at: Ms, now: Ms) {
+        self.ended = None;
+        self.run_at = run_at;
+        self.state = if run_at > now { State::Scheduled } else { State::Ready };
+    }
+
+    /// From its second crash on a job runs alone in its session, so that it takes no innocent
+    /// neighbours along.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.crashes >= 2
+    }
+
+    /// Where the payload lies.
+    #[must_use]
+    pub fn payload(&self) -> Slot {
+        self.slot(Part::Payload, 0, self.payload_len)
+    }
+
+    /// Where the headers lie.
+    #[must_use]
+    pub fn headers(&self) -> Slot {
+        self.slot(Part::Headers, 0, self.headers_len)
+    }
+
+    /// Where the result lies. Its version is the number of the delivery that made it, so that two
+    /// results of one job never share a name.
+    #[must_use]
+    pub fn result(&self) -> Slot {
+        let len = self.ended.as_ref().map_or(0, |ended| ended.result_len);
+        self.slot(Part::Result, self.deliveries, len)
+    }
+
+    /// The numbers of the attempts in the history, oldest first.
+    #[must_use]
+    pub fn history(&self) -> core::ops::Range<u32> {
+        self.notes.saturating_sub(HISTORY_MAX)..self.notes
+    }
+
+    /// All parts the job has now.
+    pub fn parts(&self) -> impl Iterator<Item = PartKey> + '_ {
+        let bodies = [self.payload(), self.headers(), self.result()];
+        let notes = self.history().map(|note| PartKey { seq: self.seq, part: Part::History, version: note });
+        bodies
+            .into_iter()
+            .filter_map(|slot| match slot {
+                Slot::Part(key) => Some(key),
+                Slot::Empty | Slot::Bytes(_) | Slot::Note(_) => None,
+            })
+            .chain(notes)
+    }
+
+    fn slot(&self, part: Part, version: u32, len: u32) -> Slot {
+        if len == 0 { Slot::Empty } else { Slot::Part(PartKey { seq: self.seq, part, version }) }
+    }
+}
+
+/// A part's length; a frame bounds it far below 4 GiB.
+pub(crate) fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a part is bounded by the frame it came in")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_in_memory_stays_small() {
+        // A million ready jobs are to fit into 400 MB with their indexes and a cache of payloads.
+        assert!(size_of::<Job>() <= 144, "{}", size_of::<Job>());
+    }
+}

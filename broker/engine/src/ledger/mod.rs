@@ -1,0 +1,128 @@
+//! The ledger: all that survives a restart. It changes in `evolve` and nowhere else, so that
+//! recovery cannot drift from normal running.
+
+mod evolve;
+pub mod job;
+pub mod jobs;
+pub mod names;
+pub mod tables;
+
+pub use evolve::{Applied, EvolveError};
+
+use crate::fact::{ResourceBody, ResourceKey};
+use crate::ids::{NameId, Seq, SessionId};
+use crate::policy::{Backoff, Policy, default};
+use alloc::collections::BTreeMap;
+use job::Job;
+use jobs::Jobs;
+use names::Names;
+use tables::{ResourceRow, SessionRow, TotalsRow};
+
+/// Set in a record's `since` while the journal is replayed: this replay touched it, so further
+/// facts of the same batch apply too.
+pub(crate) const REPLAYED: u64 = 1 << 63;
+
+/// All that survives a restart.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// The broker's run; the high part of every fence.
+    pub epoch: u32,
+    /// The last run ended in order.
+    pub stopped: bool,
+    /// The next job's place in the order.
+    pub seq_next: Seq,
+    /// Leases granted in this run.
+    pub(crate) fences: u64,
+    /// Names.
+    pub names: Names,
+    /// Jobs.
+    pub jobs: Jobs,
+    /// Sessions.
+    pub sessions: BTreeMap<SessionId, SessionRow>,
+    /// Resources.
+    pub resources: BTreeMap<ResourceKey, ResourceRow>,
+    /// Lifetime totals by queue.
+    pub totals: BTreeMap<NameId, TotalsRow>,
+    /// Facts for records that are missing are skipped up to this batch: the store already holds
+    /// what became of them.
+    pub(crate) folded_to: u64,
+}
+
+impl Ledger {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seq_next: 1, stopped: true, jobs: Jobs::new(seed), ..Self::default() }
+    }
+
+    /// The next fence: epoch above, counter below.
+    pub(crate) fn next_fence(&self) -> u64 {
+        (u64::from(self.epoch) << 40) | (self.fences + 1)
+    }
+
+    /// The nearest answer to a question of policy: job, kind, queue, namespace.
+    pub(crate) fn effective<T>(&self, job: &Job, ask: impl Fn(&Policy) -> Option<T>) -> Option<T> {
+        ask(&self.names.policy(job.policy)).or_else(|| self.chain(job.namespace, job.queue, job.kind, ask))
+    }
+
+    /// The same chain without a job of its own.
+    pub(crate) fn chain<T>(
+        &self,
+        namespace: NameId,
+        queue: NameId,
+        kind: NameId,
+        ask: impl Fn(&Policy) -> Option<T>,
+    ) -> Option<T> {
+        if self.resources.is_empty() {
+            return None;
+        }
+        let keys = [ResourceKey::Kind(kind), ResourceKey::Queue(queue), ResourceKey::Namespace(namespace)];
+        keys.iter().find_map(|key| match &self.resources.get(key)?.body {
+            ResourceBody::Policy(policy) => ask(policy),
+            ResourceBody::Pause { .. } => None,
+        })
+    }
+
+    pub(crate) fn max_attempts(&self, job: &Job) -> u32 {
+        self.effective(job, |policy| policy.max_attempts).unwrap_or(default::MAX_ATTEMPTS)
+    }
+
+    pub(crate) fn max_crashes(&self, job: &Job) -> u32 {
+        self.effective(job, |policy| policy.max_crashes).unwrap_or(default::MAX_CRASHES)
+    }
+
+    pub(crate) fn backoff(&self, job: &Job) -> Backoff {
+        self.effective(job, |policy| policy.backoff).unwrap_or(Backoff::DEFAULT)
+    }
+
+    pub(crate) fn cost(&self, job: &Job) -> u32 {
+        self.effective(job, |policy| policy.cost).unwrap_or(default::COST).max(1)
+    }
+
+    /// Why the queue is paused, if it is.
+    #[must_use]
+    pub fn paused(&self, queue: NameId) -> Option<&str> {
+        match &self.resources.get(&ResourceKey::PauseQueue(queue))?.body {
+            ResourceBody::Pause { why } => Some(why),
+            ResourceBody::Policy(_) => None,
+        }
+    }
+
+    /// Forgets which records this replay touched.
+    pub(crate) fn end_replay(&mut self) {
+        for job in self.jobs.iter_mut() {
+            job.since &= !REPLAYED;
+        }
+        for row in self.sessions.values_mut() {
+            row.since &= !REPLAYED;
+        }
+        for row in self.resources.values_mut() {
+            row.since &= !REPLAYED;
+        }
+        for row in self.totals.values_mut() {
+            row.since &= !REPLAYED;
+        }
+        let named: alloc::vec::Vec<_> = self.names.iter().map(|(id, since, _)| (id, since)).collect();
+        for (id, since) in named {
+            self.names.set_since(id, since & !REPLAYED);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Interned names: queues, kinds, keys, namespaces and job policies as numbers.
+//!
+//! Queues, kinds and namespaces stay for ever (their number is bounded); keys and policies are
+//! dropped when no job refers to them and no fact that does can be replayed any more.
+
+use crate::ids::NameId;
+use crate::policy::Policy;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// What a number stands for. New variants go to the end: the order is the stored format.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Name {
+    /// A tenant.
+    Namespace(String),
+    /// A queue of a namespace.
+    Queue(NameId, String),
+    /// A kind of a namespace.
+    Kind(NameId, String),
+    /// A key of a namespace.
+    Key(NameId, String),
+    /// What a job says of itself.
+    Policy(Policy),
+}
+
+impl Name {
+    /// The name as people write it; a policy has none.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Namespace(text) | Self::Queue(_, text) | Self::Kind(_, text) | Self::Key(_, text) => text,
+            Self::Policy(_) => "",
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        match self {
+            Self::Key(..) | Self::Policy(_) => true,
+            Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    since: u64,
+    name: Arc<Name>,
+    /// Jobs that refer to it; counted for keys and policies only.
+    uses: u32,
+    /// The batch in which `uses` fell to 0.
+    idle_since: u64,
+}
+
+/// How many names of a class there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NameCounts {
+    pub(crate) namespaces: usize,
+    pub(crate) queues: usize,
+    pub(crate) kinds: usize,
+    pub(crate) others: usize,
+}
+
+/// The names table.
+#[derive(Debug, Default)]
+pub struct Names {
+    rows: Vec<Option<Row>>,
+    by_name: BTreeMap<Arc<Name>, NameId>,
+    free: BTreeSet<NameId>,
+    idle: BTreeSet<(u64, NameId)>,
+    counts: NameCounts,
+}
+
+impl Names {
+    /// The number of a name.
+    #[must_use]
+    pub fn find(&self, name: &Name) -> Option<NameId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// What a number stands for.
+    #[must_use]
+    pub fn get(&self, id: NameId) -> Option<&Name> {
+        self.row(id).map(|row| &*row.name)
+    }
+
+    /// The text of a number; "" for none.
+    #[must_use]
+    pub fn text(&self, id: NameId) -> &str {
+        self.get(id).map_or("", Name::text)
+    }
+
+    /// The policy of a number; the empty policy for none.
+    #[must_use]
+    pub fn policy(&self, id: NameId) -> Policy {
+        match self.get(id) {
+            Some(Name::Policy(policy)) => *policy,
+            Some(Name::Namespace(_) | Name::Queue(..) | Name::Kind(..) | Name::Key(..)) | None => {
+                Policy::default()
+            }
+        }
+    }
+
+    /// The number the next new name gets.
+    pub(crate) fn next_id(&self) -> NameId {
+        self.free.first().copied().unwrap_or_else(|| {
+            NameId::try_from(self.rows.len().max(1)).expect("the number of names is bounded")
+        })
+    }
+
+    pub(crate) fn counts(&self) -> NameCounts {
+        self.counts
+    }
+
+    pub(crate) fn since(&self, id: NameId) -> Option<u64> {
+        self.row(id).map(|row| row.since)
+    }
+
+    pub(crate) fn set_since(&mut self, id: NameId, since: u64) {
+        if let Some(row) = self.row_mut(id) {
+            row.since = since;
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: NameId, since: u64, name: Name) {
+        let index = id as usize;
+        while self.rows.len() <= index {
+            let gap = NameId::try_from(self.rows.len()).expect("the number of names is bounded");
+            if gap > 0 {
+                self.free.insert(gap);
+            }
+            self.rows.push(None);
+        }
+        self.free.remove(&id);
+        *self.count_of(&name) += 1;
+        if name.is_counted() {
+            self.idle.insert((since & !super::REPLAYED, id));
+        }
+        let name = Arc::new(name);
+        self.by_name.insert(name.clone(), id);
+        let idle_since = since & !super::REPLAYED;
+        self.rows[index] = Some(Row { since, name, uses: 0, idle_since });
+    }
+
+    pub(crate) fn remove(&mut self, id: NameId) {
+        let Some(row) = self.rows.get_mut(id as usize).and_then(Option::take) else { return };
+        *self.count_of(&row.name) -= 1;
+        self.idle.remove(&(row.idle_since, id));
+        if self.by_name.get(&row.name) == Some(&id) {
+            self.by_name.remove(&row.name);
+        }
+        self.free.insert(id);
+    }
+
+    /// A job begins to refer to a name.
+    pub(crate) fn take(&mut self, id: NameId) {
+        let Some(row) = self.row_mut(id) else { return };
+        row.uses += 1;
+        if row.uses == 1 {
+            let entry = (row.idle_since, id);
+            self.idle.remove(&entry);
+        }
+    }
+
+    /// A job ceases to refer to a name.
+    pub(crate) fn give(&mut self, id: NameId, batch: u64) {
+        let Some(row) = self.row_mut(id) else { return };
+        row.uses = row.uses.saturating_sub(1);
+        if row.uses == 0 && row.name.is_counted() {
+            row.idle_since = batch;
+            self.idle.insert((batch, id));
+        }
+    }
+
+    /// Names unused since before `batch`: no fact at or after it refers to them.
+    pub(crate) fn idle_before(&self, batch: u64) -> impl Iterator<Item = NameId> + '_ {
+        self.idle.range(..(batch, 0)).map(|&(_, id)| id)
+    }
+
+    /// Every row with the batch that touched it last, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (NameId, u64, &Name)> {
+        self.rows.iter().enumerate().filter_map(|(id, row)| {
+            let row = row.as_ref()?;
+            Some((NameId::try_from(id).ok()?, row.since, &*row.name))
+        })
+    }
+
+    fn row(&self, id: NameId) -> Option<&Row> {
+        self.rows.get(id as usize)?.as_ref()
+    }
+
+    fn row_mut(&mut self, id: NameId) -> Option<&mut Row> {
+        self.rows.get_mut(id as usize)?.as_mut()
+    }
+
+    fn count_of(&mut self, name: &Name) -> &mut usize {
+        match name {
+            Name::Namespace(_) => &mut self.counts.namespaces,
+            Name::Queue(..) => &mut self.counts.queues,
+            Name::Kind(..) => &mut self.counts.kinds,
+            Name::Key(..) | Name::Policy(_) => &mut self.counts.others,
+        }
+    }
+}

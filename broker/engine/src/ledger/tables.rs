@@ -1,0 +1,52 @@
+//! The small keyed records beside the jobs: sessions, resources, totals.
+
+use crate::fact::{NewSession, ResourceBody};
+use serde::{Deserialize, Serialize};
+
+/// A session that stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// Who and how long.
+    pub session: NewSession,
+}
+
+/// A resource that was Put.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// Rises with each Put.
+    pub version: u64,
+    /// What it says.
+    pub body: ResourceBody,
+}
+
+/// Lifetime totals of a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalsRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// All of them.
+    pub totals: Totals,
+}
+
+/// What ever happened in a queue. Not lowered by retention or deletion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Jobs enqueued.
+    pub enqueued: u64,
+    /// Jobs completed.
+    pub completed: u64,
+    /// Jobs that died.
+    pub dead: u64,
+    /// Jobs cancelled.
+    pub cancelled: u64,
+    /// Jobs not started in time.
+    pub expired: u64,
+    /// Attempts that failed.
+    pub failed_attempts: u64,
+    /// Leases that ended with their worker.
+    pub crashes: u64,
+}

@@ -1,0 +1,38 @@
+//! The rules of the broker, pure: commands and time come in, facts and frames go out.
+//!
+//! The crate is `no_std`, so the compiler itself forbids clocks, files, sockets, threads and
+//! randomly ordered maps. Time, randomness and identities are arguments.
+//!
+//! Reading order: the words ([`ids`], [`policy`], [`command`], [`fact`], [`frame`]), what survives
+//! a restart ([`ledger`]), what is derivable ([`roster`]), the verbs, and the [`Engine`] that ties
+//! them together:
+//!
+//! ```text
+//! apply(now, request, Command, &mut Turn)   one command: facts and frames, or one refusal
+//! tick(now, &mut Turn)                      what time asks for, then who gets which job
+//! next_deadline()                           when to call tick if nothing else happens
+//! replay(batch, &Fact), restore(now)        the same `evolve`, fed from the journal
+//! ```
+#![no_std]
+#![deny(clippy::float_arithmetic)]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod command;
+pub mod engine;
+pub mod fact;
+pub mod frame;
+pub mod ids;
+pub mod ledger;
+pub mod limits;
+pub mod policy;
+pub mod roster;
+mod verbs;
+pub mod view;
+
+pub use command::Command;
+pub use engine::{Engine, Start, Turn};
+pub use fact::Fact;
+pub use frame::Frame;
+pub use ids::{ConnId, JobId, NameId, Request, Seq, SessionId};

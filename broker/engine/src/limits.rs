@@ -1,0 +1,84 @@
+//! The bounds of the rules: every queue, name, batch and table has one.
+
+/// Longest name of a queue, kind, key, namespace or resource, in bytes.
+pub const NAME_BYTES_MAX: usize = 200;
+/// Jobs in one Enqueue.
+pub const ENQUEUE_JOBS_MAX: usize = 10_000;
+/// Ids one Change may name.
+pub const CHANGE_IDS_MAX: usize = 10_000;
+/// Rows of one page of a Query; also the default when the client asks for none is 100.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Rows of a page when the Query names no limit.
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Jobs a Query looks at before it answers with what it has and a cursor.
+pub const PAGE_SCAN_MAX: usize = 20_000;
+/// Queues of all namespaces together.
+pub const QUEUES_MAX: usize = 10_000;
+/// Kinds of all namespaces together.
+pub const KINDS_MAX: usize = 10_000;
+/// Namespaces.
+pub const NAMESPACES_MAX: usize = 1_000;
+/// Distinct keys and job policies in use at a time.
+pub const NAMES_MAX: usize = 4_000_000;
+/// Sessions, connected or within their window.
+pub const SESSIONS_MAX: usize = 20_000;
+/// Open Fetch streams of one session.
+pub const STREAMS_MAX: usize = 64;
+/// Sources (queues) of one Fetch.
+pub const SOURCES_MAX: usize = 64;
+/// Kinds one Fetch may name.
+pub const FETCH_KINDS_MAX: usize = 256;
+/// Slots of one stream, and jobs of one long poll.
+pub const SLOTS_MAX: u32 = 10_000;
+/// Labels of a session.
+pub const LABELS_MAX: usize = 32;
+
+/// Session time to live when Hello asks for none.
+pub const SESSION_TTL_MS_DEFAULT: u64 = 15_000;
+/// Least session time to live a client may ask for.
+pub const SESSION_TTL_MS_MIN: u64 = 1_000;
+/// Longest session time to live a client may ask for.
+pub const SESSION_TTL_MS_MAX: u64 = 3_600_000;
+/// How long a session outlives its last closed connection.
+pub const RESUME_WINDOW_MS: u64 = 3_000;
+/// Silence after which a session without leases or streams is closed.
+pub const IDLE_SESSION_MS: u64 = 600_000;
+/// Longest wait of a long poll.
+pub const WAIT_MS_MAX: u64 = 600_000;
+/// Longest visibility timeout.
+pub const LEASE_MS_MAX: u64 = 7 * 86_400_000;
+/// Longest delay of a retry or release: one year.
+pub const DELAY_MS_MAX: u64 = 366 * 86_400_000;
+/// Time a running job has to stop after a cancel, when the Change names none.
+pub const CANCEL_GRACE_MS_DEFAULT: u64 = 30_000;
+
+/// How long the id of a removed job is still known.
+pub const IDEMPOTENCY_WINDOW_MS: u64 = 600_000;
+/// How many ids of removed jobs are known at most.
+pub const ENDED_IDS_MAX: usize = 1_000_000;
+/// Attempts kept in a job's history.
+pub const HISTORY_MAX: u32 = 10;
+/// Bytes kept of the kind of an error.
+pub const ERROR_KIND_BYTES_MAX: usize = 128;
+/// Bytes kept of an error's message.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 4_096;
+/// Bytes kept of an error's trace.
+pub const ERROR_TRACE_BYTES_MAX: usize = 16_384;
+/// Results up to this size are kept even when the disk is low.
+pub const SMALL_RESULT_BYTES: usize = 4_096;
+
+/// Every how many picks of a queue the oldest head of any level is served (bounded starvation).
+pub const FAIR_EVERY: u64 = 16;
+/// Timers that fire in one tick; the rest follow in the next turn.
+pub const TIMERS_PER_TICK: usize = 1_024;
+/// Leases granted in one tick; the rest follow in the next turn.
+pub const LEASES_PER_TICK: usize = 4_096;
+/// Payload bytes of one Deliver frame; more start another frame.
+pub const DELIVER_BYTES_MAX: usize = 1 << 20;
+/// Works of one Deliver frame; more start another frame.
+pub const DELIVER_WORKS_MAX: usize = 1_000;
+/// Names dropped in one tick.
+pub const NAME_DROPS_PER_TICK: usize = 256;
+
+/// Jobs in the broker at a time, of all states, unless configured otherwise.
+pub const JOBS_MAX_DEFAULT: usize = 20_000_000;

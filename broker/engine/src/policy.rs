@@ -1,0 +1,110 @@
+//! Policy: how a job is retried, leased and kept. One shape on namespace, queue, kind and job;
+//! the nearest set field wins.
+
+use crate::ids::Ms;
+use serde::{Deserialize, Serialize};
+
+/// What a namespace, queue, kind or job says of itself; a field left out asks the next wider one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Policy {
+    /// 0..9, higher first.
+    pub priority: Option<u8>,
+    /// How many attempts may fail before the job is dead; at least 1.
+    pub max_attempts: Option<u32>,
+    /// How long a failed job waits.
+    pub backoff: Option<Backoff>,
+    /// How many workers may be lost with the job before it is dead.
+    pub max_crashes: Option<u32>,
+    /// Visibility timeout; 0 = the lease lives with the session.
+    pub lease_ms: Option<u64>,
+    /// How long a completed job is kept.
+    pub keep_done_ms: Option<u64>,
+    /// How long a dead job is kept.
+    pub keep_dead_ms: Option<u64>,
+    /// How many completed jobs a queue keeps.
+    pub keep_done_max: Option<u32>,
+    /// Slots the job takes.
+    pub cost: Option<u32>,
+}
+
+/// The delay before attempt n+1: `base · factor^(n-1)`, at most `max`, spread by ± jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Backoff {
+    /// Delay after the first failure.
+    pub base_ms: u64,
+    /// 2000 doubles each time, 1000 keeps the delay fixed.
+    pub factor_permille: u32,
+    /// Longest delay, before jitter.
+    pub max_ms: u64,
+    /// 200 = the delay lies between 80 % and 120 %.
+    pub jitter_permille: u32,
+}
+
+impl Backoff {
+    /// 5 s, doubling to 12 h, ± 20 %: twenty attempts span about three and a half days.
+    pub const DEFAULT: Self =
+        Self { base_ms: 5_000, factor_permille: 2_000, max_ms: 43_200_000, jitter_permille: 200 };
+
+    /// The delay after failure number `failures` (from 1); `entropy` picks the place in the
+    /// jitter's range.
+    #[must_use]
+    pub fn delay_ms(&self, failures: u32, entropy: u64) -> Ms {
+        let mut delay = self.base_ms.min(self.max_ms);
+        for _ in 1..failures {
+            let next = u128::from(delay) * u128::from(self.factor_permille) / 1_000;
+            delay = u64::try_from(next).unwrap_or(u64::MAX).min(self.max_ms);
+            if delay == self.max_ms {
+                break;
+            }
+        }
+        let spread = u128::from(delay) * u128::from(self.jitter_permille.min(1_000)) / 1_000;
+        let span = 2 * spread + 1;
+        let low = u128::from(delay) - spread;
+        let delay = low + ((u128::from(entropy) * span) >> 64);
+        u64::try_from(delay).unwrap_or(u64::MAX)
+    }
+}
+
+/// The defaults at the wide end of the chain.
+pub mod default {
+    /// Level of a job that names none.
+    pub const PRIORITY: u8 = 4;
+    /// Attempts.
+    pub const MAX_ATTEMPTS: u32 = 20;
+    /// Crashes.
+    pub const MAX_CRASHES: u32 = 3;
+    /// The lease lives with the session.
+    pub const LEASE_MS: u64 = 0;
+    /// One hour.
+    pub const KEEP_DONE_MS: u64 = 3_600_000;
+    /// Fourteen days.
+    pub const KEEP_DEAD_MS: u64 = 14 * 86_400_000;
+    /// Completed jobs of a queue.
+    pub const KEEP_DONE_MAX: u32 = 10_000;
+    /// Slots.
+    pub const COST: u32 = 1;
+}
+
+/// Turns any two numbers into 64 well-mixed bits (the finaliser of SplitMix64, Steele et al. 2014).
+#[must_use]
+pub fn mix(seed: u64, value: u64) -> u64 {
+    let mut z = seed ^ value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_backoff_doubles_to_its_cap_and_jitters_by_a_fifth() {
+        let middle = u64::MAX / 2;
+        assert_eq!(Backoff::DEFAULT.delay_ms(1, middle), 5_000);
+        assert_eq!(Backoff::DEFAULT.delay_ms(2, middle), 10_000);
+        assert_eq!(Backoff::DEFAULT.delay_ms(1, 0), 4_000);
+        assert_eq!(Backoff::DEFAULT.delay_ms(1, u64::MAX), 6_000);
+        assert_eq!(Backoff::DEFAULT.delay_ms(4_000_000_000, middle), 43_200_000);
+    }
+}

@@ -1,0 +1,74 @@
+//! The ids of removed jobs, known for a window after their end, so that a producer's late re-send
+//! makes no second job. In memory; rebuilt from the kept journal after a restart.
+
+use crate::ids::{JobId, Ms, NameId};
+use crate::ledger::jobs::hash_id;
+use crate::limits::{ENDED_IDS_MAX, IDEMPOTENCY_WINDOW_MS};
+use alloc::collections::VecDeque;
+use hashbrown::HashTable;
+
+/// The window.
+#[derive(Debug, Default)]
+pub(crate) struct EndedIds {
+    seed: u64,
+    ring: VecDeque<(Ms, NameId, JobId)>,
+    /// How many entries ever left the ring: place = number - gone.
+    gone: u64,
+    numbers: HashTable<u64>,
+}
+
+impl EndedIds {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    pub(crate) fn contains(&self, namespace: NameId, id: JobId) -> bool {
+        self.numbers
+            .find(hash_id(self.seed, id), |&number| {
+                self.at(number).is_some_and(|&(_, of, known)| of == namespace && known == id)
+            })
+            .is_some()
+    }
+
+    pub(crate) fn insert(&mut self, at: Ms, namespace: NameId, id: JobId) {
+        if self.contains(namespace, id) {
+            return;
+        }
+        while self.ring.len() >= ENDED_IDS_MAX {
+            self.drop_oldest();
+        }
+        let number = self.gone + self.ring.len() as u64;
+        self.ring.push_back((at, namespace, id));
+        let (seed, ring, gone) = (self.seed, &self.ring, self.gone);
+        self.numbers
+            .insert_unique(hash_id(seed, id), number, |&number| hash_id(seed, ring[place(number, gone)].2));
+    }
+
+    /// Forgets what is older than the window, a few at a time.
+    pub(crate) fn expire(&mut self, now: Ms) {
+        for _ in 0..1_024 {
+            match self.ring.front() {
+                Some(&(at, ..)) if at + IDEMPOTENCY_WINDOW_MS <= now => self.drop_oldest(),
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let number = self.gone;
+        let Some(&(_, _, id)) = self.ring.front() else { return };
+        if let Ok(entry) = self.numbers.find_entry(hash_id(self.seed, id), |&found| found == number) {
+            entry.remove();
+        }
+        self.ring.pop_front();
+        self.gone += 1;
+    }
+
+    fn at(&self, number: u64) -> Option<&(Ms, NameId, JobId)> {
+        self.ring.get(place(number, self.gone))
+    }
+}
+
+fn place(number: u64, gone: u64) -> usize {
+    usize::try_from(number - gone).expect("the ring is bounded")
+}

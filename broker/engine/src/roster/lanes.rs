@@ -1,0 +1,181 @@
+//! Lanes: in which order the ready jobs of one queue leave.
+//!
+//! Levels are strict, except that every 16th pick takes the oldest head of any level, so that
+//! starvation is bounded. Inside a level, lanes (one per kind and key) share by start-time fair
+//! queueing (Goyal, Vin and Cheng, SIGCOMM 1996): a lane's turn moves on by the cost of what it
+//! got, and the lane with the earliest turn is next; with equal costs that is round robin. Inside
+//! a lane the order is by seq.
+
+use crate::ids::{NameId, Seq};
+use crate::limits::FAIR_EVERY;
+use alloc::collections::{BTreeMap, BTreeSet};
+
+const LEVELS: usize = 10;
+
+/// The ready jobs of one queue.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    levels: [Level; LEVELS],
+    picks: u64,
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    /// The turn served last: where a lane that was empty joins.
+    clock: u64,
+    rings: BTreeMap<NameId, Ring>,
+}
+
+/// The lanes of one kind.
+#[derive(Debug, Default)]
+struct Ring {
+    order: BTreeSet<(u64, NameId)>,
+    lanes: BTreeMap<NameId, Lane>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    turn: u64,
+    jobs: BTreeSet<Seq>,
+}
+
+/// Where a ready job waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) level: u8,
+    pub(crate) kind: NameId,
+    pub(crate) key: NameId,
+    pub(crate) seq: Seq,
+}
+
+impl Lanes {
+    pub(crate) fn insert(&mut self, spot: Spot) {
+        let level = &mut self.levels[usize::from(spot.level)];
+        let ring = level.rings.entry(spot.kind).or_default();
+        let lane = ring.lanes.entry(spot.key).or_default();
+        if lane.jobs.is_empty() {
+            lane.turn = level.clock + 1;
+            ring.order.insert((lane.turn, spot.key));
+        }
+        lane.jobs.insert(spot.seq);
+    }
+
+    pub(crate) fn remove(&mut self, spot: Spot) {
+        let level = &mut self.levels[usize::from(spot.level)];
+        let Some(ring) = level.rings.get_mut(&spot.kind) else { return };
+        let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
+        lane.jobs.remove(&spot.seq);
+        if lane.jobs.is_empty() {
+            ring.order.remove(&(lane.turn, spot.key));
+            ring.lanes.remove(&spot.key);
+        }
+    }
+
+    /// The next job for somebody who can run `kinds` (none named = any).
+    pub(crate) fn pick(&self, kinds: &[NameId]) -> Option<Spot> {
+        if self.picks % FAIR_EVERY == FAIR_EVERY - 1 { self.oldest(kinds) } else { self.first(kinds) }
+    }
+
+    /// The picked job leaves for good: its lane pays for it.
+    pub(crate) fn charge(&mut self, spot: Spot, cost: u32) {
+        self.picks += 1;
+        let level = &mut self.levels[usize::from(spot.level)];
+        let Some(ring) = level.rings.get_mut(&spot.kind) else { return };
+        let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
+        ring.order.remove(&(lane.turn, spot.key));
+        level.clock = level.clock.max(lane.turn);
+        lane.turn += u64::from(cost);
+        ring.order.insert((lane.turn, spot.key));
+    }
+
+    /// The kinds that have a ready job.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = NameId> + '_ {
+        self.levels
+            .iter()
+            .flat_map(|level| level.rings.iter())
+            .filter(|(_, ring)| !ring.order.is_empty())
+            .map(|(&kind, _)| kind)
+    }
+
+    fn first(&self, kinds: &[NameId]) -> Option<Spot> {
+        self.levels.iter().enumerate().rev().find_map(|(number, level)| {
+            level
+                .fronts(kinds)
+                .min_by_key(|&(turn, kind, key, _)| (turn, kind, key))
+                .map(|front| spot(number, front))
+        })
+    }
+
+    fn oldest(&self, kinds: &[NameId]) -> Option<Spot> {
+        self.levels
+            .iter()
+            .enumerate()
+            .flat_map(|(number, level)| level.fronts(kinds).map(move |front| spot(number, front)))
+            .min_by_key(|spot| spot.seq)
+    }
+}
+
+type Front = (u64, NameId, NameId, Seq);
+
+impl Level {
+    /// The lane at the head of each ring, with its first job.
+    fn fronts<'a>(&'a self, kinds: &'a [NameId]) -> impl Iterator<Item = Front> + 'a {
+        let any = kinds.is_empty().then(|| self.rings.iter().map(|(&kind, ring)| (kind, ring)));
+        let named = kinds.iter().filter_map(|&kind| Some((kind, self.rings.get(&kind)?)));
+        any.into_iter().flatten().chain(named).filter_map(|(kind, ring)| {
+            let &(turn, key) = ring.order.first()?;
+            let seq = *ring.lanes.get(&key)?.jobs.first()?;
+            Some((turn, kind, key, seq))
+        })
+    }
+}
+
+fn spot(level: usize, (_, kind, key, seq): Front) -> Spot {
+    Spot { level: u8::try_from(level).expect("there are ten levels"), kind, key, seq }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn drain(lanes: &mut Lanes, count: usize) -> Vec<Seq> {
+        (0..count)
+            .filter_map(|_| {
+                let spot = lanes.pick(&[])?;
+                lanes.charge(spot, 1);
+                lanes.remove(spot);
+                Some(spot.seq)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn keys_take_turns_and_a_lane_keeps_its_order() {
+        let mut lanes = Lanes::default();
+        for seq in 1..=6 {
+            lanes.insert(Spot { level: 4, kind: 1, key: if seq <= 4 { 10 } else { 20 }, seq });
+        }
+        assert_eq!(drain(&mut lanes, 9), [1, 5, 2, 6, 3, 4]);
+    }
+
+    #[test]
+    fn a_high_level_goes_first_but_every_sixteenth_pick_serves_the_oldest() {
+        let mut lanes = Lanes::default();
+        lanes.insert(Spot { level: 0, kind: 1, key: 0, seq: 1 });
+        for seq in 2..=40 {
+            lanes.insert(Spot { level: 9, kind: 1, key: 0, seq });
+        }
+        let order = drain(&mut lanes, 40);
+        assert_eq!(order.iter().position(|&seq| seq == 1), Some(15));
+    }
+
+    #[test]
+    fn kinds_that_nobody_asks_for_block_nobody() {
+        let mut lanes = Lanes::default();
+        lanes.insert(Spot { level: 4, kind: 1, key: 0, seq: 1 });
+        lanes.insert(Spot { level: 4, kind: 2, key: 0, seq: 2 });
+        assert_eq!(lanes.pick(&[2]).map(|spot| spot.seq), Some(2));
+        assert_eq!(lanes.pick(&[3]), None);
+    }
+}

@@ -1,0 +1,224 @@
+//! The roster: what is derivable from the ledger or worthless after a restart. It changes freely
+//! and `evolve` never reads it.
+
+mod ended_ids;
+mod lanes;
+mod presence;
+pub(crate) mod queue;
+pub(crate) mod stream;
+mod timers;
+
+pub(crate) use ended_ids::EndedIds;
+pub(crate) use presence::{LeaseMark, Presence};
+pub(crate) use timers::{Timer, Timers};
+
+use crate::ids::{ConnId, Ms, NameId, Seq, SessionId};
+use crate::ledger::Ledger;
+use crate::ledger::job::{Job, State};
+use crate::ledger::tables::Totals;
+use alloc::collections::{BTreeMap, BTreeSet};
+use queue::QueueIndex;
+use stream::{StreamKey, Streams};
+
+/// All that is derived.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    pub(crate) queues: BTreeMap<NameId, QueueIndex>,
+    pub(crate) timers: Timers,
+    pub(crate) sessions: BTreeMap<SessionId, Presence>,
+    pub(crate) conns: BTreeMap<ConnId, SessionId>,
+    pub(crate) streams: Streams,
+    pub(crate) ended_ids: EndedIds,
+    /// Queues and kinds that got a ready job in this turn.
+    pub(crate) stirred: BTreeSet<(NameId, NameId)>,
+    /// Streams that got room in this turn.
+    pub(crate) hungry: BTreeSet<StreamKey>,
+    /// Totals of the queues that changed in this turn.
+    pub(crate) tally: BTreeMap<NameId, Totals>,
+}
+
+impl Roster {
+    /// Takes the job out of every index, before it changes.
+    pub(crate) fn leave(&mut self, job: &Job) {
+        let queue = self.queues.entry(job.queue).or_default();
+        queue.states[job.state.index()].remove(&job.seq);
+        match job.state {
+            State::Scheduled => self.timers.remove(job.run_at, Timer::Due(job.seq)),
+            State::Ready => queue.remove_ready(job),
+            State::Leased => self.end_lease(job),
+            State::Completed | State::Dead | State::Cancelled | State::Expired => {
+                let Some(ended) = &job.ended else { return };
+                if ended.end.countable {
+                    queue.kept.remove(&(ended.end.remove_at, job.seq));
+                } else {
+                    self.timers.remove(ended.end.remove_at, Timer::Remove(job.seq));
+                }
+            }
+            State::Held | State::Blocked => {}
+        }
+    }
+
+    /// Puts the job into every index it belongs to, after it changed.
+    pub(crate) fn join(&mut self, job: &Job, cost: u32) {
+        let queue = self.queues.entry(job.queue).or_default();
+        queue.states[job.state.index()].insert(job.seq);
+        match job.state {
+            State::Scheduled => self.timers.insert(job.run_at, Timer::Due(job.seq)),
+            State::Ready => {
+                queue.insert_ready(job);
+                self.stirred.insert((job.queue, job.kind));
+            }
+            State::Leased => self.begin_lease(job, cost),
+            State::Completed | State::Dead | State::Cancelled | State::Expired => {
+                let Some(ended) = &job.ended else { return };
+                if ended.end.countable {
+                    if queue.kept.first().is_none_or(|&(first, _)| ended.end.remove_at < first) {
+                        self.timers.insert(ended.end.remove_at, Timer::Retain(job.queue));
+                    }
+                    queue.kept.insert((ended.end.remove_at, job.seq));
+                } else {
+                    self.timers.insert(ended.end.remove_at, Timer::Remove(job.seq));
+                }
+            }
+            State::Held | State::Blocked => {}
+        }
+    }
+
+    fn begin_lease(&mut self, job: &Job, cost: u32) {
+        let Some(lease) = &job.lease else { return };
+        if lease.ends_at > 0 {
+            self.timers.insert(lease.ends_at, Timer::LeaseEnd(job.seq));
+        }
+        if lease.revoke_at > 0 {
+            self.timers.insert(lease.revoke_at, Timer::Revoke(job.seq));
+        }
+        let mark = LeaseMark { stream: None, cost, ends_at: lease.ends_at, revoke_at: lease.revoke_at };
+        let presence = self.sessions.entry(lease.session).or_default();
+        presence.leases.insert(job.seq, mark);
+        presence.alone |= job.is_suspect();
+        self.rearm(lease.session);
+    }
+
+    fn end_lease(&mut self, job: &Job) {
+        let Some(lease) = &job.lease else { return };
+        let Some(presence) = self.sessions.get_mut(&lease.session) else { return };
+        let Some(mark) = presence.leases.remove(&job.seq) else { return };
+        let emptied = presence.leases.is_empty();
+        if emptied {
+            presence.alone = false;
+        }
+        if mark.ends_at > 0 {
+            self.timers.remove(mark.ends_at, Timer::LeaseEnd(job.seq));
+        }
+        if mark.revoke_at > 0 {
+            self.timers.remove(mark.revoke_at, Timer::Revoke(job.seq));
+        }
+        if let Some(key) = mark.stream
+            && let Some(stream) = self.streams.open.get_mut(&key)
+        {
+            stream.held = stream.held.saturating_sub(mark.cost);
+            self.hungry.insert(key);
+        }
+        if emptied {
+            self.wake_session(lease.session);
+        }
+    }
+
+    /// All streams of a session look for work again.
+    pub(crate) fn wake_session(&mut self, id: SessionId) {
+        let Some(presence) = self.sessions.get(&id) else { return };
+        for &conn in &presence.conns {
+            let range = StreamKey { conn, id: 0 }..=StreamKey { conn, id: u64::MAX };
+            self.hungry.extend(self.streams.open.range(range).map(|(&key, _)| key));
+        }
+    }
+
+    /// A lease ends later, or is to be revoked: its timers move, its slots stay.
+    pub(crate) fn retime(&mut self, job: &Job) {
+        let Some(lease) = &job.lease else { return };
+        let Some(presence) = self.sessions.get_mut(&lease.session) else { return };
+        let Some(mark) = presence.leases.get_mut(&job.seq) else { return };
+        for (old, new, timer) in [
+            (&mut mark.ends_at, lease.ends_at, Timer::LeaseEnd(job.seq)),
+            (&mut mark.revoke_at, lease.revoke_at, Timer::Revoke(job.seq)),
+        ] {
+            if *old > 0 {
+                self.timers.remove(*old, timer);
+            }
+            if new > 0 {
+                self.timers.insert(new, timer);
+            }
+            *old = new;
+        }
+    }
+
+    /// Sets the session's timer if it would fire too late.
+    pub(crate) fn rearm(&mut self, id: SessionId) {
+        let Some(presence) = self.sessions.get_mut(&id) else { return };
+        let deadline = presence.deadline();
+        if presence.timer_at == 0 || deadline < presence.timer_at {
+            if presence.timer_at > 0 {
+                self.timers.remove(presence.timer_at, Timer::Session(id));
+            }
+            presence.timer_at = deadline;
+            self.timers.insert(deadline, Timer::Session(id));
+        }
+    }
+
+    /// Everybody's deadlines move: the broker was away, or the wall clock jumped.
+    pub(crate) fn shift(&mut self, by: i64) {
+        let moved = |at: Ms| at.saturating_add_signed(by);
+        for (&id, presence) in &mut self.sessions {
+            presence.last_sign = moved(presence.last_sign);
+            if presence.hangup_at > 0 {
+                presence.hangup_at = moved(presence.hangup_at);
+            }
+            self.timers.remove(presence.timer_at, Timer::Session(id));
+            presence.timer_at = presence.deadline();
+            self.timers.insert(presence.timer_at, Timer::Session(id));
+            for (&seq, mark) in &mut presence.leases {
+                for (at, timer) in
+                    [(&mut mark.ends_at, Timer::LeaseEnd(seq)), (&mut mark.revoke_at, Timer::Revoke(seq))]
+                {
+                    if *at > 0 {
+                        self.timers.remove(*at, timer);
+                        *at = moved(*at);
+                        self.timers.insert(*at, timer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A queue's ready jobs look for streams again.
+    pub(crate) fn stir(&mut self, queue: NameId) {
+        if let Some(index) = self.queues.get(&queue) {
+            self.stirred.extend(index.ready_kinds().map(|kind| (queue, kind)));
+        }
+    }
+
+    pub(crate) fn stir_all(&mut self) {
+        let queues: alloc::vec::Vec<NameId> = self.queues.keys().copied().collect();
+        for queue in queues {
+            self.stir(queue);
+        }
+        self.hungry.extend(self.streams.open.keys().copied());
+    }
+
+    /// The totals of a queue, to be raised; they become a fact at the end of the turn.
+    pub(crate) fn totals(&mut self, ledger: &Ledger, queue: NameId) -> &mut Totals {
+        self.tally
+            .entry(queue)
+            .or_insert_with(|| ledger.totals.get(&queue).map(|row| row.totals).unwrap_or_default())
+    }
+
+    /// How many jobs of the queue are in the state.
+    pub(crate) fn count(&self, queue: NameId, state: State) -> usize {
+        self.queues.get(&queue).map_or(0, |index| index.states[state.index()].len())
+    }
+
+    /// The first job of the queue in the state.
+    pub(crate) fn oldest(&self, queue: NameId, state: State) -> Option<Seq> {
+        self.queues.get(&queue)?.states[state.index()].first().copied()
+    }
+}

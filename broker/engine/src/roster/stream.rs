@@ -1,0 +1,112 @@
+//! Streams: who waits for jobs, with how much room, in which order they are served.
+
+use crate::frame::Work;
+use crate::ids::{Ms, NameId, Request, SessionId};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+/// A stream is named by the request that opened it.
+pub(crate) type StreamKey = Request;
+
+/// Stands for "any kind" among the kinds of the waiting streams.
+pub(crate) const ANY_KIND: NameId = 0;
+
+/// An open Fetch.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) session: SessionId,
+    /// Queues in strict order.
+    pub(crate) queues: Vec<NameId>,
+    /// Kinds; empty = any.
+    pub(crate) kinds: Vec<NameId>,
+    pub(crate) slots: u32,
+    /// Cost of the jobs it delivered and that still run.
+    pub(crate) held: u32,
+    pub(crate) lease_ms: Option<u64>,
+    /// A long poll: how many jobs it may still get, and until when it waits.
+    pub(crate) poll: Option<(u32, Ms)>,
+    /// Where it stands among the waiting; 0 = it does not wait.
+    pub(crate) ticket: u64,
+    /// Jobs leased in this turn.
+    pub(crate) works: Vec<Work>,
+    pub(crate) works_bytes: usize,
+}
+
+impl Stream {
+    /// A job of this cost fits. A stream that holds nothing takes a job of any cost.
+    pub(crate) fn has_room(&self, cost: u32) -> bool {
+        match self.poll {
+            Some((left, _)) => left > 0,
+            None => self.slots > 0 && (self.held == 0 || self.held.saturating_add(cost) <= self.slots),
+        }
+    }
+}
+
+/// All streams, and the waiting ones by what they wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    pub(crate) open: BTreeMap<StreamKey, Stream>,
+    waiting: BTreeMap<(NameId, NameId), BTreeSet<(u64, StreamKey)>>,
+    ticket: u64,
+}
+
+impl Streams {
+    /// Puts the stream behind all that wait: longest idle first is round robin.
+    pub(crate) fn wait(&mut self, key: StreamKey) {
+        self.ticket += 1;
+        let Some(stream) = self.open.get_mut(&key) else { return };
+        let old = core::mem::replace(&mut stream.ticket, self.ticket);
+        for place in places(stream) {
+            let set = self.waiting.entry(place).or_default();
+            if old > 0 {
+                set.remove(&(old, key));
+            }
+            set.insert((self.ticket, key));
+        }
+    }
+
+    /// Takes the stream out of the waiting.
+    pub(crate) fn unwait(&mut self, key: StreamKey) {
+        let Some(stream) = self.open.get_mut(&key) else { return };
+        let old = core::mem::take(&mut stream.ticket);
+        if old == 0 {
+            return;
+        }
+        for place in places(stream) {
+            if let Some(set) = self.waiting.get_mut(&place) {
+                set.remove(&(old, key));
+                if set.is_empty() {
+                    self.waiting.remove(&place);
+                }
+            }
+        }
+    }
+
+    /// The streams that wait for a job of this queue and kind, longest idle first, after `ticket`.
+    pub(crate) fn next_waiting(&self, queue: NameId, kind: NameId, ticket: u64) -> Option<(u64, StreamKey)> {
+        let after = |kind| {
+            let set = self.waiting.get(&(queue, kind))?;
+            set.range((ticket + 1, Request { conn: 0, id: 0 })..).next().copied()
+        };
+        match (after(kind), after(ANY_KIND)) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// How many streams wait for some job of this queue.
+    pub(crate) fn waiting_on(&self, queue: NameId) -> usize {
+        let keys: BTreeSet<StreamKey> = self
+            .waiting
+            .range((queue, 0)..=(queue, NameId::MAX))
+            .flat_map(|(_, set)| set.iter().map(|&(_, key)| key))
+            .collect();
+        keys.len()
+    }
+}
+
+fn places(stream: &Stream) -> Vec<(NameId, NameId)> {
+    let any = [ANY_KIND];
+    let kinds: &[NameId] = if stream.kinds.is_empty() { &any } else { &stream.kinds };
+    stream.queues.iter().flat_map(|&queue| kinds.iter().map(move |&kind| (queue, kind))).collect()
+}

@@ -1,0 +1,53 @@
+//! One ordered set of everything that happens because time passes: no polling loops.
+
+use crate::ids::{Ms, NameId, Request, Seq, SessionId};
+use alloc::collections::BTreeSet;
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// A scheduled job becomes ready.
+    Due(Seq),
+    /// A visibility timeout runs out.
+    LeaseEnd(Seq),
+    /// The grace after a cancel is over.
+    Revoke(Seq),
+    /// A session may have been silent for too long.
+    Session(SessionId),
+    /// A long poll ends empty-handed.
+    Poll(Request),
+    /// The oldest kept job of a queue is to be removed.
+    Retain(NameId),
+    /// A kept job is to be removed.
+    Remove(Seq),
+}
+
+/// All timers.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    set: BTreeSet<(Ms, Timer)>,
+}
+
+impl Timers {
+    pub(crate) fn insert(&mut self, at: Ms, timer: Timer) {
+        self.set.insert((at, timer));
+    }
+
+    pub(crate) fn remove(&mut self, at: Ms, timer: Timer) {
+        self.set.remove(&(at, timer));
+    }
+
+    pub(crate) fn next(&self) -> Option<Ms> {
+        self.set.first().map(|&(at, _)| at)
+    }
+
+    /// Takes the first timer that is due.
+    pub(crate) fn pop(&mut self, now: Ms) -> Option<Timer> {
+        let &(at, timer) = self.set.first()?;
+        if at > now {
+            return None;
+        }
+        self.set.pop_first();
+        Some(timer)
+    }
+}

@@ -1,0 +1,119 @@
+//! Enqueue: check everything, then store; a job id is stored once.
+
+use crate::command::{Code, Enqueue, JobSpec, Refusal};
+use crate::engine::{Asker, Engine, Turn};
+use crate::fact::{Fact, NewJob};
+use crate::frame::{Body, EnqueuedOne, Stored};
+use crate::ids::{JobId, NameId};
+use crate::ledger::job::State;
+use crate::ledger::names::Name;
+use crate::limits::{DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX};
+use crate::policy::{Policy, default};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+impl Engine {
+    pub(crate) fn enqueue(&mut self, asker: Asker, enqueue: Enqueue, turn: &mut Turn) {
+        if let Err(refusal) = self.admit(&enqueue) {
+            return turn.refuse(asker.from, refusal);
+        }
+        let results: Vec<EnqueuedOne> = enqueue
+            .jobs
+            .into_iter()
+            .map(|job| match job {
+                Ok(spec) => {
+                    let id = spec.id;
+                    EnqueuedOne { id, what: Ok(self.store(asker, spec, turn)) }
+                }
+                Err(refusal) => EnqueuedOne { id: JobId([0; 16]), what: Err(refusal) },
+            })
+            .collect();
+        turn.say(asker.from, Body::Enqueued(results));
+    }
+
+    /// Why nothing of it may be stored.
+    fn admit(&self, enqueue: &Enqueue) -> Result<(), Refusal> {
+        if self.draining {
+            return Err(Refusal::new(Code::Draining, "", "the broker is stopping").retry_after(1_000));
+        }
+        if self.pressure.no_enqueue {
+            let message = "the store has no room for more jobs now";
+            return Err(Refusal::new(Code::Exhausted, "", message).retry_after(250));
+        }
+        let count = enqueue.jobs.len();
+        if count == 0 || count > ENQUEUE_JOBS_MAX {
+            let message = format!("an Enqueue holds 1 to {ENQUEUE_JOBS_MAX} jobs, not {count}");
+            return Err(Refusal::new(
+                if count == 0 { Code::Invalid } else { Code::TooLarge },
+                "jobs",
+                message,
+            ));
+        }
+        if self.ledger.jobs.len() + count > self.jobs_max {
+            let message = format!("the broker holds its maximum of {} jobs", self.jobs_max);
+            return Err(Refusal::new(Code::Exhausted, "jobs", message).retry_after(1_000));
+        }
+        // Each job may bring a new name of each class; near a bound the whole frame waits.
+        let names = self.ledger.names.counts();
+        for (used, most, what) in [
+            (names.queues, QUEUES_MAX, "queue"),
+            (names.kinds, KINDS_MAX, "kind"),
+            (names.others, NAMES_MAX, "key"),
+        ] {
+            if used >= most {
+                let message = format!("the broker knows its maximum of {most} {what} names");
+                return Err(Refusal::new(Code::Exhausted, what, message).retry_after(1_000));
+            }
+        }
+        if enqueue.partial {
+            return Ok(());
+        }
+        match enqueue.jobs.iter().find_map(|job| job.as_ref().err()) {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn store(&mut self, asker: Asker, spec: JobSpec, turn: &mut Turn) -> Stored {
+        if let Some(known) = self.find(asker.namespace, spec.id) {
+            return Stored { seq: known.seq, state: known.state, duplicate: true };
+        }
+        if self.roster.ended_ids.contains(asker.namespace, spec.id) {
+            return Stored { seq: 0, state: State::Completed, duplicate: true };
+        }
+        let seq = self.ledger.seq_next;
+        let job = self.new_job(asker, spec, turn);
+        self.decide(turn, Fact::Enqueued { seq, job: Box::new(job) });
+        let state = self.ledger.jobs.get(seq).map_or(State::Ready, |job| job.state);
+        Stored { seq, state, duplicate: false }
+    }
+
+    fn new_job(&mut self, asker: Asker, spec: JobSpec, turn: &mut Turn) -> NewJob {
+        let namespace = asker.namespace;
+        let queue = self.intern(turn, Name::Queue(namespace, spec.queue));
+        let kind = self.intern(turn, Name::Kind(namespace, spec.kind));
+        let key: NameId =
+            if spec.key.is_empty() { 0 } else { self.intern(turn, Name::Key(namespace, spec.key)) };
+        let policy: NameId =
+            if spec.policy == Policy::default() { 0 } else { self.intern(turn, Name::Policy(spec.policy)) };
+        let level = spec
+            .policy
+            .priority
+            .or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.priority))
+            .unwrap_or(default::PRIORITY);
+        NewJob {
+            id: spec.id,
+            namespace,
+            queue,
+            kind,
+            key,
+            policy,
+            level: level.min(9),
+            created_at: asker.now,
+            run_at: spec.run_at.clamp(asker.now, asker.now + 10 * DELAY_MS_MAX),
+            payload: spec.payload,
+            headers: spec.headers,
+        }
+    }
+}

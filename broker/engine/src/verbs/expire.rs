@@ -1,0 +1,56 @@
+//! Everything that happens because time passed.
+
+use crate::engine::{Engine, Turn};
+use crate::fact::Fact;
+use crate::ids::{Ms, NameId, SessionId};
+use crate::ledger::job::State;
+use crate::limits::TIMERS_PER_TICK;
+use crate::roster::Timer;
+
+/// Kept jobs removed for one queue before other timers get their turn.
+const REMOVALS_PER_TIMER: usize = 256;
+
+impl Engine {
+    pub(crate) fn fire(&mut self, now: Ms, turn: &mut Turn) {
+        for _ in 0..TIMERS_PER_TICK {
+            let Some(timer) = self.roster.timers.pop(now) else { return };
+            match timer {
+                Timer::Due(seq) => {
+                    if self.ledger.jobs.get(seq).is_some_and(|job| job.state == State::Scheduled) {
+                        self.decide(turn, Fact::Readied { seq });
+                    }
+                }
+                Timer::LeaseEnd(seq) => self.expire_lease(seq, now, turn),
+                Timer::Revoke(seq) => self.revoke(seq, now, turn),
+                Timer::Session(id) => self.judge(id, now, turn),
+                Timer::Poll(key) => self.end_stream(key, turn),
+                Timer::Retain(queue) => self.retain(queue, now, turn),
+                Timer::Remove(seq) => self.remove(seq, now, turn),
+            }
+        }
+    }
+
+    /// A session's timer fired: it is lost unless a sign came meanwhile.
+    fn judge(&mut self, id: SessionId, now: Ms, turn: &mut Turn) {
+        let Some(presence) = self.roster.sessions.get_mut(&id) else { return };
+        presence.timer_at = 0;
+        if presence.deadline() <= now {
+            self.lose_session(id, now, turn);
+        } else {
+            self.roster.rearm(id);
+        }
+    }
+
+    /// Removes the completed jobs of a queue whose time is over.
+    fn retain(&mut self, queue: NameId, now: Ms, turn: &mut Turn) {
+        for _ in 0..REMOVALS_PER_TIMER {
+            let first = self.roster.queues.get(&queue).and_then(|index| index.kept.first().copied());
+            match first {
+                Some((at, seq)) if at <= now => self.remove(seq, now, turn),
+                Some((at, _)) => return self.roster.timers.insert(at, Timer::Retain(queue)),
+                None => return,
+            }
+        }
+        self.roster.timers.insert(now, Timer::Retain(queue));
+    }
+}

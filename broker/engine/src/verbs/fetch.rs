@@ -1,0 +1,158 @@
+//! Fetch: opens, changes and closes streams and long polls.
+
+use crate::command::{Code, Fetch, Refusal};
+use crate::engine::{Asker, Engine, Turn};
+use crate::frame::{Body, Frame};
+use crate::ids::{NameId, Request};
+use crate::ledger::names::Name;
+use crate::limits::{
+    FETCH_KINDS_MAX, KINDS_MAX, LEASE_MS_MAX, QUEUES_MAX, SLOTS_MAX, SOURCES_MAX, STREAMS_MAX, WAIT_MS_MAX,
+};
+use crate::roster::Timer;
+use crate::roster::stream::{Stream, StreamKey};
+use alloc::format;
+use alloc::vec::Vec;
+
+impl Engine {
+    pub(crate) fn fetch(&mut self, asker: Asker, fetch: Fetch, turn: &mut Turn) {
+        let outcome = if fetch.stream == 0 {
+            self.check(asker, &fetch).map(|()| self.open_stream(asker, fetch, turn))
+        } else {
+            self.change_stream(asker, &fetch, turn)
+        };
+        if let Err(refusal) = outcome {
+            turn.refuse(asker.from, refusal);
+        }
+    }
+
+    fn check(&self, asker: Asker, fetch: &Fetch) -> Result<(), Refusal> {
+        let invalid =
+            |field: &str, message: alloc::string::String| Err(Refusal::new(Code::Invalid, field, message));
+        if fetch.queues.is_empty() || fetch.queues.len() > SOURCES_MAX {
+            return invalid("sources", format!("a Fetch names 1 to {SOURCES_MAX} queues"));
+        }
+        if fetch.kinds.len() > FETCH_KINDS_MAX {
+            return invalid("kinds", format!("a Fetch names at most {FETCH_KINDS_MAX} kinds"));
+        }
+        if fetch.once > SLOTS_MAX || fetch.slots > SLOTS_MAX {
+            return invalid("slots", format!("a Fetch asks for at most {SLOTS_MAX} slots"));
+        }
+        if fetch.once == 0 && fetch.slots == 0 {
+            return invalid("slots", "a stream needs at least one slot".into());
+        }
+        if fetch.wait_ms > WAIT_MS_MAX {
+            return invalid("wait_ms", format!("a long poll waits at most {WAIT_MS_MAX} ms"));
+        }
+        if fetch.lease_ms.is_some_and(|lease_ms| lease_ms > LEASE_MS_MAX) {
+            return invalid("lease_ms", format!("a visibility timeout is at most {LEASE_MS_MAX} ms"));
+        }
+        let exhausted = |field: &str| Err(Refusal::new(Code::Exhausted, field, "too many names or streams"));
+        let streams = self.roster.sessions.get(&asker.session).map_or(0, |presence| presence.streams);
+        if streams >= STREAMS_MAX || self.roster.streams.open.contains_key(&asker.from) {
+            return exhausted("stream");
+        }
+        let counts = self.ledger.names.counts();
+        if counts.queues + fetch.queues.len() > QUEUES_MAX {
+            return exhausted("sources");
+        }
+        if counts.kinds + fetch.kinds.len() > KINDS_MAX {
+            return exhausted("kinds");
+        }
+        Ok(())
+    }
+
+    fn open_stream(&mut self, asker: Asker, fetch: Fetch, turn: &mut Turn) {
+        let namespace = asker.namespace;
+        let mut queues: Vec<NameId> = Vec::new();
+        for name in fetch.queues {
+            let queue = self.intern(turn, Name::Queue(namespace, name));
+            if !queues.contains(&queue) {
+                queues.push(queue);
+            }
+        }
+        let mut kinds: Vec<NameId> =
+            fetch.kinds.into_iter().map(|name| self.intern(turn, Name::Kind(namespace, name))).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let key: StreamKey = asker.from;
+        // Even without a wait the poll looks once, at the end of this turn.
+        let poll = (fetch.once > 0).then(|| (fetch.once, asker.now + fetch.wait_ms.max(1)));
+        let held = if poll.is_some() { 0 } else { self.adopt_leases(asker, key) };
+        let stream = Stream {
+            session: asker.session,
+            queues,
+            kinds,
+            slots: fetch.slots,
+            held,
+            lease_ms: fetch.lease_ms,
+            poll,
+            ticket: 0,
+            works: Vec::new(),
+            works_bytes: 0,
+        };
+        self.roster.streams.open.insert(key, stream);
+        if let Some(presence) = self.roster.sessions.get_mut(&asker.session) {
+            presence.streams += 1;
+        }
+        if let Some((_, until)) = poll {
+            self.roster.timers.insert(until, Timer::Poll(key));
+        }
+        self.roster.hungry.insert(key);
+        self.roster.rearm(asker.session);
+    }
+
+    /// After a resume the session's leases belong to no stream; the next one takes their slots.
+    fn adopt_leases(&mut self, asker: Asker, key: StreamKey) -> u32 {
+        let Some(presence) = self.roster.sessions.get_mut(&asker.session) else { return 0 };
+        let mut held = 0u32;
+        for mark in presence.leases.values_mut().filter(|mark| mark.stream.is_none()) {
+            mark.stream = Some(key);
+            held = held.saturating_add(mark.cost);
+        }
+        held
+    }
+
+    fn change_stream(&mut self, asker: Asker, fetch: &Fetch, turn: &mut Turn) -> Result<(), Refusal> {
+        let key = Request { conn: asker.from.conn, id: fetch.stream };
+        let Some(stream) = self.roster.streams.open.get_mut(&key) else {
+            return Err(Refusal::new(Code::NotFound, "stream", "this connection has no such stream"));
+        };
+        if fetch.close {
+            self.end_stream(key, turn);
+        } else if fetch.slots == 0 || fetch.slots > SLOTS_MAX || stream.poll.is_some() {
+            let message = format!("a stream's slots change to 1..{SLOTS_MAX}");
+            return Err(Refusal::new(Code::Invalid, "slots", message));
+        } else {
+            stream.slots = fetch.slots;
+            self.roster.hungry.insert(key);
+        }
+        turn.say(asker.from, Body::Closed);
+        Ok(())
+    }
+
+    /// Ends a stream with its last frame.
+    pub(crate) fn end_stream(&mut self, key: StreamKey, turn: &mut Turn) {
+        let works = match self.roster.streams.open.get_mut(&key) {
+            Some(stream) => core::mem::take(&mut stream.works),
+            None => return,
+        };
+        self.drop_stream(key);
+        turn.frames.push(Frame::answer(key, Body::Deliver { works, end: true }));
+    }
+
+    /// Forgets a stream; what it delivered stays leased to its session.
+    pub(crate) fn drop_stream(&mut self, key: StreamKey) {
+        self.roster.streams.unwait(key);
+        let Some(stream) = self.roster.streams.open.remove(&key) else { return };
+        self.roster.hungry.remove(&key);
+        if let Some((_, until)) = stream.poll {
+            self.roster.timers.remove(until, Timer::Poll(key));
+        }
+        if let Some(presence) = self.roster.sessions.get_mut(&stream.session) {
+            presence.streams -= 1;
+            for mark in presence.leases.values_mut().filter(|mark| mark.stream == Some(key)) {
+                mark.stream = None;
+            }
+        }
+    }
+}

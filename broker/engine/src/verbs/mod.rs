@@ -1,0 +1,13 @@
+//! The verbs: one file each, and the two things that happen without one: time and delivery.
+
+mod change;
+mod dispatch;
+mod enqueue;
+mod expire;
+mod fetch;
+mod outcome;
+mod put;
+mod query;
+mod session;
+mod settle;
+mod touch;

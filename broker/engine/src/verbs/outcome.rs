@@ -1,0 +1,177 @@
+//! How leases end: the rules shared by Settle, lost workers, timeouts and operators.
+
+use crate::command::ErrorNote;
+use crate::engine::{Engine, Turn};
+use crate::fact::{AttemptEnd, Counts, DeadReason, End, Fact, Note};
+use crate::frame::Signal;
+use crate::ids::{Ms, Seq};
+use crate::ledger::job::{Job, State};
+use crate::limits::{DELAY_MS_MAX, ERROR_KIND_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ERROR_TRACE_BYTES_MAX};
+use crate::policy::{default, mix};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+
+impl Engine {
+    /// When a job that ends now is removed.
+    pub(crate) fn end(&self, job: &Job, state: State, now: Ms) -> End {
+        let (keep_ms, countable) = match state {
+            State::Dead => {
+                let keep = self.ledger.effective(job, |policy| policy.keep_dead_ms);
+                (keep.unwrap_or(default::KEEP_DEAD_MS), false)
+            }
+            State::Held
+            | State::Scheduled
+            | State::Blocked
+            | State::Ready
+            | State::Leased
+            | State::Completed
+            | State::Cancelled
+            | State::Expired => {
+                let own = self.ledger.names.policy(job.policy).keep_done_ms;
+                let keep = self.ledger.effective(job, |policy| policy.keep_done_ms);
+                (keep.unwrap_or(default::KEEP_DONE_MS), state == State::Completed && own.is_none())
+            }
+        };
+        End { at: now, remove_at: now.saturating_add(keep_ms.min(10 * DELAY_MS_MAX)), countable }
+    }
+
+    /// An attempt, dated, for the history.
+    pub(crate) fn note(&self, job: &Job, end: AttemptEnd, error: ErrorNote, now: Ms) -> Box<Note> {
+        let started_at = job.lease.as_ref().map_or(now, |lease| lease.leased_at);
+        let worker = job.lease.as_ref().map(|lease| self.worker(lease.session)).unwrap_or_default();
+        Box::new(Note {
+            attempt: job.attempt,
+            end,
+            kind: clipped(error.kind, ERROR_KIND_BYTES_MAX),
+            message: clipped(error.message, ERROR_MESSAGE_BYTES_MAX),
+            trace: clipped(error.trace, ERROR_TRACE_BYTES_MAX),
+            worker,
+            started_at,
+            ended_at: now,
+        })
+    }
+
+    /// Client, host and process of a session, for people.
+    pub(crate) fn worker(&self, session: crate::ids::SessionId) -> String {
+        match self.ledger.sessions.get(&session) {
+            Some(row) => format!("{} {}:{}", row.session.client, row.session.host, row.session.pid),
+            None => String::new(),
+        }
+    }
+
+    /// The attempt failed: the job waits for its next one, or is dead.
+    pub(crate) fn fail(&mut self, seq: Seq, failure: Failure, now: Ms, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let note = Some(self.note(job, failure.end, failure.error, now));
+        let dead = if failure.fatal {
+            Some(DeadReason::Fatal)
+        } else if job.attempt >= self.ledger.max_attempts(job) {
+            let expired = failure.end == AttemptEnd::Expired;
+            Some(if expired { DeadReason::Timeout } else { DeadReason::Failed })
+        } else {
+            None
+        };
+        let settled = failure.end == AttemptEnd::Failed;
+        let counts = Counts::Attempt;
+        let fact = match dead {
+            Some(reason) => {
+                let end = self.end(job, State::Dead, now);
+                Fact::Died { seq, end, reason, counts, settled, note }
+            }
+            None => {
+                let entropy = mix(self.seed ^ seq, u64::from(job.deliveries));
+                let delay = failure
+                    .delay_ms
+                    .unwrap_or_else(|| self.ledger.backoff(job).delay_ms(job.attempt, entropy));
+                let run_at = now + delay.min(DELAY_MS_MAX);
+                Fact::Returned { seq, run_at, now, counts, settled, note }
+            }
+        };
+        self.decide(turn, fact);
+    }
+
+    /// The worker is lost: the job runs again at once, at its old place, unless it has taken too
+    /// many workers with it. `excused` = the broker itself may be to blame.
+    pub(crate) fn lose(&mut self, seq: Seq, now: Ms, excused: bool, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let error = ErrorNote { message: "the worker was lost".into(), ..ErrorNote::default() };
+        let note = Some(self.note(job, AttemptEnd::Lost, error, now));
+        let counts = if excused { Counts::Nothing } else { Counts::Crash };
+        let asked_to_stop = job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0);
+        let fact = if asked_to_stop {
+            Fact::Cancelled { seq, end: self.end(job, State::Cancelled, now), settled: false, note }
+        } else if !excused && job.crashes + 1 >= self.ledger.max_crashes(job) {
+            let end = self.end(job, State::Dead, now);
+            Fact::Died { seq, end, reason: DeadReason::Poison, counts, settled: false, note }
+        } else {
+            Fact::Returned { seq, run_at: now, now, counts, settled: false, note }
+        };
+        self.decide(turn, fact);
+    }
+
+    /// The visibility timeout ran out: the attempt counts, the job runs again at once.
+    pub(crate) fn expire_lease(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        self.tell_lost(seq, "the visibility timeout ran out", turn);
+        let error = ErrorNote { message: "the visibility timeout ran out".into(), ..ErrorNote::default() };
+        let failure = Failure { end: AttemptEnd::Expired, error, fatal: false, delay_ms: Some(0) };
+        self.fail(seq, failure, now, turn);
+    }
+
+    /// The grace after a cancel is over.
+    pub(crate) fn revoke(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        self.tell_lost(seq, "cancelled, and its grace is over", turn);
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let error = ErrorNote { message: "did not stop in time".into(), ..ErrorNote::default() };
+        let note = Some(self.note(job, AttemptEnd::Cancelled, error, now));
+        let end = self.end(job, State::Cancelled, now);
+        self.decide(turn, Fact::Cancelled { seq, end, settled: false, note });
+    }
+
+    /// Tells the worker that what it does no longer counts.
+    pub(crate) fn tell_lost(&mut self, seq: Seq, reason: &str, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq).filter(|job| job.lease.is_some()).cloned() else { return };
+        let signal = Signal::LeaseLost { job: job.id, fence: job.fence, reason: reason.into() };
+        self.signal(&job, &signal, turn);
+    }
+
+    pub(crate) fn remove(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let fact = Fact::Removed { seq, id: job.id, namespace: job.namespace, at: now };
+        self.decide(turn, fact);
+    }
+
+    /// Removes the oldest completed jobs over the number their queue keeps.
+    pub(crate) fn trim(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let queue = job.queue;
+        let most = self
+            .ledger
+            .chain(job.namespace, queue, job.kind, |policy| policy.keep_done_max)
+            .unwrap_or(default::KEEP_DONE_MAX) as usize;
+        // A lowered bound is reached in steps, so that no turn grows without end.
+        for _ in 0..8 {
+            let over = self.roster.queues.get(&queue).filter(|index| index.kept.len() > most);
+            let Some(&(_, oldest)) = over.and_then(|index| index.kept.first()) else { return };
+            self.remove(oldest, now, turn);
+        }
+    }
+}
+
+/// An attempt that ended badly.
+pub(crate) struct Failure {
+    pub(crate) end: AttemptEnd,
+    pub(crate) error: ErrorNote,
+    pub(crate) fatal: bool,
+    /// Instead of the policy's backoff.
+    pub(crate) delay_ms: Option<u64>,
+}
+
+/// At most `most` bytes, cut between characters.
+fn clipped(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let cut = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(cut);
+    }
+    text
+}

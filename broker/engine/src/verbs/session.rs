@@ -1,0 +1,235 @@
+//! Hello, Bye and the end of connections: how sessions begin, resume and end.
+
+use crate::command::{Code, Hello, Refusal};
+use crate::engine::{Asker, Engine, Turn};
+use crate::fact::{Counts, Fact, NewSession};
+use crate::frame::{Body, Frame, Welcome};
+use crate::ids::{ConnId, JobId, Ms, NameId, Request, Seq, SessionId};
+use crate::ledger::job::State;
+use crate::ledger::names::Name;
+use crate::limits::{
+    NAMESPACES_MAX, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN, SESSIONS_MAX,
+};
+use crate::roster::Presence;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+impl Engine {
+    pub(crate) fn hello(&mut self, now: Ms, from: Request, hello: Hello, turn: &mut Turn) {
+        if self.roster.conns.contains_key(&from.conn) {
+            let refusal = Refusal::new(Code::Invalid, "", "this connection said Hello before");
+            return turn.refuse(from, refusal);
+        }
+        let known = hello.resume.filter(|id| self.ledger.sessions.contains_key(id));
+        let outcome = match (hello.resume, known) {
+            (Some(_), None) if hello.running.is_none() => {
+                Err(Refusal::new(Code::NotFound, "resume_session", "the session has ended; open a new one"))
+            }
+            (_, Some(id)) => self.resume(now, id, &hello, turn).map(|kept| (id, kept)),
+            (_, None) => self.open(now, &hello, turn).map(|id| (id, Vec::new())),
+        };
+        let (id, leases_kept) = match outcome {
+            Ok(opened) => opened,
+            Err(refusal) => return turn.refuse(from, refusal),
+        };
+        self.attach(now, from.conn, id);
+        let Some(row) = self.ledger.sessions.get(&id) else { return };
+        let welcome = Welcome {
+            session: id,
+            namespace: row.session.namespace,
+            session_ttl_ms: row.session.ttl_ms,
+            now,
+            epoch: self.ledger.epoch,
+            leases_kept,
+        };
+        turn.say(from, Body::Welcome(Box::new(welcome)));
+    }
+
+    fn open(&mut self, now: Ms, hello: &Hello, turn: &mut Turn) -> Result<SessionId, Refusal> {
+        if self.ledger.sessions.len() >= SESSIONS_MAX {
+            return Err(Refusal::new(Code::Exhausted, "", "too many sessions").retry_after(1_000));
+        }
+        let name = Name::Namespace(hello.namespace.clone());
+        let is_new = self.ledger.names.find(&name).is_none();
+        if is_new && self.ledger.names.counts().namespaces >= NAMESPACES_MAX {
+            return Err(Refusal::new(Code::Exhausted, "namespace", "too many namespaces"));
+        }
+        let ttl_ms = match hello.session_ttl_ms {
+            0 => SESSION_TTL_MS_DEFAULT,
+            asked => asked.clamp(SESSION_TTL_MS_MIN, SESSION_TTL_MS_MAX),
+        };
+        let session = NewSession {
+            namespace: self.intern(turn, name),
+            ttl_ms,
+            at: now,
+            client: hello.client.clone(),
+            host: hello.host.clone(),
+            pid: hello.pid,
+            labels: hello.labels.clone(),
+        };
+        let id = hello.fresh;
+        self.decide(turn, Fact::SessionOpened { id, session: Box::new(session) });
+        self.roster.sessions.insert(id, Presence { ttl_ms, last_sign: now, ..Presence::default() });
+        Ok(id)
+    }
+
+    /// A worker that lists what it runs takes its session over: leases it does not list go back,
+    /// and streams of its earlier connections end, since nobody may be reading them.
+    fn resume(
+        &mut self,
+        now: Ms,
+        id: SessionId,
+        hello: &Hello,
+        turn: &mut Turn,
+    ) -> Result<Vec<JobId>, Refusal> {
+        let namespace = self.ledger.sessions.get(&id).map_or(0, |row| row.session.namespace);
+        if self.ledger.names.text(namespace) != hello.namespace {
+            let message = "the session belongs to another namespace";
+            return Err(Refusal::new(Code::Invalid, "namespace", message));
+        }
+        let Some(running) = &hello.running else { return Ok(Vec::new()) };
+        self.end_streams(id, turn);
+        let held = self.leases(id);
+        let listed: BTreeMap<JobId, u64> = running.iter().copied().collect();
+        let mut kept = Vec::new();
+        for seq in held {
+            let Some(job) = self.ledger.jobs.get(seq) else { continue };
+            if listed.get(&job.id) == Some(&job.fence) {
+                kept.push(job.id);
+            } else {
+                self.give_back(seq, now, turn);
+            }
+        }
+        Ok(kept)
+    }
+
+    fn attach(&mut self, now: Ms, conn: ConnId, id: SessionId) {
+        self.roster.conns.insert(conn, id);
+        if let Some(presence) = self.roster.sessions.get_mut(&id) {
+            presence.conns.insert(conn);
+            presence.hangup_at = 0;
+            presence.last_sign = now;
+        }
+        self.roster.rearm(id);
+    }
+
+    pub(crate) fn bye(&mut self, asker: Asker, keep_leases: bool, turn: &mut Turn) {
+        let (id, now) = (asker.session, asker.now);
+        if keep_leases {
+            self.forget_conn(asker.from.conn);
+        } else {
+            self.end_streams(id, turn);
+            for seq in self.leases(id) {
+                self.give_back(seq, now, turn);
+            }
+            self.close_session(id, Some(asker.from.conn), turn);
+        }
+        turn.say(asker.from, Body::Closed);
+        turn.frames.push(Frame::push(asker.from.conn, Body::Cut));
+    }
+
+    pub(crate) fn sign(&mut self, now: Ms, conn: ConnId) {
+        if let Some(id) = self.roster.conns.get(&conn)
+            && let Some(presence) = self.roster.sessions.get_mut(id)
+        {
+            presence.last_sign = now;
+        }
+    }
+
+    pub(crate) fn hangup(&mut self, now: Ms, conn: ConnId) {
+        let Some(id) = self.forget_conn(conn) else { return };
+        if let Some(presence) = self.roster.sessions.get_mut(&id)
+            && presence.conns.is_empty()
+        {
+            presence.hangup_at = now;
+            self.roster.rearm(id);
+        }
+    }
+
+    /// Nothing was heard of the session for too long, or its last connection closed and nobody
+    /// came back.
+    pub(crate) fn lose_session(&mut self, id: SessionId, now: Ms, turn: &mut Turn) {
+        let excused = self.roster.sessions.get(&id).is_some_and(|presence| self.is_excused(presence, now));
+        self.end_streams(id, turn);
+        for seq in self.leases(id) {
+            self.lose(seq, now, excused, turn);
+        }
+        self.close_session(id, None, turn);
+    }
+
+    /// Ends a session without leases; its connections are cut, but for the one that said Bye.
+    fn close_session(&mut self, id: SessionId, bye: Option<ConnId>, turn: &mut Turn) {
+        if let Some(presence) = self.roster.sessions.remove(&id) {
+            self.roster.timers.remove(presence.timer_at, crate::roster::Timer::Session(id));
+            for conn in presence.conns {
+                self.roster.conns.remove(&conn);
+                if Some(conn) != bye {
+                    turn.frames.push(Frame::push(conn, Body::Cut));
+                }
+            }
+            if let Some(queue) = presence.empties_for {
+                self.unreserve(queue);
+            }
+        }
+        self.decide(turn, Fact::SessionClosed { id });
+    }
+
+    /// Forgets a connection and its streams.
+    fn forget_conn(&mut self, conn: ConnId) -> Option<SessionId> {
+        let id = self.roster.conns.remove(&conn)?;
+        for key in self.streams_of(conn) {
+            self.drop_stream(key);
+        }
+        if let Some(presence) = self.roster.sessions.get_mut(&id) {
+            presence.conns.remove(&conn);
+        }
+        Some(id)
+    }
+
+    /// Ends all streams of a session, with their last frame.
+    fn end_streams(&mut self, id: SessionId, turn: &mut Turn) {
+        let conns: Vec<ConnId> = match self.roster.sessions.get(&id) {
+            Some(presence) => presence.conns.iter().copied().collect(),
+            None => return,
+        };
+        for conn in conns {
+            for key in self.streams_of(conn) {
+                self.end_stream(key, turn);
+            }
+        }
+    }
+
+    fn streams_of(&self, conn: ConnId) -> Vec<Request> {
+        let range = Request { conn, id: 0 }..=Request { conn, id: u64::MAX };
+        self.roster.streams.open.range(range).map(|(&key, _)| key).collect()
+    }
+
+    fn leases(&self, id: SessionId) -> Vec<Seq> {
+        self.roster
+            .sessions
+            .get(&id)
+            .map(|presence| presence.leases.keys().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// A lease goes back uncounted, at its job's old place.
+    fn give_back(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        if job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0) {
+            let end = self.end(job, State::Cancelled, now);
+            return self.decide(turn, Fact::Cancelled { seq, end, settled: true, note: None });
+        }
+        let run_at = job.run_at.min(now);
+        let counts = Counts::Nothing;
+        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: true, note: None });
+    }
+
+    /// A suspect's reservation is over: whoever waited looks again.
+    pub(crate) fn unreserve(&mut self, queue: NameId) {
+        if let Some(index) = self.roster.queues.get_mut(&queue) {
+            index.reserved = None;
+        }
+        self.roster.stir(queue);
+    }
+}

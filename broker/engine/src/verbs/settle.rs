@@ -1,0 +1,89 @@
+//! Settle: a worker tells how its leases ended. The fence decides whether it still may.
+
+use crate::command::{ErrorNote, How, Settlement};
+use crate::engine::{Asker, Engine, Turn};
+use crate::fact::{AttemptEnd, Counts, Fact};
+use crate::frame::{Body, SettleCode, SettledOne};
+use crate::ids::{Seq, SessionId};
+use crate::ledger::job::{Job, State};
+use crate::limits::{DELAY_MS_MAX, SMALL_RESULT_BYTES};
+use crate::verbs::outcome::Failure;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+impl Engine {
+    pub(crate) fn settle(&mut self, asker: Asker, results: Vec<Settlement>, turn: &mut Turn) {
+        let answers = results.into_iter().map(|result| self.settle_one(asker, result, turn)).collect();
+        turn.say(asker.from, Body::Settled(answers));
+    }
+
+    fn settle_one(&mut self, asker: Asker, result: Settlement, turn: &mut Turn) -> SettledOne {
+        let Some(job) = self.find(asker.namespace, result.id) else {
+            let ended = self.roster.ended_ids.contains(asker.namespace, result.id);
+            let code = if ended { SettleCode::AlreadySettled } else { SettleCode::UnknownJob };
+            return SettledOne { code, state: None };
+        };
+        let (seq, code) = (job.seq, lease_code(job, asker.session, result.fence));
+        let asked_to_stop = job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0);
+        if code == SettleCode::Settled {
+            match result.how {
+                How::Fail { error, .. } if asked_to_stop => self.cancelled(seq, asker, error.message, turn),
+                How::Release { reason, .. } if asked_to_stop => self.cancelled(seq, asker, reason, turn),
+                How::Complete(bytes) => self.complete(seq, asker, bytes, turn),
+                How::Fail { error, fatal, retry_after_ms } => {
+                    let failure = Failure { end: AttemptEnd::Failed, error, fatal, delay_ms: retry_after_ms };
+                    self.fail(seq, failure, asker.now, turn);
+                }
+                How::Release { delay_ms, reason } => self.release(seq, asker, delay_ms, reason, turn),
+                How::Cancelled { note } => self.cancelled(seq, asker, note, turn),
+            }
+        }
+        SettledOne { code, state: self.ledger.jobs.get(seq).map(|job| job.state) }
+    }
+
+    fn complete(&mut self, seq: Seq, asker: Asker, result: Bytes, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let end = self.end(job, State::Completed, asker.now);
+        let result_dropped = self.pressure.small_results && result.len() > SMALL_RESULT_BYTES;
+        let result = if result_dropped { Bytes::new() } else { result };
+        self.decide(turn, Fact::Completed { seq, end, result, result_dropped });
+        self.trim(seq, asker.now, turn);
+    }
+
+    /// With a delay it is a snooze; without, the job goes back to its old place.
+    fn release(
+        &mut self,
+        seq: Seq,
+        asker: Asker,
+        delay_ms: u64,
+        reason: alloc::string::String,
+        turn: &mut Turn,
+    ) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let note = (!reason.is_empty()).then(|| {
+            let error = ErrorNote { message: reason, ..ErrorNote::default() };
+            self.note(job, AttemptEnd::Released, error, asker.now)
+        });
+        let now = asker.now;
+        let counts = if delay_ms > 0 { Counts::Snooze } else { Counts::Nothing };
+        let run_at = now + delay_ms.min(DELAY_MS_MAX);
+        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: true, note });
+    }
+
+    fn cancelled(&mut self, seq: Seq, asker: Asker, text: alloc::string::String, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let error = ErrorNote { message: text, ..ErrorNote::default() };
+        let note = Some(self.note(job, AttemptEnd::Cancelled, error, asker.now));
+        let end = self.end(job, State::Cancelled, asker.now);
+        self.decide(turn, Fact::Cancelled { seq, end, settled: true, note });
+    }
+}
+
+/// Whether a session may still speak for a lease.
+pub(crate) fn lease_code(job: &Job, session: SessionId, fence: u64) -> SettleCode {
+    match &job.lease {
+        Some(lease) if lease.session == session && job.fence == fence => SettleCode::Settled,
+        None if job.fence == fence && job.settled => SettleCode::AlreadySettled,
+        Some(_) | None => SettleCode::LeaseLost,
+    }
+}

@@ -1,0 +1,43 @@
+//! Touch: beats, and leases with a visibility timeout that are to last longer.
+
+use crate::command::{JobTouch, Touch};
+use crate::engine::{Asker, Engine, Turn};
+use crate::fact::Fact;
+use crate::frame::{Body, SettleCode, TouchedOne};
+use crate::limits::LEASE_MS_MAX;
+use crate::verbs::settle::lease_code;
+
+impl Engine {
+    pub(crate) fn touch(&mut self, asker: Asker, touch: Touch, turn: &mut Turn) {
+        if let Some(beat) = touch.beat
+            && let Some(presence) = self.roster.sessions.get_mut(&asker.session)
+        {
+            presence.beat = Some(beat);
+        }
+        let answers = touch.jobs.iter().map(|job| self.touch_one(asker, job, turn)).collect();
+        turn.say(asker.from, Body::Touched(answers));
+    }
+
+    fn touch_one(&mut self, asker: Asker, touch: &JobTouch, turn: &mut Turn) -> TouchedOne {
+        let Some(job) = self.find(asker.namespace, touch.id) else {
+            return TouchedOne { code: SettleCode::UnknownJob, cancel: false, ends_in_ms: 0 };
+        };
+        let code = lease_code(job, asker.session, touch.fence);
+        let Some(lease) = job.lease.as_ref().filter(|_| code == SettleCode::Settled) else {
+            return TouchedOne { code, cancel: false, ends_in_ms: 0 };
+        };
+        let (seq, cancel) = (job.seq, lease.revoke_at > 0);
+        if let Some(extend_ms) = touch.extend_ms
+            && lease.ends_at > 0
+        {
+            let ends_at = asker.now + extend_ms.clamp(1, LEASE_MS_MAX);
+            self.decide(turn, Fact::Extended { seq, ends_at });
+        }
+        let mark = self.roster.sessions.get(&asker.session).and_then(|presence| presence.leases.get(&seq));
+        let ends_in_ms = match mark {
+            Some(mark) if mark.ends_at > 0 => mark.ends_at.saturating_sub(asker.now).max(1),
+            Some(_) | None => 0,
+        };
+        TouchedOne { code, cancel, ends_in_ms }
+    }
+}

@@ -1,0 +1,183 @@
+//! Views: what a Query shows of jobs, queues, sessions and the broker.
+
+use crate::command::Beat;
+use crate::fact::{DeadReason, ResourceBody};
+use crate::frame::Slot;
+use crate::ids::{JobId, Ms, Seq, SessionId};
+use crate::ledger::job::State;
+use crate::ledger::tables::Totals;
+use crate::policy::Policy;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A job as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// Its identity.
+    pub id: JobId,
+    /// Its place in the broker's order.
+    pub seq: Seq,
+    /// Names as text.
+    pub queue: String,
+    /// Names as text.
+    pub kind: String,
+    /// Names as text.
+    pub key: String,
+    /// Its state.
+    pub state: State,
+    /// 0..9.
+    pub level: u8,
+    /// What it says of itself.
+    pub policy: Policy,
+    /// When it was enqueued.
+    pub created_at: Ms,
+    /// When it may run, or was to run.
+    pub run_at: Ms,
+    /// Attempts made and not given back.
+    pub attempt: u32,
+    /// How many it may have.
+    pub max_attempts: u32,
+    /// How often it was handed out.
+    pub deliveries: u32,
+    /// Workers lost with it.
+    pub crashes: u32,
+    /// How many it may have.
+    pub max_crashes: u32,
+    /// Times it was snoozed.
+    pub snoozes: u32,
+    /// Slots it takes.
+    pub cost: u32,
+    /// Who holds it.
+    pub lease: Option<LeaseView>,
+    /// When it ended, when it is removed.
+    pub ended: Option<(Ms, Ms)>,
+    /// Why it is dead.
+    pub dead: Option<DeadReason>,
+    /// Its result was not kept because the disk was low.
+    pub result_dropped: bool,
+    /// The producer's bytes; only when one job is asked for.
+    pub payload: Slot,
+    /// Content type, headers, tags.
+    pub headers: Slot,
+    /// The result; only when one job is asked for.
+    pub result: Slot,
+    /// The last attempts, oldest first; only when one job is asked for.
+    pub history: Vec<Slot>,
+}
+
+/// A lease as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct LeaseView {
+    /// Its fence.
+    pub fence: u64,
+    /// Its session.
+    pub session: SessionId,
+    /// Client, host and process.
+    pub worker: String,
+    /// Since when.
+    pub leased_at: Ms,
+    /// Until when; 0 = with the session.
+    pub ends_at: Ms,
+    /// It is to stop.
+    pub cancel_asked: bool,
+}
+
+/// A queue as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct QueueView {
+    /// Its name.
+    pub name: String,
+    /// Jobs by state, in the order of [`State::ALL`].
+    pub counts: [u64; State::COUNT],
+    /// Lifetime totals.
+    pub totals: Totals,
+    /// Paused, and why.
+    pub paused: Option<String>,
+    /// Age of the oldest ready job.
+    pub oldest_ready_ms: u64,
+    /// Streams and long polls that would take a job of this queue now.
+    pub waiting_streams: u64,
+    /// Its configuration.
+    pub conf: Option<(u64, ResourceBody)>,
+}
+
+/// A session as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct SessionView {
+    /// Its identity.
+    pub id: SessionId,
+    /// Library and version.
+    pub client: String,
+    /// Host name.
+    pub host: String,
+    /// Process id.
+    pub pid: u32,
+    /// Free labels.
+    pub labels: Vec<(String, String)>,
+    /// Since when.
+    pub since: Ms,
+    /// Time since its last sign of life.
+    pub silent_ms: u64,
+    /// Jobs it holds.
+    pub leases: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Slots of its streams.
+    pub slots: u64,
+    /// Queues its streams fetch from.
+    pub queues: Vec<String>,
+    /// Kinds its streams accept.
+    pub kinds: Vec<String>,
+    /// What it said of itself last.
+    pub beat: Option<Beat>,
+}
+
+/// What the engine knows of the broker; the driver adds what the disk knows.
+#[derive(Clone, Debug)]
+pub struct ServerView {
+    /// The epoch.
+    pub epoch: u32,
+    /// When the broker started.
+    pub started_at: Ms,
+    /// The broker's clock.
+    pub now: Ms,
+    /// Jobs of all states.
+    pub jobs: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Stopping.
+    pub draining: bool,
+    /// The last batch decided.
+    pub batch: u64,
+    /// Filled in by the driver.
+    pub disk: DiskView,
+}
+
+/// What the driver knows of its store.
+#[derive(Clone, Debug, Default)]
+pub struct DiskView {
+    /// Facts committed since the start.
+    pub facts: u64,
+    /// Median duration of a sync.
+    pub sync_p50_us: u64,
+    /// 99th percentile of a sync.
+    pub sync_p99_us: u64,
+    /// Bytes of journal segments.
+    pub journal_bytes: u64,
+    /// Journal segments.
+    pub segments: u64,
+    /// Folds since the start.
+    pub folds: u64,
+    /// Bytes of parts not yet folded.
+    pub unfolded_bytes: u64,
+    /// Bytes free on the disk.
+    pub free_bytes: u64,
+    /// Name of the file system.
+    pub filesystem: String,
+    /// Resident memory of the broker.
+    pub rss_bytes: u64,
+    /// Processor time of the broker so far, user and system.
+    pub cpu_us: u64,
+}
