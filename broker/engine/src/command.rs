@@ -35,6 +35,8 @@ pub enum Command {
     },
     /// A byte arrived, or the broker itself did not read: either way the session is not silent.
     Sign,
+    /// The peer has read enough: its streams get jobs again.
+    Unchoke,
     /// The connection is closed.
     Hangup,
 }

@@ -9,7 +9,7 @@ use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
 use crate::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
 use crate::ledger::{Applied, EvolveError, Ledger};
-use crate::limits::{JOBS_MAX_DEFAULT, RESUME_WINDOW_MS};
+use crate::limits::{EPOCH_MINUTES_MAX, JOBS_MAX_DEFAULT, RESUME_WINDOW_MS};
 use crate::roster::{EndedIds, Presence, Roster};
 use alloc::vec::Vec;
 
@@ -172,7 +172,7 @@ impl Engine {
         self.spare_leases(start.now);
         self.roster.hungry.clear();
         self.roster.stirred.clear();
-        let epoch = self.ledger.epoch.saturating_add(1).max(start.minutes);
+        let epoch = self.ledger.epoch.saturating_add(1).max(start.minutes.min(EPOCH_MINUTES_MAX));
         self.decide(turn, Fact::Started { epoch, at: start.now });
     }
 
@@ -183,7 +183,7 @@ impl Engine {
         use crate::roster::Timer;
         for presence in self.roster.sessions.values_mut() {
             for (&seq, mark) in &mut presence.leases {
-                let spared = now + SESSION_TTL_MS_DEFAULT;
+                let spared = now.saturating_add(SESSION_TTL_MS_DEFAULT);
                 if mark.ends_at > 0 && mark.ends_at < spared {
                     self.roster.timers.remove(mark.ends_at, Timer::LeaseEnd(seq));
                     mark.ends_at = spared;
@@ -201,6 +201,7 @@ impl Engine {
             Command::Hello(hello) => return self.hello(now, from, *hello, turn),
             Command::Sign => return self.sign(now, from.conn),
             Command::Hangup => return self.hangup(now, from.conn),
+            Command::Unchoke => return self.unchoke(from.conn),
             Command::Enqueue(_)
             | Command::Fetch(_)
             | Command::Settle(_)
@@ -225,7 +226,7 @@ impl Engine {
             Command::Query(query) => self.query(asker, query, turn),
             Command::Put(put) => self.put(asker, &put, turn),
             Command::Bye { keep_leases } => self.bye(asker, keep_leases, turn),
-            Command::Hello(_) | Command::Sign | Command::Hangup => {}
+            Command::Hello(_) | Command::Sign | Command::Unchoke | Command::Hangup => {}
         }
     }
 
@@ -234,6 +235,7 @@ impl Engine {
         self.fire(now, turn);
         self.dispatch(now, turn);
         self.count(turn);
+        self.drop_names(turn);
         self.roster.ended_ids.expire(now);
     }
 
@@ -247,6 +249,19 @@ impl Engine {
     /// The broker was away, or the wall clock jumped: silence in that time was not silence.
     pub fn shift(&mut self, by_ms: i64) {
         self.roster.shift(by_ms);
+    }
+
+    /// A peer has too much unread: its streams get no further jobs until it is unchoked.
+    pub fn choke(&mut self, conn: ConnId) {
+        if self.roster.conns.contains_key(&conn) {
+            self.roster.choked.insert(conn);
+        }
+    }
+
+    fn unchoke(&mut self, conn: ConnId) {
+        self.roster.choked.remove(&conn);
+        let range = Request { conn, id: 0 }..=Request { conn, id: u64::MAX };
+        self.roster.hungry.extend(self.roster.streams.open.range(range).map(|(&key, _)| key));
     }
 
     /// What the store has room for now.
@@ -274,8 +289,13 @@ impl Engine {
     /// before it can go.
     pub fn folded(&mut self, replay_from: u64, turn: &mut Turn) {
         self.replay_from = replay_from;
-        let idle: Vec<NameId> =
-            self.ledger.names.idle_before(replay_from).take(crate::limits::NAME_DROPS_PER_TICK).collect();
+        self.drop_names(turn);
+    }
+
+    /// A few at a time; the next ticks drop the rest.
+    fn drop_names(&mut self, turn: &mut Turn) {
+        let idle = self.ledger.names.idle_before(self.replay_from);
+        let idle: Vec<NameId> = idle.take(crate::limits::NAME_DROPS_PER_TICK).collect();
         for id in idle {
             self.decide(turn, Fact::NameDropped { id });
         }
@@ -309,7 +329,7 @@ impl Engine {
         if matches!(fact, Fact::Extended { .. } | Fact::CancelAsked { .. }) {
             self.ledger.evolve(batch, fact);
             if let Some(job) = self.ledger.jobs.get(seq) {
-                self.roster.retime(job);
+                self.roster.retime(job, fact);
             }
             return;
         }
@@ -378,9 +398,8 @@ impl Engine {
     /// A session that was never seen since an unclean start, or that is lost in its first time to
     /// live, may have been lost with the broker: its jobs are not blamed.
     pub(crate) fn is_excused(&self, presence: &Presence, now: Ms) -> bool {
-        let returned = presence.hangup_at > 0 || !presence.conns.is_empty();
-        let grace = presence.ttl_ms + RESUME_WINDOW_MS;
-        self.unclean && (!returned || now < self.started_at + grace)
+        let grace = presence.ttl_ms.saturating_add(RESUME_WINDOW_MS);
+        self.unclean && (!presence.seen || now < self.started_at.saturating_add(grace))
     }
 
     /// The job with this id in this namespace.

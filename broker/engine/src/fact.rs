@@ -106,6 +106,8 @@ pub enum Fact {
         seq: Seq,
         /// When, and how long it is kept.
         end: End,
+        /// Which delivery of the job this was; it names the result among the job's parts.
+        delivery: u32,
         /// Encoded by the session floor; empty = none.
         result: Bytes,
         /// The result was too large for a low disk and is not kept.
@@ -367,6 +369,8 @@ pub enum AttemptEnd {
 /// One attempt in a job's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
+    /// Its number in the job's history, from 0.
+    pub number: u32,
     /// Which attempt, from 1.
     pub attempt: u32,
     /// How it ended.

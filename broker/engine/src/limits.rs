@@ -33,6 +33,9 @@ pub const SLOTS_MAX: u32 = 10_000;
 /// Labels of a session.
 pub const LABELS_MAX: usize = 32;
 
+/// Bytes of all labels of a session; its row is one small record of the store.
+pub const LABEL_BYTES_MAX: usize = 2_048;
+
 /// Session time to live when Hello asks for none.
 pub const SESSION_TTL_MS_DEFAULT: u64 = 15_000;
 /// Least session time to live a client may ask for.
@@ -73,12 +76,18 @@ pub const FAIR_EVERY: u64 = 16;
 pub const TIMERS_PER_TICK: usize = 1_024;
 /// Leases granted in one tick; the rest follow in the next turn.
 pub const LEASES_PER_TICK: usize = 4_096;
+/// Payload bytes handed out in one tick; the job that reaches it is the last.
+pub const LEASE_BYTES_PER_TICK: usize = 4 << 20;
 /// Payload bytes of one Deliver frame; more start another frame.
 pub const DELIVER_BYTES_MAX: usize = 1 << 20;
 /// Works of one Deliver frame; more start another frame.
 pub const DELIVER_WORKS_MAX: usize = 1_000;
 /// Names dropped in one tick.
 pub const NAME_DROPS_PER_TICK: usize = 256;
+
+/// The latest epoch that a clock may ask for. A fence has 24 bits for the epoch; a clock that is
+/// wrong for one start must not use them up.
+pub const EPOCH_MINUTES_MAX: u32 = (1 << 24) - (1 << 20);
 
 /// Jobs in the broker at a time, of all states, unless configured otherwise.
 pub const JOBS_MAX_DEFAULT: usize = 20_000_000;

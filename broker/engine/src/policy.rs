@@ -2,6 +2,7 @@
 //! the nearest set field wins.
 
 use crate::ids::Ms;
+use crate::limits::DELAY_MS_MAX;
 use serde::{Deserialize, Serialize};
 
 /// What a namespace, queue, kind or job says of itself; a field left out asks the next wider one.
@@ -49,13 +50,15 @@ impl Backoff {
     /// jitter's range.
     #[must_use]
     pub fn delay_ms(&self, failures: u32, entropy: u64) -> Ms {
-        let mut delay = self.base_ms.min(self.max_ms);
+        let max_ms = self.max_ms.min(DELAY_MS_MAX);
+        let mut delay = self.base_ms.min(max_ms);
         for _ in 1..failures {
             let next = u128::from(delay) * u128::from(self.factor_permille) / 1_000;
-            delay = u64::try_from(next).unwrap_or(u64::MAX).min(self.max_ms);
-            if delay == self.max_ms {
+            let next = u64::try_from(next).unwrap_or(u64::MAX).min(max_ms);
+            if next == delay {
                 break;
             }
+            delay = next;
         }
         let spread = u128::from(delay) * u128::from(self.jitter_permille.min(1_000)) / 1_000;
         let span = 2 * spread + 1;

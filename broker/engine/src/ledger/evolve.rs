@@ -108,7 +108,8 @@ impl Ledger {
             | Fact::Retried { seq, .. }
             | Fact::Rescheduled { seq, .. } => {
                 if let Fact::Leased { lease, .. } = fact {
-                    self.fences = self.fences.max(lease.fence & ((1 << 40) - 1));
+                    let first = u64::from(self.epoch) << 40;
+                    self.fences = self.fences.max(lease.fence.saturating_sub(first));
                 }
                 if let Some(job) = self.jobs.get_mut(*seq) {
                     job.since = since;

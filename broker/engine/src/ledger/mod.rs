@@ -55,7 +55,7 @@ impl Ledger {
 
     /// The next fence: epoch above, counter below.
     pub(crate) fn next_fence(&self) -> u64 {
-        (u64::from(self.epoch) << 40) | (self.fences + 1)
+        (u64::from(self.epoch) << 40) + self.fences + 1
     }
 
     /// The nearest answer to a question of policy: job, kind, queue, namespace.

@@ -4,8 +4,10 @@
 //! dropped when no job refers to them and no fact that does can be replayed any more.
 
 use crate::ids::NameId;
+use crate::limits::{KINDS_MAX, NAMES_MAX, QUEUES_MAX};
 use crate::policy::Policy;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -63,6 +65,17 @@ pub(crate) struct NameCounts {
     pub(crate) others: usize,
 }
 
+impl NameCounts {
+    fn of(&mut self, name: &Name) -> &mut usize {
+        match name {
+            Name::Namespace(_) => &mut self.namespaces,
+            Name::Queue(..) => &mut self.queues,
+            Name::Kind(..) => &mut self.kinds,
+            Name::Key(..) | Name::Policy(_) => &mut self.others,
+        }
+    }
+}
+
 /// The names table.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -114,6 +127,26 @@ impl Names {
         self.counts
     }
 
+    /// Whether these names fit; names that are known already always do. Otherwise what there is
+    /// too much of.
+    pub(crate) fn has_room(&self, wanted: impl Iterator<Item = Name>) -> Result<(), &'static str> {
+        let new: BTreeSet<Name> = wanted.filter(|name| self.find(name).is_none()).collect();
+        let mut counts = self.counts;
+        for name in &new {
+            *counts.of(name) += 1;
+        }
+        for (class, used, most) in [
+            ("queue", counts.queues, QUEUES_MAX),
+            ("kind", counts.kinds, KINDS_MAX),
+            ("key", counts.others, NAMES_MAX),
+        ] {
+            if used > most {
+                return Err(class);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn since(&self, id: NameId) -> Option<u64> {
         self.row(id).map(|row| row.since)
     }
@@ -134,19 +167,24 @@ impl Names {
             self.rows.push(None);
         }
         self.free.remove(&id);
-        *self.count_of(&name) += 1;
+        *self.counts.of(&name) += 1;
         if name.is_counted() {
             self.idle.insert((since & !super::REPLAYED, id));
         }
         let name = Arc::new(name);
-        self.by_name.insert(name.clone(), id);
+        // A store written over several turns may hold a name twice, where it was dropped and given
+        // again meanwhile; the later one is to be found, and replay drops the other.
+        let other = self.by_name.get(&name).and_then(|&other| self.since(other));
+        if other.is_none_or(|other| other & !super::REPLAYED <= since & !super::REPLAYED) {
+            self.by_name.insert(name.clone(), id);
+        }
         let idle_since = since & !super::REPLAYED;
         self.rows[index] = Some(Row { since, name, uses: 0, idle_since });
     }
 
     pub(crate) fn remove(&mut self, id: NameId) {
         let Some(row) = self.rows.get_mut(id as usize).and_then(Option::take) else { return };
-        *self.count_of(&row.name) -= 1;
+        *self.counts.of(&row.name) -= 1;
         self.idle.remove(&(row.idle_since, id));
         if self.by_name.get(&row.name) == Some(&id) {
             self.by_name.remove(&row.name);
@@ -187,20 +225,39 @@ impl Names {
         })
     }
 
+    /// Whether the table agrees with how often jobs refer to its rows.
+    pub(crate) fn audit(&self, uses: &BTreeMap<NameId, u32>) -> Result<(), String> {
+        for (id, _, name) in self.iter() {
+            let Some(row) = self.row(id) else { continue };
+            let used = uses.get(&id).copied().unwrap_or(0);
+            let idle = self.idle.contains(&(row.idle_since, id));
+            if self.find(name) != Some(id) {
+                return Err(format!("name {id}, {name:?}, is not found"));
+            }
+            if name.is_counted() && (row.uses != used || idle != (used == 0)) {
+                return Err(format!("name {id} is used {used} times, not {}", row.uses));
+            }
+        }
+        let rows = self.rows.iter().flatten().count();
+        let free = self.rows.len().saturating_sub(1) - self.free.len();
+        if rows == free && self.by_name.len() == rows {
+            Ok(())
+        } else {
+            Err(format!("{rows} names, {free} taken, {} found", self.by_name.len()))
+        }
+    }
+
+    /// A name with the batch that touched it last.
+    #[must_use]
+    pub fn stored(&self, id: NameId) -> Option<(u64, &Name)> {
+        self.row(id).map(|row| (row.since, &*row.name))
+    }
+
     fn row(&self, id: NameId) -> Option<&Row> {
         self.rows.get(id as usize)?.as_ref()
     }
 
     fn row_mut(&mut self, id: NameId) -> Option<&mut Row> {
         self.rows.get_mut(id as usize)?.as_mut()
-    }
-
-    fn count_of(&mut self, name: &Name) -> &mut usize {
-        match name {
-            Name::Namespace(_) => &mut self.counts.namespaces,
-            Name::Queue(..) => &mut self.counts.queues,
-            Name::Kind(..) => &mut self.counts.kinds,
-            Name::Key(..) | Name::Policy(_) => &mut self.counts.others,
-        }
     }
 }

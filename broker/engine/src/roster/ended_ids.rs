@@ -48,7 +48,7 @@ impl EndedIds {
     pub(crate) fn expire(&mut self, now: Ms) {
         for _ in 0..1_024 {
             match self.ring.front() {
-                Some(&(at, ..)) if at + IDEMPOTENCY_WINDOW_MS <= now => self.drop_oldest(),
+                Some(&(at, ..)) if at.saturating_add(IDEMPOTENCY_WINDOW_MS) <= now => self.drop_oldest(),
                 Some(_) | None => return,
             }
         }

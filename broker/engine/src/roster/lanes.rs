@@ -69,6 +69,20 @@ impl Lanes {
             ring.order.remove(&(lane.turn, spot.key));
             ring.lanes.remove(&spot.key);
         }
+        if ring.lanes.is_empty() {
+            level.rings.remove(&spot.kind);
+        }
+    }
+
+    pub(crate) fn contains(&self, spot: Spot) -> bool {
+        let ring = self.levels[usize::from(spot.level)].rings.get(&spot.kind);
+        ring.and_then(|ring| ring.lanes.get(&spot.key)).is_some_and(|lane| lane.jobs.contains(&spot.seq))
+    }
+
+    /// How many jobs there are in all lanes.
+    pub(crate) fn len(&self) -> usize {
+        let rings = self.levels.iter().flat_map(|level| level.rings.values());
+        rings.flat_map(|ring| ring.lanes.values()).map(|lane| lane.jobs.len()).sum()
     }
 
     /// The next job for somebody who can run `kinds` (none named = any).
@@ -88,13 +102,13 @@ impl Lanes {
         ring.order.insert((lane.turn, spot.key));
     }
 
+    pub(crate) fn has(&self, kind: NameId) -> bool {
+        self.levels.iter().any(|level| level.rings.contains_key(&kind))
+    }
+
     /// The kinds that have a ready job.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = NameId> + '_ {
-        self.levels
-            .iter()
-            .flat_map(|level| level.rings.iter())
-            .filter(|(_, ring)| !ring.order.is_empty())
-            .map(|(&kind, _)| kind)
+        self.levels.iter().flat_map(|level| level.rings.keys().copied())
     }
 
     fn first(&self, kinds: &[NameId]) -> Option<Spot> {

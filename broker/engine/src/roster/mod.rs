@@ -12,6 +12,7 @@ pub(crate) use ended_ids::EndedIds;
 pub(crate) use presence::{LeaseMark, Presence};
 pub(crate) use timers::{Timer, Timers};
 
+use crate::fact::Fact;
 use crate::ids::{ConnId, Ms, NameId, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
@@ -28,13 +29,24 @@ pub(crate) struct Roster {
     pub(crate) sessions: BTreeMap<SessionId, Presence>,
     pub(crate) conns: BTreeMap<ConnId, SessionId>,
     pub(crate) streams: Streams,
+    /// Connections whose peer has too much unread.
+    pub(crate) choked: BTreeSet<ConnId>,
     pub(crate) ended_ids: EndedIds,
     /// Queues and kinds that got a ready job in this turn.
-    pub(crate) stirred: BTreeSet<(NameId, NameId)>,
+    pub(crate) stirred: BTreeMap<(NameId, NameId), Round>,
     /// Streams that got room in this turn.
     pub(crate) hungry: BTreeSet<StreamKey>,
     /// Totals of the queues that changed in this turn.
     pub(crate) tally: BTreeMap<NameId, Totals>,
+}
+
+/// How far the waiting streams were asked whether they take a ready job.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Round {
+    /// The ticket of the last one asked.
+    pub(crate) after: u64,
+    /// Something changed meanwhile: those asked before are asked again.
+    pub(crate) again: bool,
 }
 
 impl Roster {
@@ -44,7 +56,17 @@ impl Roster {
         queue.states[job.state.index()].remove(&job.seq);
         match job.state {
             State::Scheduled => self.timers.remove(job.run_at, Timer::Due(job.seq)),
-            State::Ready => queue.remove_ready(job),
+            State::Ready => {
+                queue.remove_ready(job);
+                let over = job.is_suspect() && queue.suspects.is_empty();
+                let next = core::mem::take(&mut queue.skipped);
+                if over {
+                    self.release(job.queue);
+                }
+                if next {
+                    self.stir(job.queue);
+                }
+            }
             State::Leased => self.end_lease(job),
             State::Completed | State::Dead | State::Cancelled | State::Expired => {
                 let Some(ended) = &job.ended else { return };
@@ -66,7 +88,7 @@ impl Roster {
             State::Scheduled => self.timers.insert(job.run_at, Timer::Due(job.seq)),
             State::Ready => {
                 queue.insert_ready(job);
-                self.stirred.insert((job.queue, job.kind));
+                self.stirred.entry((job.queue, job.kind)).or_default().again = true;
             }
             State::Leased => self.begin_lease(job, cost),
             State::Completed | State::Dead | State::Cancelled | State::Expired => {
@@ -96,13 +118,18 @@ impl Roster {
         let presence = self.sessions.entry(lease.session).or_default();
         presence.leases.insert(job.seq, mark);
         presence.alone |= job.is_suspect();
-        self.rearm(lease.session);
+        let is_bound = lease.ends_at == 0;
+        presence.bound += usize::from(is_bound);
+        if presence.leases.len() == 1 || is_bound && presence.bound == 1 {
+            self.rearm(lease.session);
+        }
     }
 
     fn end_lease(&mut self, job: &Job) {
         let Some(lease) = &job.lease else { return };
         let Some(presence) = self.sessions.get_mut(&lease.session) else { return };
         let Some(mark) = presence.leases.remove(&job.seq) else { return };
+        presence.bound -= usize::from(mark.ends_at == 0);
         let emptied = presence.leases.is_empty();
         if emptied {
             presence.alone = false;
@@ -120,6 +147,7 @@ impl Roster {
             self.hungry.insert(key);
         }
         if emptied {
+            self.rearm(lease.session);
             self.wake_session(lease.session);
         }
     }
@@ -133,22 +161,25 @@ impl Roster {
         }
     }
 
-    /// A lease ends later, or is to be revoked: its timers move, its slots stay.
-    pub(crate) fn retime(&mut self, job: &Job) {
+    /// A lease ends later, or is to be revoked: that timer moves, its slots stay. The other timer
+    /// may stand elsewhere than the ledger says, where a stall or a restart moved it.
+    pub(crate) fn retime(&mut self, job: &Job, fact: &Fact) {
         let Some(lease) = &job.lease else { return };
         let Some(presence) = self.sessions.get_mut(&lease.session) else { return };
         let Some(mark) = presence.leases.get_mut(&job.seq) else { return };
-        for (old, new, timer) in [
-            (&mut mark.ends_at, lease.ends_at, Timer::LeaseEnd(job.seq)),
-            (&mut mark.revoke_at, lease.revoke_at, Timer::Revoke(job.seq)),
-        ] {
-            if *old > 0 {
-                self.timers.remove(*old, timer);
-            }
-            if new > 0 {
-                self.timers.insert(new, timer);
-            }
-            *old = new;
+        let (old, new, timer) = if matches!(fact, Fact::Extended { .. }) {
+            (&mut mark.ends_at, lease.ends_at, Timer::LeaseEnd(job.seq))
+        } else {
+            (&mut mark.revoke_at, lease.revoke_at, Timer::Revoke(job.seq))
+        };
+        let is_earlier = new < *old;
+        if *old > 0 {
+            self.timers.remove(*old, timer);
+        }
+        self.timers.insert(new, timer);
+        *old = new;
+        if is_earlier {
+            self.rearm(lease.session);
         }
     }
 
@@ -165,9 +196,16 @@ impl Roster {
         }
     }
 
-    /// Everybody's deadlines move: the broker was away, or the wall clock jumped.
+    /// Everybody's deadlines move: the broker was away, or the wall clock jumped. None becomes 0,
+    /// which stands for "none".
     pub(crate) fn shift(&mut self, by: i64) {
-        let moved = |at: Ms| at.saturating_add_signed(by);
+        let moved = |at: Ms| at.saturating_add_signed(by).max(1);
+        for (&key, stream) in &mut self.streams.open {
+            let Some((_, until)) = &mut stream.poll else { continue };
+            self.timers.remove(*until, Timer::Poll(key));
+            *until = moved(*until);
+            self.timers.insert(*until, Timer::Poll(key));
+        }
         for (&id, presence) in &mut self.sessions {
             presence.last_sign = moved(presence.last_sign);
             if presence.hangup_at > 0 {
@@ -192,9 +230,21 @@ impl Roster {
 
     /// A queue's ready jobs look for streams again.
     pub(crate) fn stir(&mut self, queue: NameId) {
-        if let Some(index) = self.queues.get(&queue) {
-            self.stirred.extend(index.ready_kinds().map(|kind| (queue, kind)));
+        let Some(index) = self.queues.get(&queue) else { return };
+        for kind in index.ready_kinds() {
+            self.stirred.entry((queue, kind)).or_default().again = true;
         }
+    }
+
+    /// Nobody empties himself for a suspect of this queue any more; who did goes on.
+    pub(crate) fn release(&mut self, queue: NameId) {
+        let reserved = self.queues.get_mut(&queue).and_then(|index| index.reserved.take());
+        let Some(session) = reserved else { return };
+        if let Some(presence) = self.sessions.get_mut(&session) {
+            presence.empties_for = None;
+        }
+        self.wake_session(session);
+        self.stir(queue);
     }
 
     pub(crate) fn stir_all(&mut self) {

@@ -11,15 +11,19 @@ use alloc::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Presence {
     pub(crate) ttl_ms: u64,
     pub(crate) last_sign: Ms,
+    /// It said something in this run of the broker.
+    pub(crate) seen: bool,
     /// When the last connection closed; 0 while one is open.
     pub(crate) hangup_at: Ms,
     pub(crate) conns: BTreeSet<ConnId>,
     pub(crate) leases: BTreeMap<Seq, LeaseMark>,
+    /// How many of its leases live by its signs of life.
+    pub(crate) bound: usize,
     pub(crate) streams: usize,
     /// It holds a suspect, which runs alone.
     pub(crate) alone: bool,
-    /// It takes nothing more until it is empty: a suspect of this queue waits for it.
-    pub(crate) empties_for: Option<NameId>,
+    /// It takes nothing more until it is empty: a suspect of this queue waits for this stream.
+    pub(crate) empties_for: Option<(NameId, StreamKey)>,
     pub(crate) beat: Option<Beat>,
     /// Where its timer stands.
     pub(crate) timer_at: Ms,
@@ -40,14 +44,24 @@ pub(crate) struct LeaseMark {
 }
 
 impl Presence {
-    /// When the session ends if nothing more is heard of it.
+    /// It takes nothing until it is empty, whatever room its streams have.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.alone || self.empties_for.is_some()
+    }
+
+    /// When the session ends if nothing more is heard of it. A lease with a visibility timeout
+    /// stands until that ends, whatever the session does, and keeps it so that it can be settled.
     pub(crate) fn deadline(&self) -> Ms {
-        if self.hangup_at > 0 {
-            (self.hangup_at + RESUME_WINDOW_MS).min(self.last_sign + self.ttl_ms)
+        let silence = if self.hangup_at > 0 {
+            self.hangup_at.saturating_add(RESUME_WINDOW_MS).min(self.last_sign.saturating_add(self.ttl_ms))
         } else if self.conns.is_empty() || !self.leases.is_empty() || self.streams > 0 {
-            self.last_sign + self.ttl_ms
+            self.last_sign.saturating_add(self.ttl_ms)
         } else {
-            self.last_sign + IDLE_SESSION_MS.max(self.ttl_ms)
+            self.last_sign.saturating_add(IDLE_SESSION_MS.max(self.ttl_ms))
+        };
+        if self.bound > 0 {
+            return silence;
         }
+        self.leases.values().map(|mark| mark.ends_at).fold(silence, Ms::max)
     }
 }

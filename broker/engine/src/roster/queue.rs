@@ -16,6 +16,8 @@ pub(crate) struct QueueIndex {
     pub(crate) suspects: BTreeMap<NameId, BTreeSet<Seq>>,
     /// The session that empties itself for a suspect.
     pub(crate) reserved: Option<SessionId>,
+    /// A stream had room, but not for the first job of its lanes.
+    pub(crate) skipped: bool,
     /// Completed jobs that count against the number the queue keeps, by time of removal.
     pub(crate) kept: BTreeSet<(Ms, Seq)>,
 }
@@ -47,6 +49,23 @@ impl QueueIndex {
             .filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind))
             .filter_map(|(_, seqs)| seqs.first().copied())
             .min()
+    }
+
+    pub(crate) fn is_queued(&self, job: &Job) -> bool {
+        if job.is_suspect() {
+            self.suspects.get(&job.kind).is_some_and(|seqs| seqs.contains(&job.seq))
+        } else {
+            self.lanes.contains(spot(job))
+        }
+    }
+
+    /// How many jobs are in lanes or wait as suspects.
+    pub(crate) fn queued(&self) -> usize {
+        self.lanes.len() + self.suspects.values().map(BTreeSet::len).sum::<usize>()
+    }
+
+    pub(crate) fn has_ready(&self, kind: NameId) -> bool {
+        self.lanes.has(kind) || self.suspects.contains_key(&kind)
     }
 
     /// The kinds that have a ready job of any sort.

@@ -1,7 +1,7 @@
 //! Streams: who waits for jobs, with how much room, in which order they are served.
 
 use crate::frame::Work;
-use crate::ids::{Ms, NameId, Request, SessionId};
+use crate::ids::{ConnId, Ms, NameId, Request, SessionId};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -10,6 +10,9 @@ pub(crate) type StreamKey = Request;
 
 /// Stands for "any kind" among the kinds of the waiting streams.
 pub(crate) const ANY_KIND: NameId = 0;
+
+/// Kinds up to which a waiting stream is found by each of them.
+const KINDS_INDEXED_MAX: usize = 16;
 
 /// An open Fetch.
 #[derive(Debug)]
@@ -94,6 +97,22 @@ impl Streams {
         }
     }
 
+    /// The stream stands among the waiting, or nowhere, as its ticket says.
+    pub(crate) fn is_indexed(&self, key: StreamKey) -> bool {
+        let Some(stream) = self.open.get(&key) else { return false };
+        places(stream).iter().all(|place| {
+            let set = self.waiting.get(place);
+            let stands = set.is_some_and(|set| set.contains(&(stream.ticket, key)));
+            let strays = set.is_some_and(|set| set.iter().any(|&(at, of)| of == key && at != stream.ticket));
+            stands == (stream.ticket > 0) && !strays
+        })
+    }
+
+    /// The streams of one connection.
+    pub(crate) fn of_conn(&self, conn: ConnId) -> impl Iterator<Item = &Stream> {
+        self.open.range(Request { conn, id: 0 }..=Request { conn, id: u64::MAX }).map(|(_, stream)| stream)
+    }
+
     /// How many streams wait for some job of this queue.
     pub(crate) fn waiting_on(&self, queue: NameId) -> usize {
         let keys: BTreeSet<StreamKey> = self
@@ -105,8 +124,11 @@ impl Streams {
     }
 }
 
+/// A stream of many kinds waits as one of any kind: it is asked in vain more often, but does not
+/// enter and leave hundreds of sets with each job.
 fn places(stream: &Stream) -> Vec<(NameId, NameId)> {
     let any = [ANY_KIND];
-    let kinds: &[NameId] = if stream.kinds.is_empty() { &any } else { &stream.kinds };
+    let few = (1..=KINDS_INDEXED_MAX).contains(&stream.kinds.len());
+    let kinds: &[NameId] = if few { &stream.kinds } else { &any };
     stream.queues.iter().flat_map(|&queue| kinds.iter().map(move |&kind| (queue, kind))).collect()
 }

@@ -37,6 +37,14 @@ impl Timers {
         self.set.remove(&(at, timer));
     }
 
+    pub(crate) fn contains(&self, at: Ms, timer: Timer) -> bool {
+        self.set.contains(&(at, timer))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ms, Timer)> + '_ {
+        self.set.iter().copied()
+    }
+
     pub(crate) fn next(&self) -> Option<Ms> {
         self.set.first().map(|&(at, _)| at)
     }

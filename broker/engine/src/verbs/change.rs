@@ -6,7 +6,7 @@ use crate::fact::Fact;
 use crate::frame::{Body, Signal};
 use crate::ids::{JobId, Ms, Seq};
 use crate::ledger::job::State;
-use crate::limits::CHANGE_IDS_MAX;
+use crate::limits::{CHANGE_IDS_MAX, DELAY_MS_MAX};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -50,7 +50,8 @@ impl Engine {
                 self.remove(seq, now, turn);
             }
             Mutation::RunAt(at) => {
-                self.decide(turn, Fact::Rescheduled { seq, run_at: (*at).max(now), now });
+                let run_at = (*at).clamp(now, now.saturating_add(10 * DELAY_MS_MAX));
+                self.decide(turn, Fact::Rescheduled { seq, run_at, now });
             }
         }
     }
@@ -64,10 +65,11 @@ impl Engine {
         if grace_ms == 0 {
             return self.revoke(seq, now, turn);
         }
+        let grace_ms = grace_ms.min(DELAY_MS_MAX);
         let signal =
             Signal::Cancel { job: job.id, fence: job.fence, reason: why.into(), ends_in_ms: grace_ms };
         self.signal(&job, &signal, turn);
-        self.decide(turn, Fact::CancelAsked { seq, revoke_at: now + grace_ms });
+        self.decide(turn, Fact::CancelAsked { seq, revoke_at: now.saturating_add(grace_ms) });
     }
 }
 

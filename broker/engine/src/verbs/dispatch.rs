@@ -5,41 +5,61 @@ use crate::fact::{Fact, NewLease};
 use crate::frame::{Body, Frame, Work};
 use crate::ids::{Ms, NameId, Request, Seq};
 use crate::ledger::job::Job;
-use crate::limits::{DELIVER_BYTES_MAX, DELIVER_WORKS_MAX, LEASES_PER_TICK};
+use crate::limits::{
+    DELIVER_BYTES_MAX, DELIVER_WORKS_MAX, LEASE_BYTES_PER_TICK, LEASE_MS_MAX, LEASES_PER_TICK,
+};
 use crate::policy::default;
 use crate::roster::stream::StreamKey;
+use crate::roster::{Presence, Round};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-/// Waiting streams looked at for one job before it is left to a later turn.
-const STREAMS_PER_JOB: usize = 16;
+/// Waiting streams asked in vain about one queue and kind before the rest is left to a later turn.
+const STREAMS_ASKED: usize = 256;
+
+/// What one tick may still hand out, and who got something.
+struct Budget {
+    leases: usize,
+    bytes: usize,
+    fed: BTreeSet<StreamKey>,
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        self.leases == 0 || self.bytes == 0
+    }
+
+    fn spend(&mut self, on: StreamKey, bytes: usize) {
+        self.leases -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.fed.insert(on);
+    }
+}
 
 impl Engine {
     pub(crate) fn dispatch(&mut self, now: Ms, turn: &mut Turn) {
         if !self.may_lease() {
             return;
         }
-        let mut left = LEASES_PER_TICK;
-        let mut fed = BTreeSet::new();
-        self.feed_hungry(now, &mut left, &mut fed, turn);
-        self.feed_waiting(now, &mut left, &mut fed, turn);
-        for key in fed {
+        let mut left = Budget { leases: LEASES_PER_TICK, bytes: LEASE_BYTES_PER_TICK, fed: BTreeSet::new() };
+        self.feed_hungry(now, &mut left, turn);
+        self.feed_waiting(now, &mut left, turn);
+        for key in left.fed {
             self.deliver(key, turn);
         }
     }
 
     /// Streams that got room take one job each in turn; who finds none waits.
-    fn feed_hungry(&mut self, now: Ms, left: &mut usize, fed: &mut BTreeSet<StreamKey>, turn: &mut Turn) {
+    fn feed_hungry(&mut self, now: Ms, left: &mut Budget, turn: &mut Turn) {
         let mut round: Vec<StreamKey> = core::mem::take(&mut self.roster.hungry).into_iter().collect();
         while !round.is_empty() {
             let mut next = Vec::with_capacity(round.len());
             for key in round {
-                if *left == 0 {
+                if left.is_spent() {
                     self.roster.hungry.insert(key);
-                } else if self.feed(key, now, turn) {
-                    *left -= 1;
-                    fed.insert(key);
+                } else if let Some(bytes) = self.feed(key, now, turn) {
+                    left.spend(key, bytes);
                     next.push(key);
                 } else {
                     self.park(key);
@@ -50,67 +70,107 @@ impl Engine {
     }
 
     /// Jobs that became ready go to the streams that wait for them, longest idle first.
-    fn feed_waiting(&mut self, now: Ms, left: &mut usize, fed: &mut BTreeSet<StreamKey>, turn: &mut Turn) {
-        while let Some((queue, kind)) = self.roster.stirred.pop_first() {
-            let (mut ticket, mut tries) = (0, 0);
-            while let Some((at, key)) = self.roster.streams.next_waiting(queue, kind, ticket) {
-                if *left == 0 {
-                    self.roster.stirred.insert((queue, kind));
-                    return;
-                }
-                if self.feed(key, now, turn) {
-                    *left -= 1;
-                    tries = 0;
-                    fed.insert(key);
-                    self.park(key);
-                } else {
-                    ticket = at;
-                    tries += 1;
-                    if tries == STREAMS_PER_JOB || !self.has_ready(queue, kind) {
-                        break;
-                    }
-                }
+    fn feed_waiting(&mut self, now: Ms, left: &mut Budget, turn: &mut Turn) {
+        let mut later = Vec::new();
+        while !left.is_spent()
+            && let Some((place, mut round)) = self.roster.stirred.pop_first()
+        {
+            if !self.ask_waiting(place, &mut round, now, left, turn) {
+                later.push((place, round));
             }
+        }
+        for (place, round) in later {
+            let again = round.again || self.roster.stirred.contains_key(&place);
+            self.roster.stirred.insert(place, Round { again, ..round });
         }
     }
 
+    /// A round over the streams that wait for this queue and kind; false when it is not over.
+    fn ask_waiting(
+        &mut self,
+        (queue, kind): (NameId, NameId),
+        round: &mut Round,
+        now: Ms,
+        left: &mut Budget,
+        turn: &mut Turn,
+    ) -> bool {
+        let mut asked = 0;
+        while self.ledger.paused(queue).is_none() && self.has_ready(queue, kind) {
+            let Some((at, key)) = self.roster.streams.next_waiting(queue, kind, round.after) else {
+                if !core::mem::take(&mut round.again) {
+                    return true;
+                }
+                round.after = 0;
+                continue;
+            };
+            if left.is_spent() || asked == STREAMS_ASKED {
+                return false;
+            }
+            if let Some(bytes) = self.feed(key, now, turn) {
+                left.spend(key, bytes);
+                self.park(key);
+            } else {
+                round.after = at;
+                asked += 1;
+                if self.is_shut(key) {
+                    self.roster.streams.unwait(key);
+                }
+            }
+        }
+        true
+    }
+
     fn has_ready(&self, queue: NameId, kind: NameId) -> bool {
-        self.roster.queues.get(&queue).is_some_and(|index| index.ready_kinds().any(|ready| ready == kind))
+        self.roster.queues.get(&queue).is_some_and(|index| index.has_ready(kind))
     }
 
     /// With room left a stream waits, behind those that wait already; without, it does not.
     fn park(&mut self, key: StreamKey) {
         match self.roster.streams.open.get(&key) {
-            Some(stream) if stream.has_room(1) => self.roster.streams.wait(key),
+            Some(stream) if stream.has_room(1) && !self.is_shut(key) => self.roster.streams.wait(key),
             Some(_) => self.roster.streams.unwait(key),
             None => {}
         }
     }
 
-    /// Leases one job to the stream, if there is one for it.
-    fn feed(&mut self, key: StreamKey, now: Ms, turn: &mut Turn) -> bool {
-        let Some(seq) = self.pick(key) else { return false };
-        self.grant(key, seq, now, turn);
-        true
+    /// The stream takes nothing, whatever room it has, until it is woken: its peer has too much
+    /// unread, or its session is to be empty first.
+    fn is_shut(&self, key: StreamKey) -> bool {
+        if self.roster.choked.contains(&key.conn) {
+            return true;
+        }
+        let stream = self.roster.streams.open.get(&key);
+        let presence = stream.and_then(|stream| self.roster.sessions.get(&stream.session));
+        presence.is_some_and(Presence::is_shut)
+    }
+
+    /// Leases one job to the stream, if there is one for it, and tells its size.
+    fn feed(&mut self, key: StreamKey, now: Ms, turn: &mut Turn) -> Option<usize> {
+        self.end_reservation(key);
+        let seq = self.pick(key)?;
+        self.grant(key, seq, now, turn)
+    }
+
+    /// The session has emptied itself for this stream: here comes the suspect.
+    fn end_reservation(&mut self, key: StreamKey) {
+        let Some(stream) = self.roster.streams.open.get(&key) else { return };
+        let Some(presence) = self.roster.sessions.get(&stream.session) else { return };
+        if let Some((queue, by)) = presence.empties_for
+            && by == key
+            && presence.leases.is_empty()
+        {
+            self.roster.release(queue);
+        }
     }
 
     /// The next job for a stream: its queues in order, suspects only for an empty session.
     fn pick(&mut self, key: StreamKey) -> Option<Seq> {
-        let stream = self.roster.streams.open.get(&key)?;
-        let presence = self.roster.sessions.get_mut(&stream.session)?;
-        if presence.alone || !stream.has_room(1) {
+        if self.is_shut(key) {
             return None;
         }
+        let stream = self.roster.streams.open.get(&key).filter(|stream| stream.has_room(1))?;
+        let presence = self.roster.sessions.get_mut(&stream.session)?;
         let is_empty = presence.leases.is_empty();
-        if let Some(queue) = presence.empties_for {
-            if !is_empty {
-                return None;
-            }
-            presence.empties_for = None;
-            if let Some(index) = self.roster.queues.get_mut(&queue) {
-                index.reserved = None;
-            }
-        }
         for &queue in &stream.queues {
             if self.ledger.paused(queue).is_some() {
                 continue;
@@ -120,10 +180,9 @@ impl Engine {
                 if is_empty {
                     return Some(seq);
                 }
-                let taken = index.reserved.is_some_and(|by| by != stream.session);
-                if !taken {
+                if index.reserved.is_none() {
                     index.reserved = Some(stream.session);
-                    presence.empties_for = Some(queue);
+                    presence.empties_for = Some((queue, key));
                     return None;
                 }
             }
@@ -133,21 +192,19 @@ impl Engine {
                 index.lanes.charge(spot, cost);
                 return Some(spot.seq);
             }
+            index.skipped = true;
         }
         None
     }
 
-    fn grant(&mut self, key: StreamKey, seq: Seq, now: Ms, turn: &mut Turn) {
-        let (Some(stream), Some(job)) = (self.roster.streams.open.get(&key), self.ledger.jobs.get(seq))
-        else {
-            return;
-        };
-        let (queue, is_suspect) = (job.queue, job.is_suspect());
+    fn grant(&mut self, key: StreamKey, seq: Seq, now: Ms, turn: &mut Turn) -> Option<usize> {
+        let stream = self.roster.streams.open.get(&key)?;
+        let job = self.ledger.jobs.get(seq)?;
         let lease_ms = stream
             .lease_ms
             .or_else(|| self.ledger.effective(job, |policy| policy.lease_ms))
             .unwrap_or(default::LEASE_MS);
-        let ends_at = if lease_ms == 0 { 0 } else { now + lease_ms };
+        let ends_at = if lease_ms == 0 { 0 } else { now.saturating_add(lease_ms.min(LEASE_MS_MAX)) };
         let (fence, session) = (self.ledger.next_fence(), stream.session);
         let lease = NewLease { fence, session, now, ends_at };
         self.decide(turn, Fact::Leased { seq, lease: Box::new(lease) });
@@ -159,34 +216,21 @@ impl Engine {
             cost = mark.cost;
             mark.stream = (!is_poll).then_some(key);
         }
-        let Some(work) = self.ledger.jobs.get(seq).map(|job| self.work(job, now)) else { return };
-        let bytes = self.ledger.jobs.get(seq).map_or(0, |job| job.payload_len + job.headers_len);
-        let Some(stream) = self.roster.streams.open.get_mut(&key) else { return };
+        let job = self.ledger.jobs.get(seq)?;
+        let (work, bytes) = (self.work(job, now), job.payload_len as usize + job.headers_len as usize);
+        let stream = self.roster.streams.open.get_mut(&key)?;
         match &mut stream.poll {
             Some((left, _)) => *left -= 1,
             None => stream.held = stream.held.saturating_add(cost),
         }
         stream.works.push(work);
-        stream.works_bytes += bytes as usize + 200;
+        stream.works_bytes += bytes + 200;
         if stream.works_bytes > DELIVER_BYTES_MAX || stream.works.len() >= DELIVER_WORKS_MAX {
             let works = core::mem::take(&mut stream.works);
             stream.works_bytes = 0;
             turn.frames.push(deliver(key, works));
         }
-        if is_suspect && self.roster.queues.get(&queue).is_some_and(|index| index.reserved.is_some()) {
-            self.release_reservation(queue);
-        }
-    }
-
-    /// The suspect found an empty session elsewhere: the one that was emptying itself goes on.
-    fn release_reservation(&mut self, queue: NameId) {
-        let reserved = self.roster.queues.get_mut(&queue).and_then(|index| index.reserved.take());
-        let Some(session) = reserved else { return };
-        if let Some(presence) = self.roster.sessions.get_mut(&session) {
-            presence.empties_for = None;
-        }
-        self.roster.wake_session(session);
-        self.roster.stir(queue);
+        Some(bytes)
     }
 
     /// Sends what a stream got in this turn; a long poll that got something ends.

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 impl Engine {
     pub(crate) fn enqueue(&mut self, asker: Asker, enqueue: Enqueue, turn: &mut Turn) {
-        if let Err(refusal) = self.admit(&enqueue) {
+        if let Err(refusal) = self.admit(asker.namespace, &enqueue) {
             return turn.refuse(asker.from, refusal);
         }
         let results: Vec<EnqueuedOne> = enqueue
@@ -33,7 +33,7 @@ impl Engine {
     }
 
     /// Why nothing of it may be stored.
-    fn admit(&self, enqueue: &Enqueue) -> Result<(), Refusal> {
+    fn admit(&self, namespace: NameId, enqueue: &Enqueue) -> Result<(), Refusal> {
         if self.draining {
             return Err(Refusal::new(Code::Draining, "", "the broker is stopping").retry_after(1_000));
         }
@@ -54,18 +54,7 @@ impl Engine {
             let message = format!("the broker holds its maximum of {} jobs", self.jobs_max);
             return Err(Refusal::new(Code::Exhausted, "jobs", message).retry_after(1_000));
         }
-        // Each job may bring a new name of each class; near a bound the whole frame waits.
-        let names = self.ledger.names.counts();
-        for (used, most, what) in [
-            (names.queues, QUEUES_MAX, "queue"),
-            (names.kinds, KINDS_MAX, "kind"),
-            (names.others, NAMES_MAX, "key"),
-        ] {
-            if used >= most {
-                let message = format!("the broker knows its maximum of {most} {what} names");
-                return Err(Refusal::new(Code::Exhausted, what, message).retry_after(1_000));
-            }
-        }
+        self.admit_names(namespace, enqueue)?;
         if enqueue.partial {
             return Ok(());
         }
@@ -73,6 +62,27 @@ impl Engine {
             Some(refusal) => Err(refusal.clone()),
             None => Ok(()),
         }
+    }
+
+    /// Each job may bring a new name of each class, and two of the last; near a bound the whole
+    /// frame waits, unless it speaks of known names only.
+    fn admit_names(&self, namespace: NameId, enqueue: &Enqueue) -> Result<(), Refusal> {
+        let (names, count) = (self.ledger.names.counts(), enqueue.jobs.len());
+        if names.queues.max(names.kinds) + count <= QUEUES_MAX.min(KINDS_MAX)
+            && names.others + 2 * count <= NAMES_MAX
+        {
+            return Ok(());
+        }
+        let wanted = enqueue.jobs.iter().flatten().flat_map(|spec| {
+            let key = (!spec.key.is_empty()).then(|| Name::Key(namespace, spec.key.clone()));
+            let policy = (spec.policy != Policy::default()).then_some(Name::Policy(spec.policy));
+            let queue = Name::Queue(namespace, spec.queue.clone());
+            [queue, Name::Kind(namespace, spec.kind.clone())].into_iter().chain(key).chain(policy)
+        });
+        self.ledger.names.has_room(wanted).map_err(|what| {
+            let message = format!("the broker knows its maximum of {what} names");
+            Refusal::new(Code::Exhausted, what, message).retry_after(1_000)
+        })
     }
 
     fn store(&mut self, asker: Asker, spec: JobSpec, turn: &mut Turn) -> Stored {
@@ -111,7 +121,7 @@ impl Engine {
             policy,
             level: level.min(9),
             created_at: asker.now,
-            run_at: spec.run_at.clamp(asker.now, asker.now + 10 * DELAY_MS_MAX),
+            run_at: spec.run_at.clamp(asker.now, asker.now.saturating_add(10 * DELAY_MS_MAX)),
             payload: spec.payload,
             headers: spec.headers,
         }

@@ -12,8 +12,11 @@ const REMOVALS_PER_TIMER: usize = 256;
 
 impl Engine {
     pub(crate) fn fire(&mut self, now: Ms, turn: &mut Turn) {
-        for _ in 0..TIMERS_PER_TICK {
-            let Some(timer) = self.roster.timers.pop(now) else { return };
+        let mut left = TIMERS_PER_TICK;
+        while left > 0
+            && let Some(timer) = self.roster.timers.pop(now)
+        {
+            left -= 1;
             match timer {
                 Timer::Due(seq) => {
                     if self.ledger.jobs.get(seq).is_some_and(|job| job.state == State::Scheduled) {
@@ -24,7 +27,7 @@ impl Engine {
                 Timer::Revoke(seq) => self.revoke(seq, now, turn),
                 Timer::Session(id) => self.judge(id, now, turn),
                 Timer::Poll(key) => self.end_stream(key, turn),
-                Timer::Retain(queue) => self.retain(queue, now, turn),
+                Timer::Retain(queue) => left = left.saturating_sub(self.retain(queue, now, turn)),
                 Timer::Remove(seq) => self.remove(seq, now, turn),
             }
         }
@@ -41,16 +44,20 @@ impl Engine {
         }
     }
 
-    /// Removes the completed jobs of a queue whose time is over.
-    fn retain(&mut self, queue: NameId, now: Ms, turn: &mut Turn) {
-        for _ in 0..REMOVALS_PER_TIMER {
+    /// Removes the completed jobs of a queue whose time is over, and tells how many.
+    fn retain(&mut self, queue: NameId, now: Ms, turn: &mut Turn) -> usize {
+        for removed in 0..REMOVALS_PER_TIMER {
             let first = self.roster.queues.get(&queue).and_then(|index| index.kept.first().copied());
             match first {
                 Some((at, seq)) if at <= now => self.remove(seq, now, turn),
-                Some((at, _)) => return self.roster.timers.insert(at, Timer::Retain(queue)),
-                None => return,
+                Some((at, _)) => {
+                    self.roster.timers.insert(at, Timer::Retain(queue));
+                    return removed;
+                }
+                None => return removed,
             }
         }
         self.roster.timers.insert(now, Timer::Retain(queue));
+        REMOVALS_PER_TIMER
     }
 }

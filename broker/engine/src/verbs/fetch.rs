@@ -5,9 +5,7 @@ use crate::engine::{Asker, Engine, Turn};
 use crate::frame::{Body, Frame};
 use crate::ids::{NameId, Request};
 use crate::ledger::names::Name;
-use crate::limits::{
-    FETCH_KINDS_MAX, KINDS_MAX, LEASE_MS_MAX, QUEUES_MAX, SLOTS_MAX, SOURCES_MAX, STREAMS_MAX, WAIT_MS_MAX,
-};
+use crate::limits::{FETCH_KINDS_MAX, LEASE_MS_MAX, SLOTS_MAX, SOURCES_MAX, STREAMS_MAX, WAIT_MS_MAX};
 use crate::roster::Timer;
 use crate::roster::stream::{Stream, StreamKey};
 use alloc::format;
@@ -51,14 +49,9 @@ impl Engine {
         if streams >= STREAMS_MAX || self.roster.streams.open.contains_key(&asker.from) {
             return exhausted("stream");
         }
-        let counts = self.ledger.names.counts();
-        if counts.queues + fetch.queues.len() > QUEUES_MAX {
-            return exhausted("sources");
-        }
-        if counts.kinds + fetch.kinds.len() > KINDS_MAX {
-            return exhausted("kinds");
-        }
-        Ok(())
+        let queues = fetch.queues.iter().map(|name| Name::Queue(asker.namespace, name.clone()));
+        let kinds = fetch.kinds.iter().map(|name| Name::Kind(asker.namespace, name.clone()));
+        self.ledger.names.has_room(queues.chain(kinds)).or_else(exhausted)
     }
 
     fn open_stream(&mut self, asker: Asker, fetch: Fetch, turn: &mut Turn) {
@@ -76,8 +69,8 @@ impl Engine {
         kinds.dedup();
         let key: StreamKey = asker.from;
         // Even without a wait the poll looks once, at the end of this turn.
-        let poll = (fetch.once > 0).then(|| (fetch.once, asker.now + fetch.wait_ms.max(1)));
-        let held = if poll.is_some() { 0 } else { self.adopt_leases(asker, key) };
+        let poll = (fetch.once > 0).then(|| (fetch.once, asker.now.saturating_add(fetch.wait_ms.max(1))));
+        let held = if poll.is_some() { 0 } else { self.adopt_leases(asker, key, &queues, &kinds) };
         let stream = Stream {
             session: asker.session,
             queues,
@@ -101,13 +94,19 @@ impl Engine {
         self.roster.rearm(asker.session);
     }
 
-    /// After a resume the session's leases belong to no stream; the next one takes their slots.
-    fn adopt_leases(&mut self, asker: Asker, key: StreamKey) -> u32 {
+    /// After a resume the session's leases belong to no stream; the next one that fetches such
+    /// jobs takes their slots.
+    fn adopt_leases(&mut self, asker: Asker, key: StreamKey, queues: &[NameId], kinds: &[NameId]) -> u32 {
         let Some(presence) = self.roster.sessions.get_mut(&asker.session) else { return 0 };
         let mut held = 0u32;
-        for mark in presence.leases.values_mut().filter(|mark| mark.stream.is_none()) {
-            mark.stream = Some(key);
-            held = held.saturating_add(mark.cost);
+        for (&seq, mark) in presence.leases.iter_mut().filter(|(_, mark)| mark.stream.is_none()) {
+            let fetched = self.ledger.jobs.get(seq).is_some_and(|job| {
+                queues.contains(&job.queue) && (kinds.is_empty() || kinds.contains(&job.kind))
+            });
+            if fetched {
+                mark.stream = Some(key);
+                held = held.saturating_add(mark.cost);
+            }
         }
         held
     }
@@ -148,11 +147,13 @@ impl Engine {
         if let Some((_, until)) = stream.poll {
             self.roster.timers.remove(until, Timer::Poll(key));
         }
-        if let Some(presence) = self.roster.sessions.get_mut(&stream.session) {
-            presence.streams -= 1;
-            for mark in presence.leases.values_mut().filter(|mark| mark.stream == Some(key)) {
-                mark.stream = None;
-            }
+        let Some(presence) = self.roster.sessions.get_mut(&stream.session) else { return };
+        presence.streams -= 1;
+        for mark in presence.leases.values_mut().filter(|mark| mark.stream == Some(key)) {
+            mark.stream = None;
+        }
+        if let Some((queue, _)) = presence.empties_for.filter(|&(_, by)| by == key) {
+            self.roster.release(queue);
         }
     }
 }

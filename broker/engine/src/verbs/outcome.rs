@@ -41,6 +41,7 @@ impl Engine {
         let started_at = job.lease.as_ref().map_or(now, |lease| lease.leased_at);
         let worker = job.lease.as_ref().map(|lease| self.worker(lease.session)).unwrap_or_default();
         Box::new(Note {
+            number: job.notes,
             attempt: job.attempt,
             end,
             kind: clipped(error.kind, ERROR_KIND_BYTES_MAX),
@@ -84,7 +85,7 @@ impl Engine {
                 let delay = failure
                     .delay_ms
                     .unwrap_or_else(|| self.ledger.backoff(job).delay_ms(job.attempt, entropy));
-                let run_at = now + delay.min(DELAY_MS_MAX);
+                let run_at = now.saturating_add(delay.min(DELAY_MS_MAX));
                 Fact::Returned { seq, run_at, now, counts, settled, note }
             }
         };
@@ -101,7 +102,7 @@ impl Engine {
         let asked_to_stop = job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0);
         let fact = if asked_to_stop {
             Fact::Cancelled { seq, end: self.end(job, State::Cancelled, now), settled: false, note }
-        } else if !excused && job.crashes + 1 >= self.ledger.max_crashes(job) {
+        } else if !excused && job.crashes.saturating_add(1) >= self.ledger.max_crashes(job) {
             let end = self.end(job, State::Dead, now);
             Fact::Died { seq, end, reason: DeadReason::Poison, counts, settled: false, note }
         } else {
@@ -110,8 +111,13 @@ impl Engine {
         self.decide(turn, fact);
     }
 
-    /// The visibility timeout ran out: the attempt counts, the job runs again at once.
+    /// The visibility timeout ran out: the attempt counts, the job runs again at once, unless it
+    /// was to stop.
     pub(crate) fn expire_lease(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        let lease = self.ledger.jobs.get(seq).and_then(|job| job.lease.as_ref());
+        if lease.is_some_and(|lease| lease.revoke_at > 0) {
+            return self.revoke(seq, now, turn);
+        }
         self.tell_lost(seq, "the visibility timeout ran out", turn);
         let error = ErrorNote { message: "the visibility timeout ran out".into(), ..ErrorNote::default() };
         let failure = Failure { end: AttemptEnd::Expired, error, fatal: false, delay_ms: Some(0) };

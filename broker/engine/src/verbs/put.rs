@@ -78,13 +78,15 @@ impl Engine {
         };
         let body = set.body.clone();
         self.decide(turn, Fact::ResourceSet { key, version: stored + 1, body });
+        self.reconsider(key);
         stored + 1
     }
 
-    /// A queue that runs again looks for streams.
+    /// A queue that runs again looks for streams, and so do jobs whose cost may have changed.
     fn reconsider(&mut self, key: ResourceKey) {
-        if let ResourceKey::PauseQueue(queue) = key {
-            self.roster.stir(queue);
+        match key {
+            ResourceKey::PauseQueue(queue) | ResourceKey::Queue(queue) => self.roster.stir(queue),
+            ResourceKey::Kind(_) | ResourceKey::Namespace(_) => self.roster.stir_all(),
         }
     }
 

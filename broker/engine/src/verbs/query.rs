@@ -73,14 +73,15 @@ impl Engine {
 
     /// The index sets that hold what a query asks for.
     fn sets(&self, namespace: NameId, query: &JobsQuery) -> Vec<&BTreeSet<Seq>> {
-        let states = if query.states.is_empty() { &State::ALL[..] } else { &query.states[..] };
+        let asked = |state: &State| query.states.is_empty() || query.states.contains(state);
+        let states: Vec<State> = State::ALL.into_iter().filter(asked).collect();
         let named = self.ledger.names.find(&Name::Queue(namespace, query.queue.clone()));
         let all = query.queue.is_empty();
         self.roster
             .queues
             .iter()
             .filter(|&(&queue, _)| if all { self.is_in(namespace, queue) } else { named == Some(queue) })
-            .flat_map(|(_, index)| states.iter().map(|state| &index.states[state.index()]))
+            .flat_map(|(_, index)| states.iter().map(|state| &index.states[state.index()]).collect::<Vec<_>>())
             .filter(|set| !set.is_empty())
             .collect()
     }
@@ -145,7 +146,7 @@ impl Engine {
     fn session_view(&self, id: SessionId, now: Ms) -> Option<SessionView> {
         let row = &self.ledger.sessions.get(&id)?.session;
         let presence = self.roster.sessions.get(&id)?;
-        let streams = || self.roster.streams.open.values().filter(|stream| stream.session == id);
+        let streams = || presence.conns.iter().flat_map(|&conn| self.roster.streams.of_conn(conn));
         let texts = |ids: BTreeSet<NameId>| -> Vec<String> {
             ids.into_iter().map(|id| self.ledger.names.text(id).into()).collect()
         };

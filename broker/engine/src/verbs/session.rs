@@ -3,12 +3,13 @@
 use crate::command::{Code, Hello, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Counts, Fact, NewSession};
-use crate::frame::{Body, Frame, Welcome};
-use crate::ids::{ConnId, JobId, Ms, NameId, Request, Seq, SessionId};
+use crate::frame::{Body, Frame, Signal, Welcome};
+use crate::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::ledger::names::Name;
 use crate::limits::{
-    NAMESPACES_MAX, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN, SESSIONS_MAX,
+    LABEL_BYTES_MAX, LABELS_MAX, NAMESPACES_MAX, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX,
+    SESSION_TTL_MS_MIN, SESSIONS_MAX,
 };
 use crate::roster::Presence;
 use alloc::boxed::Box;
@@ -44,11 +45,31 @@ impl Engine {
             leases_kept,
         };
         turn.say(from, Body::Welcome(Box::new(welcome)));
+        if hello.running.is_some() {
+            self.remind(now, from.conn, id, turn);
+        }
+    }
+
+    /// Who comes back hears again which of its jobs are to stop.
+    fn remind(&self, now: Ms, conn: ConnId, id: SessionId, turn: &mut Turn) {
+        let Some(presence) = self.roster.sessions.get(&id) else { return };
+        for (&seq, mark) in presence.leases.iter().filter(|(_, mark)| mark.revoke_at > 0) {
+            let Some(job) = self.ledger.jobs.get(seq) else { continue };
+            let reason = "cancelled while the connection was away".into();
+            let ends_in_ms = mark.revoke_at.saturating_sub(now);
+            let signal = Signal::Cancel { job: job.id, fence: job.fence, reason, ends_in_ms };
+            turn.frames.push(Frame::push(conn, Body::Signal(signal)));
+        }
     }
 
     fn open(&mut self, now: Ms, hello: &Hello, turn: &mut Turn) -> Result<SessionId, Refusal> {
         if self.ledger.sessions.len() >= SESSIONS_MAX {
             return Err(Refusal::new(Code::Exhausted, "", "too many sessions").retry_after(1_000));
+        }
+        let label_bytes: usize = hello.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if hello.labels.len() > LABELS_MAX || label_bytes > LABEL_BYTES_MAX {
+            let message = "a session has at most 32 labels of 2048 bytes together";
+            return Err(Refusal::new(Code::TooLarge, "labels", message));
         }
         let name = Name::Namespace(hello.namespace.clone());
         let is_new = self.ledger.names.find(&name).is_none();
@@ -110,6 +131,7 @@ impl Engine {
             presence.conns.insert(conn);
             presence.hangup_at = 0;
             presence.last_sign = now;
+            presence.seen = true;
         }
         self.roster.rearm(id);
     }
@@ -117,7 +139,11 @@ impl Engine {
     pub(crate) fn bye(&mut self, asker: Asker, keep_leases: bool, turn: &mut Turn) {
         let (id, now) = (asker.session, asker.now);
         if keep_leases {
+            for key in self.streams_of(asker.from.conn) {
+                self.end_stream(key, turn);
+            }
             self.forget_conn(asker.from.conn);
+            self.roster.rearm(id);
         } else {
             self.end_streams(id, turn);
             for seq in self.leases(id) {
@@ -153,9 +179,33 @@ impl Engine {
         let excused = self.roster.sessions.get(&id).is_some_and(|presence| self.is_excused(presence, now));
         self.end_streams(id, turn);
         for seq in self.leases(id) {
-            self.lose(seq, now, excused, turn);
+            if self.is_bound(id, seq) {
+                self.lose(seq, now, excused, turn);
+            }
         }
-        self.close_session(id, None, turn);
+        if self.leases(id).is_empty() {
+            self.close_session(id, None, turn);
+        } else {
+            self.cut(id, now, turn);
+        }
+    }
+
+    /// The lease lives by its session's signs of life.
+    fn is_bound(&self, id: SessionId, seq: Seq) -> bool {
+        let mark = self.roster.sessions.get(&id).and_then(|presence| presence.leases.get(&seq));
+        mark.is_some_and(|mark| mark.ends_at == 0)
+    }
+
+    /// The session stays for its leases with a visibility timeout; its silent connections do not.
+    fn cut(&mut self, id: SessionId, now: Ms, turn: &mut Turn) {
+        let Some(presence) = self.roster.sessions.get_mut(&id) else { return };
+        presence.hangup_at = now;
+        for conn in core::mem::take(&mut presence.conns) {
+            self.roster.conns.remove(&conn);
+            self.roster.choked.remove(&conn);
+            turn.frames.push(Frame::push(conn, Body::Cut));
+        }
+        self.roster.rearm(id);
     }
 
     /// Ends a session without leases; its connections are cut, but for the one that said Bye.
@@ -164,12 +214,13 @@ impl Engine {
             self.roster.timers.remove(presence.timer_at, crate::roster::Timer::Session(id));
             for conn in presence.conns {
                 self.roster.conns.remove(&conn);
+                self.roster.choked.remove(&conn);
                 if Some(conn) != bye {
                     turn.frames.push(Frame::push(conn, Body::Cut));
                 }
             }
-            if let Some(queue) = presence.empties_for {
-                self.unreserve(queue);
+            if let Some((queue, _)) = presence.empties_for {
+                self.roster.release(queue);
             }
         }
         self.decide(turn, Fact::SessionClosed { id });
@@ -178,6 +229,7 @@ impl Engine {
     /// Forgets a connection and its streams.
     fn forget_conn(&mut self, conn: ConnId) -> Option<SessionId> {
         let id = self.roster.conns.remove(&conn)?;
+        self.roster.choked.remove(&conn);
         for key in self.streams_of(conn) {
             self.drop_stream(key);
         }
@@ -213,23 +265,16 @@ impl Engine {
             .unwrap_or_default()
     }
 
-    /// A lease goes back uncounted, at its job's old place.
+    /// A lease goes back uncounted, at its job's old place. It was not settled: a late Settle is
+    /// told that the lease is lost.
     fn give_back(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         if job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0) {
             let end = self.end(job, State::Cancelled, now);
-            return self.decide(turn, Fact::Cancelled { seq, end, settled: true, note: None });
+            return self.decide(turn, Fact::Cancelled { seq, end, settled: false, note: None });
         }
         let run_at = job.run_at.min(now);
         let counts = Counts::Nothing;
-        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: true, note: None });
-    }
-
-    /// A suspect's reservation is over: whoever waited looks again.
-    pub(crate) fn unreserve(&mut self, queue: NameId) {
-        if let Some(index) = self.roster.queues.get_mut(&queue) {
-            index.reserved = None;
-        }
-        self.roster.stir(queue);
+        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: false, note: None });
     }
 }

@@ -43,10 +43,10 @@ impl Engine {
 
     fn complete(&mut self, seq: Seq, asker: Asker, result: Bytes, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
-        let end = self.end(job, State::Completed, asker.now);
+        let (end, delivery) = (self.end(job, State::Completed, asker.now), job.deliveries);
         let result_dropped = self.pressure.small_results && result.len() > SMALL_RESULT_BYTES;
         let result = if result_dropped { Bytes::new() } else { result };
-        self.decide(turn, Fact::Completed { seq, end, result, result_dropped });
+        self.decide(turn, Fact::Completed { seq, end, delivery, result, result_dropped });
         self.trim(seq, asker.now, turn);
     }
 
@@ -66,7 +66,7 @@ impl Engine {
         });
         let now = asker.now;
         let counts = if delay_ms > 0 { Counts::Snooze } else { Counts::Nothing };
-        let run_at = now + delay_ms.min(DELAY_MS_MAX);
+        let run_at = now.saturating_add(delay_ms.min(DELAY_MS_MAX));
         self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: true, note });
     }
 

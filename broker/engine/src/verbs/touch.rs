@@ -30,7 +30,7 @@ impl Engine {
         if let Some(extend_ms) = touch.extend_ms
             && lease.ends_at > 0
         {
-            let ends_at = asker.now + extend_ms.clamp(1, LEASE_MS_MAX);
+            let ends_at = asker.now.saturating_add(extend_ms.clamp(1, LEASE_MS_MAX));
             self.decide(turn, Fact::Extended { seq, ends_at });
         }
         let mark = self.roster.sessions.get(&asker.session).and_then(|presence| presence.leases.get(&seq));

@@ -1,0 +1,230 @@
+//! Audit: whether everything derived agrees with the ledger. For tests and simulations: it reads
+//! all there is, so no broker calls it while it serves.
+
+use crate::engine::Engine;
+use crate::ids::{NameId, Seq};
+use crate::ledger::job::{Job, State};
+use crate::roster::stream::{Stream, StreamKey};
+use crate::roster::{LeaseMark, Presence, Timer};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+
+type Verdict = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+impl Engine {
+    /// Compares every index, timer and counter with the ledger, between two turns.
+    ///
+    /// # Errors
+    /// The first disagreement, in words.
+    pub fn audit(&self) -> Result<(), String> {
+        for job in self.ledger.jobs.iter() {
+            self.audit_job(job)?;
+        }
+        self.audit_queues()?;
+        self.audit_sessions()?;
+        self.audit_streams()?;
+        self.audit_timers()?;
+        self.audit_names()?;
+        ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
+        if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
+    }
+
+    fn audit_job(&self, job: &Job) -> Verdict {
+        let (seq, what) = (job.seq, |what: &str| format!("job {} (seq {}): {what}", job.id, job.seq));
+        let Some(queue) = self.roster.queues.get(&job.queue) else { return Err(what("no queue index")) };
+        let timed = |at, timer| self.roster.timers.contains(at, timer);
+        ensure(queue.states[job.state.index()].contains(&seq), || what("not indexed by its state"))?;
+        ensure(job.lease.is_some() == (job.state == State::Leased), || what("lease and state differ"))?;
+        ensure(job.ended.is_some() == job.state.is_final(), || what("end and state differ"))?;
+        ensure(job.fence > 0 || job.deliveries == 0, || what("delivered without a fence"))?;
+        match job.state {
+            State::Scheduled => ensure(timed(job.run_at, Timer::Due(seq)), || what("nothing makes it ready")),
+            State::Ready => ensure(queue.is_queued(job), || what("ready, but in no lane")),
+            State::Leased => {
+                let mark = self.mark(job).ok_or_else(|| what("its session does not know it"))?;
+                ensure(mark.ends_at == 0 || timed(mark.ends_at, Timer::LeaseEnd(seq)), || {
+                    what("no timeout")
+                })?;
+                ensure(mark.revoke_at == 0 || timed(mark.revoke_at, Timer::Revoke(seq)), || what("no revoke"))
+            }
+            State::Completed | State::Dead | State::Cancelled | State::Expired => {
+                let Some(ended) = &job.ended else { return Ok(()) };
+                let at = ended.end.remove_at;
+                let kept = if ended.end.countable {
+                    queue.kept.contains(&(at, seq))
+                } else {
+                    timed(at, Timer::Remove(seq))
+                };
+                ensure(kept, || what("nothing removes it"))
+            }
+            State::Held | State::Blocked => Ok(()),
+        }
+    }
+
+    fn mark(&self, job: &Job) -> Option<&LeaseMark> {
+        self.roster.sessions.get(&job.lease.as_ref()?.session)?.leases.get(&job.seq)
+    }
+
+    fn audit_queues(&self) -> Verdict {
+        let mut jobs = 0;
+        for (id, queue) in &self.roster.queues {
+            jobs += queue.states.iter().map(alloc::collections::BTreeSet::len).sum::<usize>();
+            let ready = queue.states[State::Ready.index()].len();
+            ensure(queue.queued() == ready, || {
+                format!("queue {id}: {ready} ready, {} in lanes", queue.queued())
+            })?;
+            if let Some(session) = queue.reserved {
+                let by = self.roster.sessions.get(&session).and_then(|presence| presence.empties_for);
+                ensure(by.is_some_and(|(of, _)| of == *id), || {
+                    format!("queue {id} is reserved by {session}, which does not know")
+                })?;
+            }
+        }
+        ensure(jobs == self.ledger.jobs.len(), || {
+            format!("{} jobs, {jobs} in the queues", self.ledger.jobs.len())
+        })
+    }
+
+    fn audit_sessions(&self) -> Verdict {
+        ensure(self.roster.sessions.keys().eq(self.ledger.sessions.keys()), || "sessions differ".into())?;
+        for (conn, id) in &self.roster.conns {
+            let known = self.roster.sessions.get(id).is_some_and(|presence| presence.conns.contains(conn));
+            ensure(known, || format!("connection {conn} belongs to no session"))?;
+        }
+        for (id, presence) in &self.roster.sessions {
+            let what = |what: &str| format!("session {id}: {what}");
+            let timed = self.roster.timers.contains(presence.timer_at, Timer::Session(*id));
+            ensure(timed, || what("no timer"))?;
+            ensure(presence.timer_at <= presence.deadline(), || what("its timer is too late"))?;
+            let attached = |conn| self.roster.conns.get(conn) == Some(id);
+            ensure(presence.conns.iter().all(attached), || what("a connection is not attached"))?;
+            let held = |seq: &Seq| {
+                let lease = self.ledger.jobs.get(*seq).and_then(|job| job.lease.as_ref());
+                lease.is_some_and(|lease| lease.session == *id)
+            };
+            ensure(presence.leases.keys().all(held), || what("it holds a job that it does not lease"))?;
+            ensure(!presence.alone || presence.leases.len() == 1, || what("a suspect has company"))?;
+            self.audit_reservation(presence).map_err(|error| what(&error))?;
+        }
+        Ok(())
+    }
+
+    fn audit_reservation(&self, presence: &Presence) -> Verdict {
+        let Some((queue, by)) = presence.empties_for else { return Ok(()) };
+        ensure(self.roster.streams.open.contains_key(&by), || {
+            "it empties itself for a closed stream".into()
+        })?;
+        let reserved = self.roster.queues.get(&queue).is_some_and(|index| index.reserved.is_some());
+        ensure(reserved, || "it empties itself for nobody".into())?;
+        let waits = self.roster.queues.get(&queue).is_some_and(|index| !index.suspects.is_empty());
+        ensure(waits, || "it empties itself for a suspect that is gone".into())
+    }
+
+    fn audit_streams(&self) -> Verdict {
+        let mut streams: BTreeMap<_, usize> = BTreeMap::new();
+        for (key, stream) in &self.roster.streams.open {
+            let what = |what: &str| format!("stream {key:?}: {what}");
+            *streams.entry(stream.session).or_default() += 1;
+            ensure(self.roster.conns.get(&key.conn) == Some(&stream.session), || what("of nobody"))?;
+            let Some(presence) = self.roster.sessions.get(&stream.session) else { continue };
+            let held = presence
+                .leases
+                .values()
+                .filter(|mark| mark.stream == Some(*key))
+                .fold(0u32, |sum, mark| sum.saturating_add(mark.cost));
+            ensure(stream.held == held, || what("its slots do not add up"))?;
+            ensure(stream.works.is_empty(), || what("leased jobs were not sent"))?;
+            ensure(self.roster.streams.is_indexed(*key), || what("not indexed as it waits"))?;
+            if let Some((_, until)) = stream.poll {
+                ensure(self.roster.timers.contains(until, Timer::Poll(*key)), || what("no end"))?;
+            }
+        }
+        for (id, presence) in &self.roster.sessions {
+            let open = streams.get(id).copied().unwrap_or(0);
+            ensure(presence.streams == open, || format!("session {id}: miscounts its streams"))?;
+            let bound =
+                |mark: &LeaseMark| mark.stream.is_none_or(|key| self.roster.streams.open.contains_key(&key));
+            ensure(presence.leases.values().all(bound), || {
+                format!("session {id}: a lease of a lost stream")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// No timer without what it is for; those of kept jobs may come early.
+    fn audit_timers(&self) -> Verdict {
+        for (at, timer) in self.roster.timers.iter() {
+            let job = |seq: Seq| self.ledger.jobs.get(seq);
+            let stands = match timer {
+                Timer::Due(seq) => {
+                    job(seq).is_some_and(|job| job.state == State::Scheduled && job.run_at == at)
+                }
+                Timer::LeaseEnd(seq) => {
+                    job(seq).and_then(|job| self.mark(job)).is_some_and(|mark| mark.ends_at == at)
+                }
+                Timer::Revoke(seq) => {
+                    job(seq).and_then(|job| self.mark(job)).is_some_and(|mark| mark.revoke_at == at)
+                }
+                Timer::Session(id) => self.roster.sessions.get(&id).is_some_and(|found| found.timer_at == at),
+                Timer::Poll(key) => {
+                    self.roster.streams.open.get(&key).is_some_and(|found| found.poll.is_some())
+                }
+                Timer::Remove(seq) => job(seq).is_some_and(|job| job.state.is_final()),
+                Timer::Retain(_) => true,
+            };
+            ensure(stands, || format!("a timer for nothing: {timer:?} at {at}"))?;
+        }
+        for (&id, queue) in &self.roster.queues {
+            let Some(&(first, _)) = queue.kept.first() else { continue };
+            let mut due = self.roster.timers.iter().take_while(|&(at, _)| at <= first);
+            let timed = due.any(|(_, timer)| timer == Timer::Retain(id));
+            ensure(timed, || format!("queue {id}: nothing removes its kept jobs"))?;
+        }
+        Ok(())
+    }
+
+    fn audit_names(&self) -> Verdict {
+        let mut uses: BTreeMap<NameId, u32> = BTreeMap::new();
+        for job in self.ledger.jobs.iter() {
+            for id in [job.key, job.policy].into_iter().filter(|&id| id > 0) {
+                *uses.entry(id).or_default() += 1;
+            }
+            let named = [job.namespace, job.queue, job.kind, job.key, job.policy];
+            let known = named.iter().all(|&id| id == 0 || self.ledger.names.get(id).is_some());
+            ensure(known, || format!("job {}: a name is gone", job.id))?;
+        }
+        self.ledger.names.audit(&uses)
+    }
+
+    /// Nobody with room waits while there is a job for him.
+    fn audit_waiting(&self) -> Verdict {
+        if !self.may_lease() {
+            return Ok(());
+        }
+        self.roster.streams.open.iter().try_for_each(|(key, stream)| self.audit_idle(*key, stream))
+    }
+
+    fn audit_idle(&self, key: StreamKey, stream: &Stream) -> Verdict {
+        let Some(presence) = self.roster.sessions.get(&stream.session) else { return Ok(()) };
+        if presence.alone || presence.empties_for.is_some() || !stream.has_room(1) {
+            return Ok(());
+        }
+        for &queue in stream.queues.iter().filter(|&&queue| self.ledger.paused(queue).is_none()) {
+            let Some(index) = self.roster.queues.get(&queue) else { continue };
+            if index.suspect(&stream.kinds).is_some() {
+                let other = index.reserved.is_some() && !presence.leases.is_empty();
+                ensure(other, || format!("a suspect of queue {queue} and stream {key:?} miss each other"))?;
+            }
+            let Some(spot) = index.lanes.pick(&stream.kinds) else { continue };
+            let fits =
+                self.ledger.jobs.get(spot.seq).is_some_and(|job| stream.has_room(self.ledger.cost(job)));
+            ensure(!fits, || format!("job seq {} and stream {key:?} miss each other", spot.seq))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! The broker as a whole: opens the store, starts the threads, listens; and the way back.
+
+use crate::clock;
+use crate::door::{Door, Notice};
+use crate::driver::commit::Commit;
+use crate::driver::core::{Core, CoreOptions};
+use crate::driver::{Driver, Known, folding};
+use crate::store::StoreError;
+use crate::store::directory::Directory;
+use crate::store::disk::{Disk, DiskOptions, Level};
+use crate::store::fold::Folder;
+use crate::store::journal::{DiskJournal, JournalOptions};
+use crate::store::record;
+use crate::store::seam::{Journal, Leaves, Record, Recovered};
+use crate::store::sled_leaves::{LeavesOptions, SledLeaves};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use windlass_engine::engine::Pressure;
+use windlass_engine::view::DiskView;
+use windlass_engine::{Start, Turn};
+
+/// Slices on their way to the fold thread.
+const SLICES_WAITING: usize = 4;
+/// How often free space is looked at.
+const DISK_WATCH: Duration = Duration::from_secs(1);
+
+/// What a broker is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Size of the first journal segment, in bytes.
+    pub segment_bytes_first: u64,
+    /// Size up to which segments double, in bytes.
+    pub segment_bytes_max: u64,
+    /// Bytes of sled's page cache.
+    pub leaves_cache_bytes: u64,
+    /// Bounds of the core.
+    pub core: CoreOptions,
+    /// When room counts as low.
+    pub disk: DiskOptions,
+}
+
+/// A broker that runs.
+pub struct Broker {
+    /// Where connections come in.
+    pub door: Door,
+    /// The key that session secrets are made with.
+    pub secret: [u8; 32],
+    threads: Vec<JoinHandle<()>>,
+    disk_watch: Arc<AtomicBool>,
+    /// Held until everything in it is closed.
+    _directory: Directory,
+}
+
+/// The bytes below, open and recovered.
+struct Opened {
+    directory: Directory,
+    journal: DiskJournal,
+    leaves: SledLeaves,
+    recovered: Recovered,
+    disk: Disk,
+}
+
+impl Broker {
+    /// Recovers what the data directory holds and starts to serve the door. When it returns, the
+    /// broker's epoch is durable and connections may be let in.
+    ///
+    /// # Errors
+    /// When the directory is locked, damaged, full or not writable; the error says what to do.
+    pub fn start(options: &Options) -> Result<Self, StoreError> {
+        let mut opened = open(options)?;
+        let reader = opened.leaves.reader();
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let (mut core, loaded) =
+            Core::recover(&mut opened.journal, opened.recovered, reader, seed, options.core)?;
+        let wall_ms = clock::wall_ms();
+        let start = Start { now: wall_ms, minutes: clock::epoch_minutes(wall_ms) };
+        let first = loaded.last_batch + 1;
+        let mut turn = Turn::new(first);
+        core.start(start, &mut turn)?;
+        let body = record::encode_facts(&turn.facts);
+        opened.journal.append(Record { batch: first, format: record::FORMAT, body: &body })?;
+        tracing::info!(
+            jobs = core.engine().ledger().jobs.len(),
+            facts = loaded.facts,
+            batch = first,
+            "recovered"
+        );
+        let secret = *opened.directory.secret();
+        let folder = Folder::new(opened.leaves, loaded.meta, loaded.checksums);
+        let door = Door::default();
+        let known = known(&opened.disk);
+        let parts = Parts {
+            core,
+            folder,
+            journal: opened.journal,
+            first,
+            door: door.clone(),
+            known,
+            disk: opened.disk,
+        };
+        let (threads, disk_watch) = run(parts);
+        Ok(Self { door, secret, threads, disk_watch, _directory: opened.directory })
+    }
+
+    /// Stops in order: tells every client, commits what was decided, closes the store. Frames that
+    /// are in outboxes then are the network's to write.
+    pub fn drain(self) {
+        self.door.notify(Notice::Drain);
+        for thread in self.threads {
+            let _its_own_end_is_handled = thread.join();
+        }
+        self.disk_watch.store(true, Ordering::Relaxed);
+    }
+}
+
+fn open(options: &Options) -> Result<Opened, StoreError> {
+    let mut directory = Directory::open(&options.data)?;
+    let disk = Disk::new(directory.path(), options.disk);
+    disk.release_reserve()?;
+    let journal_options = JournalOptions {
+        segment_bytes_first: options.segment_bytes_first,
+        segment_bytes_max: options.segment_bytes_max,
+        ..JournalOptions::new(directory.id(), directory.journal_secret())
+    };
+    let leaves_options =
+        LeavesOptions { cache_bytes: options.leaves_cache_bytes, ..LeavesOptions::default() };
+    let (mut journal, leaves, recovered) = if directory.is_new() {
+        let journal = DiskJournal::create(&directory.journal(), journal_options)?;
+        let leaves = SledLeaves::create(&directory.leaves(), leaves_options)?;
+        directory.seal()?;
+        (journal, leaves, Recovered { first_batch: 1, last_batch: 0 })
+    } else {
+        let (journal, recovered) = DiskJournal::open(&directory.journal(), journal_options)?;
+        let leaves = SledLeaves::open(&directory.leaves(), leaves_options)?;
+        (journal, leaves, recovered)
+    };
+    journal.trim()?;
+    disk.keep_reserve()?;
+    Ok(Opened { directory, journal, leaves, recovered, disk })
+}
+
+/// What the threads own.
+struct Parts {
+    core: Core,
+    folder: Folder<SledLeaves>,
+    journal: DiskJournal,
+    first: u64,
+    door: Door,
+    known: Known,
+    disk: Disk,
+}
+
+fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
+    let Parts { core, folder, mut journal, first, door, known, mut disk } = parts;
+    let commit = Arc::new(Commit::new(first));
+    let (slices, copied) = mpsc::sync_channel(SLICES_WAITING);
+    let stopped = Arc::new(AtomicBool::new(false));
+    let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone());
+    let writer = commit.clone();
+    let folds = door.clone();
+    let watch_stopped = stopped.clone();
+    let threads = vec![
+        spawn("driver", move || driver.run()),
+        spawn("journal", move || writer.run(&mut journal)),
+        spawn("fold", move || folding::run(folder, &copied, &commit, &folds)?.into_leaves().close()),
+    ];
+    // It is not waited for: it holds nothing that must be closed in order.
+    let _detached = spawn("disk", move || {
+        watch(&mut disk, &door, &known, &watch_stopped);
+        Ok(())
+    });
+    (threads, stopped)
+}
+
+/// A thread whose error or panic ends the process: nothing that depended on it has been said.
+fn spawn(
+    name: &'static str,
+    work: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+) -> JoinHandle<()> {
+    let guarded = move || match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(thread = name, %error, "the broker stops: it cannot keep its promise");
+            std::process::exit(error.exit_code());
+        }
+        Err(_panic) => {
+            tracing::error!(thread = name, "the broker stops: a bug, please report the panic above");
+            std::process::exit(70);
+        }
+    };
+    thread::Builder::new().name(name.into()).spawn(guarded).expect("a thread can be started at start-up")
+}
+
+fn known(disk: &Disk) -> Known {
+    let filesystem = disk.filesystem().map_or("unknown", |filesystem| filesystem.name).to_owned();
+    Arc::new(Mutex::new(DiskView { filesystem, ..DiskView::default() }))
+}
+
+/// Looks at free space and at the process itself, and tells the driver when room runs out.
+fn watch(disk: &mut Disk, door: &Door, known: &Known, stopped: &AtomicBool) {
+    let mut last = Pressure::default();
+    while !stopped.load(Ordering::Relaxed) {
+        if let (Ok(level), Ok(space)) = (disk.level(), disk.space()) {
+            let pressure = Pressure {
+                no_enqueue: level == Level::Low,
+                small_results: space.free < space.low / 2,
+                no_leases: space.free < space.low / 4,
+            };
+            if pressure != last {
+                tracing::warn!(free = space.free, low = space.low, ?pressure, "room on the disk");
+                door.notify(Notice::Disk(pressure));
+                last = pressure;
+            }
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.free_bytes = space.free;
+            (known.rss_bytes, known.cpu_us) = crate::process::usage();
+        }
+        thread::sleep(DISK_WATCH);
+    }
+}

@@ -1,0 +1,194 @@
+//! Commit: the slot between the driver and the journal thread, and that thread.
+//!
+//! While batch N syncs, all turns that end meanwhile join batch N+1, which waits in the slot. The
+//! driver takes it out for the length of a turn, so its number cannot change under a turn's facts.
+
+use crate::door::Outbox;
+use crate::limits::BATCH_BYTES;
+use crate::store::StoreError;
+use crate::store::record;
+use crate::store::seam::{Journal, JournalStats, Record};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use windlass_engine::{Fact, Frame};
+
+/// Facts of one commit, and the frames that leave when it is durable.
+#[derive(Default)]
+pub struct Batch {
+    /// Its number.
+    pub number: u64,
+    /// Decisions, in order.
+    pub facts: Vec<Fact>,
+    /// Frames by connection.
+    pub outgoing: Vec<(Arc<Outbox>, Vec<Frame>)>,
+    weight: usize,
+}
+
+impl Batch {
+    /// Nothing was decided in it yet: all batches before are complete.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.facts.is_empty()
+    }
+
+    /// A turn's facts join the batch.
+    pub fn absorb(&mut self, facts: &mut Vec<Fact>) {
+        self.weight += facts.iter().map(Fact::weight).sum::<usize>();
+        self.facts.append(facts);
+    }
+
+    fn release(self) {
+        for (outbox, mut frames) in self.outgoing {
+            outbox.release(&mut frames);
+        }
+    }
+}
+
+/// Shared by the driver, the journal thread and the fold thread.
+#[derive(Default)]
+pub struct Commit {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last batch with facts that the journal thread took.
+    taken: u64,
+    /// The last batch that is durable, its frames released.
+    durable: u64,
+    /// Waits for the journal thread.
+    waiting: Option<Batch>,
+    /// The journal thread is writing.
+    is_busy: bool,
+    recycle: Option<u64>,
+    is_closed: bool,
+    stats: JournalStats,
+}
+
+impl Commit {
+    /// A commit that goes on after `last_batch`.
+    #[must_use]
+    pub fn new(last_batch: u64) -> Self {
+        let state = State { taken: last_batch, durable: last_batch, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Takes the waiting batch into the driver's hands for a turn, or begins the next one. Waits
+    /// while the waiting one is full.
+    pub fn begin(&self) -> Batch {
+        let mut state = self.lock();
+        while state.waiting.as_ref().is_some_and(|batch| batch.weight >= BATCH_BYTES) {
+            state = self.wait(state);
+        }
+        match state.waiting.take() {
+            Some(batch) => batch,
+            None => Batch { number: state.taken + 1, ..Batch::default() },
+        }
+    }
+
+    /// Puts the batch back after a turn. Frames that depend on nothing undurable leave at once.
+    pub fn end(&self, batch: Batch) {
+        let mut state = self.lock();
+        if batch.facts.is_empty() && !state.is_busy {
+            drop(state);
+            batch.release();
+            return;
+        }
+        if batch.facts.is_empty() && batch.outgoing.is_empty() {
+            return;
+        }
+        state.waiting = Some(batch);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until a batch is durable. False = the commit was closed before.
+    pub fn wait_durable(&self, batch: u64) -> bool {
+        let mut state = self.lock();
+        while state.durable < batch {
+            if state.is_closed && state.waiting.is_none() && !state.is_busy {
+                return false;
+            }
+            state = self.wait(state);
+        }
+        true
+    }
+
+    /// The journal before this batch is needed no more.
+    pub fn recycle(&self, from: u64) {
+        self.lock().recycle = Some(from);
+        self.changed.notify_all();
+    }
+
+    /// Figures of the journal, as of its last commit.
+    pub fn stats(&self) -> JournalStats {
+        self.lock().stats
+    }
+
+    /// Ends the journal thread once everything is written.
+    pub fn close(&self) {
+        self.lock().is_closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The journal thread: takes what waits, makes it durable, lets its frames go.
+    ///
+    /// # Errors
+    /// The first error of the journal. The process must end then: nothing of the batch was said.
+    pub fn run<J: Journal>(&self, journal: &mut J) -> Result<(), StoreError> {
+        self.publish(journal.stats());
+        while let Some((batch, recycle)) = self.next() {
+            let number = batch.number;
+            let has_facts = !batch.facts.is_empty();
+            if has_facts {
+                let body = record::encode_facts(&batch.facts);
+                journal.append(Record { batch: number, format: record::FORMAT, body: &body })?;
+            }
+            batch.release();
+            if let Some(from) = recycle {
+                journal.recycle(from)?;
+            }
+            let mut state = self.lock();
+            if has_facts {
+                state.durable = number;
+            }
+            state.is_busy = false;
+            state.stats = journal.stats();
+            drop(state);
+            self.changed.notify_all();
+        }
+        Ok(())
+    }
+
+    /// What the journal thread does next; None = closed and nothing left.
+    fn next(&self) -> Option<(Batch, Option<u64>)> {
+        let mut state = self.lock();
+        loop {
+            let recycle = state.recycle.take();
+            if state.waiting.is_some() || recycle.is_some() {
+                let batch = state.waiting.take().unwrap_or_default();
+                if !batch.facts.is_empty() {
+                    state.taken = batch.number;
+                }
+                state.is_busy = true;
+                return Some((batch, recycle));
+            }
+            if state.is_closed {
+                return None;
+            }
+            state = self.wait(state);
+        }
+    }
+
+    fn publish(&self, stats: JournalStats) {
+        self.lock().stats = stats;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,200 @@
+//! The driver: one thread, one loop, the only owner of the engine. Everything else in the daemon
+//! exists to feed it or to obey it.
+//!
+//! ```text
+//! door.take ─► turn: signs, commands, tick ─► batch ─► journal thread: write, sync ─► outboxes
+//!                                     └─ between batches: a slice for the fold thread
+//! ```
+
+pub mod commit;
+pub mod core;
+pub mod folding;
+
+use crate::clock::{self, Reading};
+use crate::door::{Door, Notice, Outbox, Taken, weight};
+use crate::limits::STALL_MS;
+use crate::store::StoreError;
+use crate::store::fold::Slice;
+use commit::{Batch, Commit};
+use core::Core;
+use std::collections::HashMap;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use windlass_engine::frame::Body;
+use windlass_engine::view::DiskView;
+use windlass_engine::{ConnId, Frame, Turn};
+
+/// The loop looks up at least this often, so that a stop of the whole process is noticed for what
+/// it is and not taken for the clients' silence.
+const LOOK_UP: Duration = Duration::from_millis(STALL_MS / 2);
+/// Pause between two slices when nothing else happens.
+const COPYING: Duration = Duration::from_micros(100);
+/// Segments of journal, the current one included, at which a fold is due.
+const SEGMENTS_BEFORE_FOLD: usize = 4;
+
+/// What the threads around the driver know of the disk, for whoever asks.
+pub type Known = Arc<Mutex<DiskView>>;
+
+/// The loop and what it owns.
+pub struct Driver {
+    core: Core,
+    door: Door,
+    commit: Arc<Commit>,
+    slices: SyncSender<Slice>,
+    known: Known,
+    outboxes: HashMap<ConnId, Arc<Outbox>>,
+    /// Copied, but the fold thread is behind.
+    unsent: Option<Slice>,
+    last: Reading,
+    is_draining: bool,
+}
+
+impl Driver {
+    /// A driver over a recovered core.
+    #[must_use]
+    pub fn new(core: Core, door: Door, commit: Arc<Commit>, slices: SyncSender<Slice>, known: Known) -> Self {
+        Self {
+            core,
+            door,
+            commit,
+            slices,
+            known,
+            outboxes: HashMap::new(),
+            unsent: None,
+            last: clock::read(),
+            is_draining: false,
+        }
+    }
+
+    /// Serves until it is told to drain.
+    ///
+    /// # Errors
+    /// Any is fatal.
+    pub fn run(mut self) -> Result<(), StoreError> {
+        let mut taken = Taken::default();
+        while !self.is_draining {
+            self.door.take(Some(self.deadline()), &mut taken);
+            let now = self.look_up();
+            let mut batch = self.commit.begin();
+            if batch.is_fresh() {
+                self.copy_slice(batch.number - 1);
+            }
+            self.turn(now, &mut taken, &mut batch)?;
+            self.commit.end(batch);
+        }
+        let mut batch = self.commit.begin();
+        let mut turn = Turn::new(batch.number);
+        self.core.stop(&mut turn)?;
+        self.hand_over(turn, &mut batch);
+        self.commit.end(batch);
+        self.commit.close();
+        Ok(())
+    }
+
+    /// When the next turn is due at the latest.
+    fn deadline(&self) -> Instant {
+        let wait = match self.core.next_deadline() {
+            _ if self.core.is_copying() => COPYING,
+            Some(at) => Duration::from_millis(at.saturating_sub(clock::wall_ms())).min(LOOK_UP),
+            None => LOOK_UP,
+        };
+        Instant::now() + wait
+    }
+
+    /// Reads the clock, and moves everybody's deadlines by the time in which nobody listened or by
+    /// which the wall clock was set.
+    fn look_up(&mut self) -> u64 {
+        let reading = clock::read();
+        let away = reading.steady.saturating_duration_since(self.last.steady);
+        let away_ms = i64::try_from(away.as_millis()).unwrap_or(i64::MAX);
+        if away > LOOK_UP + Duration::from_millis(STALL_MS) {
+            tracing::warn!(ms = away_ms, "the broker was away; nobody's silence counts for that time");
+            self.core.shift(away_ms);
+        }
+        let jump_ms = reading.wall_ms.cast_signed() - self.last.wall_ms.cast_signed() - away_ms;
+        if jump_ms.unsigned_abs() > STALL_MS {
+            tracing::warn!(ms = jump_ms, "the wall clock was set; leases and sessions keep their time");
+            self.core.shift(jump_ms);
+        }
+        self.last = reading;
+        reading.wall_ms
+    }
+
+    fn turn(&mut self, now: u64, taken: &mut Taken, batch: &mut Batch) -> Result<(), StoreError> {
+        let mut turn = Turn::new(batch.number);
+        self.outboxes.extend(taken.opened.drain(..));
+        for notice in taken.notices.drain(..) {
+            match notice {
+                Notice::Folded => {
+                    if let Some(replay_from) = self.core.folded(&mut turn)? {
+                        self.commit.recycle(replay_from);
+                    }
+                }
+                Notice::Disk(pressure) => self.core.set_disk(pressure),
+                Notice::Drain => {
+                    self.is_draining = true;
+                    self.core.drain(&mut turn);
+                }
+            }
+        }
+        let closed: Vec<ConnId> = taken
+            .commands
+            .iter()
+            .filter(|(_, command)| matches!(command, windlass_engine::Command::Hangup))
+            .map(|(request, _)| request.conn)
+            .collect();
+        self.core.turn(now, &taken.signs, taken.commands.drain(..), &mut turn)?;
+        taken.signs.clear();
+        for conn in closed {
+            self.outboxes.remove(&conn);
+        }
+        self.hand_over(turn, batch);
+        Ok(())
+    }
+
+    /// A turn's facts join the batch; its frames go with it, by connection.
+    fn hand_over(&mut self, mut turn: Turn, batch: &mut Batch) {
+        batch.absorb(&mut turn.facts);
+        turn.frames.sort_by_key(|frame| frame.to.conn);
+        let mut frames = turn.frames.into_iter().peekable();
+        while let Some(first) = frames.next() {
+            let conn = first.to.conn;
+            let mut of_conn = vec![first];
+            while let Some(next) = frames.next_if(|frame| frame.to.conn == conn) {
+                of_conn.push(next);
+            }
+            self.address(conn, of_conn, batch);
+        }
+    }
+
+    fn address(&mut self, conn: ConnId, mut frames: Vec<Frame>, batch: &mut Batch) {
+        let Some(outbox) = self.outboxes.get(&conn) else { return };
+        for frame in &mut frames {
+            if let Body::Rows(rows) = &mut frame.body
+                && let Some(server) = &mut rows.server
+            {
+                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                core::complete(&mut server.disk, &known, self.commit.stats());
+            }
+        }
+        if outbox.reserve(frames.iter().map(weight).sum()) {
+            self.core.choke(conn);
+        }
+        batch.outgoing.push((outbox.clone(), frames));
+    }
+
+    /// Hands the fold thread a copy of what changed, if a fold is under way or due. It never waits
+    /// for that thread.
+    fn copy_slice(&mut self, complete: u64) {
+        if self.unsent.is_none() {
+            let journal_is_long = self.commit.stats().segments >= SEGMENTS_BEFORE_FOLD;
+            self.unsent = self.core.slice(complete, journal_is_long);
+        }
+        if let Some(slice) = self.unsent.take()
+            && let Err(TrySendError::Full(slice)) = self.slices.try_send(slice)
+        {
+            self.unsent = Some(slice);
+        }
+    }
+}

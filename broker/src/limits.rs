@@ -1,0 +1,35 @@
+//! The bounds of the daemon: what a connection, a turn and a batch may hold.
+
+/// Commands taken from one connection in one turn.
+pub const COMMANDS_PER_TURN: usize = 32;
+/// Bytes of commands taken from one connection in one turn; one command may be larger.
+pub const COMMAND_BYTES_PER_TURN: usize = 256 << 10;
+/// Bytes of commands taken in one turn from all connections together.
+pub const TURN_BYTES: usize = 4 << 20;
+/// Weight of facts at which a batch takes no further turn.
+pub const BATCH_BYTES: usize = 8 << 20;
+/// Outstanding requests of one connection; the socket is not read beyond.
+pub const OUTSTANDING_MAX: u32 = 1_024;
+/// Bytes of requests of one connection that the driver has not taken yet; the socket is not read
+/// beyond.
+pub const CONNECTION_INBOX_BYTES: usize = 4 << 20;
+/// The same for all connections together.
+pub const INBOX_BYTES: usize = 256 << 20;
+/// Bytes queued for one peer at which its streams get no further jobs until it has read some.
+pub const OUTBOX_CHOKE_BYTES: usize = 4 << 20;
+/// Bytes queued for one peer at which it is cut: it does not read its answers.
+pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
+/// Open connections; further ones are closed at once.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Time from accept to a whole Hello.
+pub const HANDSHAKE_SECONDS: u64 = 5;
+/// Time from the first to the last byte of a frame.
+pub const HALF_FRAME_SECONDS: u64 = 10;
+/// Time in which a peer must take at least one byte of what is queued for it.
+pub const WRITE_STALL_SECONDS: u64 = 30;
+/// Leaves copied for the fold in one slice: 256 records.
+pub const LEAVES_PER_SLICE: usize = 16;
+/// Table rows copied for the fold in one slice.
+pub const ROWS_PER_SLICE: usize = 256;
+/// A pause of the loop longer than this was not the clients' silence.
+pub const STALL_MS: u64 = 500;

@@ -1,0 +1,297 @@
+//! The fold: facts that live longer than their journal segment go into the leaves.
+//!
+//! It has two sides. [`Fold`] belongs to the driver: what is dirty, and copies of it in slices,
+//! taken only between batches. [`Folder`] belongs to the fold thread: it writes a slice once the
+//! batches it shows are durable in the journal.
+
+use super::StoreError;
+use super::keys::{self, BLOCK_BYTES, CHUNK_BYTES, LEAF_JOBS, SMALL_PART_BYTES};
+use super::parts::Parts;
+use super::record::{self, Meta, Row, SmallPart};
+use super::seam::{Change, Leaves, ReadLeaves};
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_engine::fact::{Fact, Record};
+use windlass_engine::frame::PartKey;
+use windlass_engine::ledger::Ledger;
+use windlass_engine::ledger::job::Job;
+
+/// Leaves with jobs in one slice: 256 records.
+const LEAVES_PER_SLICE: usize = 16;
+/// Leaves looked at for one slice, those without jobs included.
+const LOOKS_PER_SLICE: usize = 128;
+/// Table rows in one slice.
+const ROWS_PER_SLICE: usize = 256;
+
+/// Records that changed since they were folded last.
+#[derive(Debug, Default)]
+struct Dirty {
+    leaves: BTreeSet<u64>,
+    rows: BTreeSet<Record>,
+}
+
+/// The driver's side.
+#[derive(Debug, Default)]
+pub struct Fold {
+    dirty: Dirty,
+    running: Option<Running>,
+}
+
+/// A fold under way.
+#[derive(Debug)]
+struct Running {
+    /// Facts up to this batch will be wholly in the leaves.
+    from: u64,
+    frozen: Dirty,
+    parts: Vec<PartKey>,
+    is_copied: bool,
+}
+
+/// What the driver copied, on its way to the fold thread.
+#[derive(Debug, Default)]
+pub struct Slice {
+    /// The last batch that the copies show.
+    pub to: u64,
+    leaves: Vec<LeafImage>,
+    rows: Vec<(Vec<u8>, Option<Row>)>,
+    epoch: u32,
+    seq_next: u64,
+    stopped: bool,
+    /// The last slice of its fold: replay begins here from now on.
+    pub replay_from: Option<u64>,
+}
+
+/// A leaf as it is now.
+#[derive(Debug)]
+struct LeafImage {
+    leaf: u64,
+    jobs: Vec<Job>,
+    /// Parts that are not in the leaves yet.
+    parts: Vec<(PartKey, Vec<u8>)>,
+    /// All parts the jobs have.
+    live: BTreeSet<PartKey>,
+}
+
+impl Fold {
+    /// The record of a decided fact is dirty.
+    pub fn follow(&mut self, fact: &Fact) {
+        match fact.record() {
+            Record::Job(seq) => {
+                self.dirty.leaves.insert(keys::leaf_of(seq));
+            }
+            Record::Meta => {}
+            record @ (Record::Name(_) | Record::Resource(_) | Record::Session(_) | Record::Totals(_)) => {
+                self.dirty.rows.insert(record);
+            }
+        }
+    }
+
+    /// A fold is under way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Slices are still to be copied.
+    #[must_use]
+    pub fn is_copying(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.is_copied)
+    }
+
+    /// Freezes what is dirty. `from` is the last decided batch, and it is complete.
+    pub fn begin(&mut self, from: u64) {
+        let frozen = std::mem::take(&mut self.dirty);
+        self.running = Some(Running { from, frozen, parts: Vec::new(), is_copied: false });
+    }
+
+    /// Copies the next slice. Only between batches: `to` is the last one decided, and complete.
+    pub fn slice(&mut self, ledger: &Ledger, parts: &Parts, to: u64) -> Option<Slice> {
+        let running = self.running.as_mut().filter(|running| !running.is_copied)?;
+        let mut slice = Slice {
+            to,
+            epoch: ledger.epoch,
+            seq_next: ledger.seq_next,
+            stopped: ledger.stopped,
+            ..Slice::default()
+        };
+        for _ in 0..LOOKS_PER_SLICE {
+            if slice.leaves.len() >= LEAVES_PER_SLICE {
+                break;
+            }
+            let Some(leaf) = running.frozen.leaves.pop_first() else { break };
+            let image = copy_leaf(leaf, ledger, parts);
+            running.parts.extend(image.parts.iter().map(|(key, _)| *key));
+            slice.leaves.push(image);
+        }
+        while slice.rows.len() < ROWS_PER_SLICE {
+            let Some(record) = running.frozen.rows.pop_first() else { break };
+            if let Some(key) = keys::row(record) {
+                slice.rows.push((key, copy_row(record, ledger)));
+            }
+        }
+        if running.frozen.leaves.is_empty() && running.frozen.rows.is_empty() {
+            running.is_copied = true;
+            slice.replay_from = Some(running.from + 1);
+        }
+        Some(slice)
+    }
+
+    /// The fold thread is done: returns the batch replay begins at, for recycling the journal.
+    pub fn end(&mut self, parts: &mut Parts) -> Option<u64> {
+        let running = self.running.take()?;
+        parts.folded(running.parts);
+        Some(running.from + 1)
+    }
+}
+
+fn copy_leaf(leaf: u64, ledger: &Ledger, parts: &Parts) -> LeafImage {
+    let first = leaf * LEAF_JOBS;
+    let jobs: Vec<Job> = (first..first + LEAF_JOBS).filter_map(|seq| ledger.jobs.get(seq).cloned()).collect();
+    let live: BTreeSet<PartKey> = jobs.iter().flat_map(Job::parts).collect();
+    let unfolded = live.iter().filter_map(|&key| Some((key, parts.unfolded(key)?.to_vec()))).collect();
+    LeafImage { leaf, jobs, parts: unfolded, live }
+}
+
+fn copy_row(record: Record, ledger: &Ledger) -> Option<Row> {
+    match record {
+        Record::Name(id) => {
+            let (since, name) = ledger.names.stored(id)?;
+            Some(Row::Name(id, since, name.clone()))
+        }
+        Record::Session(id) => Some(Row::Session(id, ledger.sessions.get(&id)?.clone())),
+        Record::Resource(key) => Some(Row::Resource(key, ledger.resources.get(&key)?.clone())),
+        Record::Totals(queue) => Some(Row::Totals(queue, ledger.totals.get(&queue)?.clone())),
+        Record::Job(_) | Record::Meta => None,
+    }
+}
+
+/// The fold thread's side: it owns the writing end of the leaves.
+pub struct Folder<L> {
+    leaves: L,
+    reader: std::sync::Arc<dyn ReadLeaves>,
+    meta: Meta,
+    /// The checksum of every leaf there is.
+    checksums: BTreeMap<u64, u64>,
+}
+
+impl<L: Leaves> Folder<L> {
+    /// Takes over leaves whose Meta and checksums recovery has read.
+    #[must_use]
+    pub fn new(leaves: L, meta: Meta, checksums: BTreeMap<u64, u64>) -> Self {
+        let reader = leaves.reader();
+        Self { leaves, reader, meta, checksums }
+    }
+
+    /// Writes a slice, whose batches are durable in the journal. The last slice of a fold makes
+    /// all of it durable and returns the batch that replay begins at from now on.
+    ///
+    /// # Errors
+    /// Any is fatal.
+    pub fn write(&mut self, slice: Slice) -> Result<Option<u64>, StoreError> {
+        let mut changes = Vec::new();
+        for image in slice.leaves {
+            self.write_leaf(&image, slice.to, &mut changes)?;
+        }
+        for (key, row) in slice.rows {
+            changes.push(match row {
+                Some(row) => Change::Put(key, record::encode_row(&row)),
+                None => Change::Remove(key),
+            });
+        }
+        // Meta goes with every slice, in one atomic write: a crash in the middle of a fold leaves
+        // leaves that add up, and a `to` that covers them.
+        self.meta.to = self.meta.to.max(slice.to);
+        self.meta.epoch = slice.epoch;
+        self.meta.seq_next = slice.seq_next;
+        self.meta.stopped = slice.stopped;
+        self.meta.leaves = self.checksums.len() as u64;
+        if slice.replay_from.is_some() {
+            // What the new beginning relies on is durable before it is written.
+            if !changes.is_empty() {
+                changes.push(self.meta_change());
+                self.leaves.write(std::mem::take(&mut changes))?;
+            }
+            self.leaves.sync()?;
+        }
+        self.meta.replay_from = slice.replay_from.unwrap_or(self.meta.replay_from);
+        changes.push(self.meta_change());
+        self.leaves.write(changes)?;
+        if slice.replay_from.is_some() {
+            self.leaves.sync()?;
+        }
+        Ok(slice.replay_from)
+    }
+
+    /// Ends the fold thread's ownership.
+    pub fn into_leaves(self) -> L {
+        self.leaves
+    }
+
+    fn meta_change(&self) -> Change {
+        Change::Put(keys::META.to_vec(), record::encode_meta(&self.meta))
+    }
+
+    fn write_leaf(
+        &mut self,
+        image: &LeafImage,
+        to: u64,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), StoreError> {
+        let key = keys::leaf(image.leaf);
+        let old = self.checksums.remove(&image.leaf);
+        self.meta.checksum = self.meta.checksum.wrapping_sub(old.unwrap_or(0));
+        if old.is_some() {
+            self.remove_stale_parts(image, changes)?;
+        }
+        if image.jobs.is_empty() {
+            if old.is_some() {
+                changes.push(Change::Remove(key));
+            }
+            return Ok(());
+        }
+        write_parts(image, to, changes);
+        let value = record::encode_leaf(&image.jobs);
+        let checksum = record::checksum(&key, &value);
+        self.checksums.insert(image.leaf, checksum);
+        self.meta.checksum = self.meta.checksum.wrapping_add(checksum);
+        changes.push(Change::Put(key, value));
+        Ok(())
+    }
+
+    /// A leaf without jobs takes its blocks with it; in one with jobs only large parts that no job
+    /// has any more are worth removing, since blocks are written once.
+    fn remove_stale_parts(&self, image: &LeafImage, changes: &mut Vec<Change>) -> Result<(), StoreError> {
+        self.reader.scan(&keys::parts(image.leaf), &mut |key, _| {
+            let is_live = match keys::read_chunk(image.leaf, key) {
+                Some(part) => image.live.contains(&part),
+                None => !image.jobs.is_empty(),
+            };
+            if !is_live {
+                changes.push(Change::Remove(key.to_vec()));
+            }
+            Ok(())
+        })
+    }
+}
+
+fn write_parts(image: &LeafImage, to: u64, changes: &mut Vec<Change>) {
+    let (mut block, mut block_bytes, mut number): (Vec<SmallPart>, usize, u16) = (Vec::new(), 0, 0);
+    for (key, bytes) in &image.parts {
+        if bytes.len() > SMALL_PART_BYTES {
+            for (number, chunk) in (0u32..).zip(bytes.chunks(CHUNK_BYTES)) {
+                changes.push(Change::Put(keys::chunk(*key, number), chunk.to_vec()));
+            }
+            continue;
+        }
+        if block_bytes + bytes.len() > BLOCK_BYTES {
+            let full = std::mem::take(&mut block);
+            changes.push(Change::Put(keys::block(image.leaf, to, number), record::encode_block(&full)));
+            number += 1;
+            block_bytes = 0;
+        }
+        block_bytes += bytes.len() + 24;
+        block.push((keys::place_of(key.seq), key.part as u8, key.version, bytes.clone()));
+    }
+    if !block.is_empty() {
+        changes.push(Change::Put(keys::block(image.leaf, to, number), record::encode_block(&block)));
+    }
+}

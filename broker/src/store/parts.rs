@@ -1,0 +1,291 @@
+//! Parts in memory: the pieces of variable size of jobs, until they are folded and then within a
+//! budget. What is not here is in the leaves.
+
+use super::StoreError;
+use super::keys;
+use super::record;
+use super::seam::ReadLeaves;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use windlass_engine::fact::{Fact, Note};
+use windlass_engine::frame::{Part, PartKey, Slot};
+use windlass_engine::ids::Seq;
+
+/// Bytes that a part in memory costs beside its own.
+const OVERHEAD: usize = 96;
+
+/// All parts that are in memory.
+pub struct Parts {
+    jobs: HashMap<Seq, Held>,
+    leaves: Arc<dyn ReadLeaves>,
+    unfolded_bytes: usize,
+    cached_bytes: usize,
+    cache_bytes_max: usize,
+    /// Folded parts, oldest first; some may be gone already.
+    cached: VecDeque<PartKey>,
+}
+
+/// The parts of one job; most have only a payload.
+enum Held {
+    One(Piece),
+    Many(Vec<Piece>),
+}
+
+struct Piece {
+    part: Part,
+    version: u32,
+    is_folded: bool,
+    bytes: Box<[u8]>,
+}
+
+impl Parts {
+    /// No parts in memory; what the leaves hold is read from them.
+    #[must_use]
+    pub fn new(leaves: Arc<dyn ReadLeaves>, cache_bytes_max: usize) -> Self {
+        Self {
+            jobs: HashMap::new(),
+            leaves,
+            unfolded_bytes: 0,
+            cached_bytes: 0,
+            cache_bytes_max,
+            cached: VecDeque::new(),
+        }
+    }
+
+    /// Bytes that are in the journal and not yet in the leaves.
+    #[must_use]
+    pub fn unfolded_bytes(&self) -> usize {
+        self.unfolded_bytes
+    }
+
+    /// Takes the parts that a fact brings, and lets go of those whose job is gone.
+    pub fn follow(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Enqueued { seq, job } => {
+                self.insert(*seq, Part::Payload, 0, &job.payload);
+                self.insert(*seq, Part::Headers, 0, &job.headers);
+            }
+            Fact::Completed { seq, result, delivery, .. } => {
+                self.insert(*seq, Part::Result, *delivery, result);
+            }
+            Fact::Returned { seq, note, .. }
+            | Fact::Died { seq, note, .. }
+            | Fact::Cancelled { seq, note, .. } => {
+                if let Some(note) = note {
+                    self.insert(*seq, Part::History, note.number, &record::encode_note(note));
+                }
+            }
+            Fact::Removed { seq, .. } => self.remove_job(*seq),
+            Fact::Started { .. }
+            | Fact::Stopped
+            | Fact::Named { .. }
+            | Fact::NameDropped { .. }
+            | Fact::ResourceSet { .. }
+            | Fact::ResourceRemoved { .. }
+            | Fact::SessionOpened { .. }
+            | Fact::SessionClosed { .. }
+            | Fact::Counted { .. }
+            | Fact::Readied { .. }
+            | Fact::Leased { .. }
+            | Fact::Extended { .. }
+            | Fact::CancelAsked { .. }
+            | Fact::Retried { .. }
+            | Fact::Rescheduled { .. } => {}
+        }
+    }
+
+    /// Fills a slot that names a part.
+    ///
+    /// # Errors
+    /// When the leaves cannot be read, or do not hold a part that a head names.
+    pub fn fill(&mut self, slot: &mut Slot) -> Result<(), StoreError> {
+        let Slot::Part(key) = *slot else { return Ok(()) };
+        let bytes = match self.get(key) {
+            Some(bytes) => bytes.to_vec(),
+            None => self.read(key)?,
+        };
+        *slot = if key.part == Part::History {
+            let note: Note = record::decode_note(&bytes).map_err(|error| error.at("an attempt's note"))?;
+            Slot::Note(Box::new(note))
+        } else {
+            Slot::Bytes(bytes.into())
+        };
+        Ok(())
+    }
+
+    /// The bytes of a part that is in memory and not folded yet.
+    #[must_use]
+    pub fn unfolded(&self, key: PartKey) -> Option<&[u8]> {
+        self.jobs.get(&key.seq)?.find(key).filter(|piece| !piece.is_folded).map(|piece| &*piece.bytes)
+    }
+
+    /// These parts are in the leaves now: they may leave memory.
+    pub fn folded(&mut self, keys: impl IntoIterator<Item = PartKey>) {
+        for key in keys {
+            let Some(piece) = self.jobs.get_mut(&key.seq).and_then(|held| held.find_mut(key)) else {
+                continue;
+            };
+            if !piece.is_folded {
+                piece.is_folded = true;
+                let cost = piece.cost();
+                self.unfolded_bytes -= cost;
+                self.cached_bytes += cost;
+                self.cached.push_back(key);
+            }
+        }
+        self.evict();
+    }
+
+    /// Reads a part from the leaves, with its neighbours of the same leaf: jobs that were enqueued
+    /// together mostly leave together.
+    fn read(&mut self, wanted: PartKey) -> Result<Vec<u8>, StoreError> {
+        let leaf = keys::leaf_of(wanted.seq);
+        let mut found = None;
+        let mut neighbours = Vec::new();
+        let leaves = self.leaves.clone();
+        leaves.scan(&keys::blocks(leaf), &mut |_, value| {
+            let block = record::decode_block(value).map_err(|error| error.at("a block of parts"))?;
+            for (place, part, version, bytes) in block {
+                let Some(part) = keys::read_part(part) else { continue };
+                let key = PartKey { seq: leaf * keys::LEAF_JOBS + u64::from(place), part, version };
+                if key == wanted {
+                    found = Some(bytes);
+                } else if key.seq > wanted.seq && key.part == wanted.part {
+                    neighbours.push((key, bytes));
+                }
+            }
+            Ok(())
+        })?;
+        if found.is_none() {
+            let mut whole = Vec::new();
+            leaves.scan(&keys::chunks(wanted), &mut |_, value| {
+                whole.extend_from_slice(value);
+                Ok(())
+            })?;
+            found = Some(whole).filter(|bytes| !bytes.is_empty());
+        }
+        for (key, bytes) in neighbours {
+            self.cache(key, bytes);
+        }
+        found.ok_or_else(|| StoreError::MissingPart { part: format!("{wanted:?}") })
+    }
+
+    fn cache(&mut self, key: PartKey, bytes: Vec<u8>) {
+        if self.get(key).is_some() {
+            return;
+        }
+        let piece = Piece { part: key.part, version: key.version, is_folded: true, bytes: bytes.into() };
+        self.cached_bytes += piece.cost();
+        self.cached.push_back(key);
+        self.put(key.seq, piece);
+        self.evict();
+    }
+
+    fn evict(&mut self) {
+        while self.cached_bytes > self.cache_bytes_max {
+            let Some(key) = self.cached.pop_front() else { return };
+            self.remove_piece(key);
+        }
+    }
+
+    fn remove_piece(&mut self, key: PartKey) {
+        let Some(held) = self.jobs.get_mut(&key.seq) else { return };
+        let removed = held.take(key);
+        if held.is_empty() {
+            self.jobs.remove(&key.seq);
+        }
+        if let Some(piece) = removed {
+            self.cached_bytes -= piece.cost();
+        }
+    }
+
+    fn remove_job(&mut self, seq: Seq) {
+        let Some(held) = self.jobs.remove(&seq) else { return };
+        for piece in held.pieces() {
+            let bytes = if piece.is_folded { &mut self.cached_bytes } else { &mut self.unfolded_bytes };
+            *bytes -= piece.cost();
+        }
+    }
+
+    fn insert(&mut self, seq: Seq, part: Part, version: u32, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let piece = Piece { part, version, is_folded: false, bytes: bytes.into() };
+        self.unfolded_bytes += piece.cost();
+        self.put(seq, piece);
+    }
+
+    fn put(&mut self, seq: Seq, piece: Piece) {
+        match self.jobs.entry(seq) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Held::One(piece));
+            }
+            std::collections::hash_map::Entry::Occupied(mut entry) => entry.get_mut().push(piece),
+        }
+    }
+
+    fn get(&self, key: PartKey) -> Option<&[u8]> {
+        self.jobs.get(&key.seq)?.find(key).map(|piece| &*piece.bytes)
+    }
+}
+
+impl Held {
+    fn pieces(&self) -> &[Piece] {
+        match self {
+            Self::One(piece) => std::slice::from_ref(piece),
+            Self::Many(pieces) => pieces,
+        }
+    }
+
+    fn find(&self, key: PartKey) -> Option<&Piece> {
+        self.pieces().iter().find(|piece| piece.is(key))
+    }
+
+    fn find_mut(&mut self, key: PartKey) -> Option<&mut Piece> {
+        let pieces = match self {
+            Self::One(piece) => std::slice::from_mut(piece),
+            Self::Many(pieces) => pieces,
+        };
+        pieces.iter_mut().find(|piece| piece.is(key))
+    }
+
+    fn push(&mut self, piece: Piece) {
+        let mut pieces = match std::mem::replace(self, Self::Many(Vec::new())) {
+            Self::One(first) => vec![first],
+            Self::Many(pieces) => pieces,
+        };
+        pieces.push(piece);
+        *self = Self::Many(pieces);
+    }
+
+    fn take(&mut self, key: PartKey) -> Option<Piece> {
+        match std::mem::replace(self, Self::Many(Vec::new())) {
+            Self::One(piece) if piece.is(key) => Some(piece),
+            Self::One(piece) => {
+                *self = Self::One(piece);
+                None
+            }
+            Self::Many(mut pieces) => {
+                let place = pieces.iter().position(|piece| piece.is(key));
+                let taken = place.map(|place| pieces.swap_remove(place));
+                *self = Self::Many(pieces);
+                taken
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pieces().is_empty()
+    }
+}
+
+impl Piece {
+    fn is(&self, key: PartKey) -> bool {
+        self.part == key.part && self.version == key.version
+    }
+
+    fn cost(&self) -> usize {
+        self.bytes.len() + OVERHEAD
+    }
+}

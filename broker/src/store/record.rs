@@ -1,0 +1,206 @@
+//! Stored records as versioned bytes: the only file that names bincode.
+//!
+//! Every record begins with a format byte (the journal carries it beside the body). To change a
+//! shape: 1. give it the next format number, 2. keep the old shape and its decoder, 3. convert on
+//! reading, 4. write only the new one, 5. add a fixture of the old bytes to the tests.
+
+use super::StoreError;
+use bincode::Options;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use windlass_engine::fact::{Fact, Note};
+use windlass_engine::ids::NameId;
+use windlass_engine::ledger::job::Job;
+use windlass_engine::ledger::names::Name;
+use windlass_engine::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
+
+/// The format of everything written now.
+pub const FORMAT: u8 = 1;
+
+/// No record is larger: the largest batch is far below.
+const BYTES_MAX: u64 = 128 << 20;
+
+/// The store's own record: where replay begins and what the leaves must add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Facts before this batch are wholly in the leaves.
+    pub replay_from: u64,
+    /// The newest batch that any leaf knows of.
+    pub to: u64,
+    /// The next job's place in the order.
+    pub seq_next: u64,
+    /// The broker's run.
+    pub epoch: u32,
+    /// That run ended in order.
+    pub stopped: bool,
+    /// How many leaves there are.
+    pub leaves: u64,
+    /// The sum of their checksums; sled may lose entries in silence, this does not.
+    pub checksum: u64,
+}
+
+/// A table row in its stored form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Row {
+    /// A name with its number and the batch that touched it last.
+    Name(NameId, u64, Name),
+    /// A session.
+    Session(windlass_engine::SessionId, SessionRow),
+    /// A resource.
+    Resource(windlass_engine::fact::ResourceKey, ResourceRow),
+    /// A queue's totals.
+    Totals(NameId, TotalsRow),
+}
+
+/// A small part inside a block: place in the leaf, part, version, bytes.
+pub type SmallPart = (u8, u8, u32, Vec<u8>);
+
+fn options() -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().with_limit(BYTES_MAX)
+}
+
+/// The body of a journal record.
+#[must_use]
+pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
+    options().serialize(facts).expect("a batch is bounded far below the limit")
+}
+
+/// Reads the body of a journal record.
+///
+/// # Errors
+/// When the bytes are of an unknown format or do not decode.
+pub fn decode_facts(format: u8, body: &[u8]) -> Result<Vec<Fact>, RecordError> {
+    if format != FORMAT {
+        return Err(RecordError::Format(format));
+    }
+    Ok(options().deserialize(body)?)
+}
+
+/// A record of the leaves with its format byte.
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    options().serialize_into(&mut bytes, value).expect("records are bounded far below the limit");
+    bytes
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
+    match bytes.split_first() {
+        Some((&FORMAT, body)) => Ok(options().deserialize(body)?),
+        Some((&format, _)) => Err(RecordError::Format(format)),
+        None => Err(RecordError::Format(0)),
+    }
+}
+
+macro_rules! records {
+    ($($encode:ident $decode:ident $shape:ty, $what:literal;)*) => {$(
+        #[doc = concat!("The bytes of ", $what, ".")]
+        #[must_use]
+        pub fn $encode(value: &$shape) -> Vec<u8> {
+            encode(value)
+        }
+
+        #[doc = concat!("Reads ", $what, ".")]
+        ///
+        /// # Errors
+        /// When the bytes are of an unknown format or do not decode.
+        pub fn $decode(bytes: &[u8]) -> Result<$shape, RecordError> {
+            decode(bytes)
+        }
+    )*};
+}
+
+records! {
+    encode_leaf decode_leaf Vec<Job>, "a leaf: up to sixteen heads";
+    encode_meta decode_meta Meta, "the store's own record";
+    encode_row decode_row Row, "a table row";
+    encode_block decode_block Vec<SmallPart>, "a block of small parts";
+    encode_note decode_note Note, "an attempt of a job's history";
+}
+
+/// Bytes that are not a record of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer broker, or damaged.
+    #[error("record format {0} is unknown to this broker")]
+    Format(u8),
+    /// Damaged, or written by something else.
+    #[error("the record does not decode: {0}")]
+    Shape(#[from] bincode::Error),
+}
+
+impl RecordError {
+    /// The same error with the place it was found at.
+    #[must_use]
+    pub fn at(self, what: &str) -> StoreError {
+        StoreError::Record { what: what.to_owned(), source: self }
+    }
+}
+
+/// A checksum of one entry of the leaves; two differently keyed CRCs side by side.
+#[must_use]
+pub fn checksum(key: &[u8], value: &[u8]) -> u64 {
+    let low = crc32c::crc32c_append(crc32c::crc32c(key), value);
+    let high = crc32c::crc32c_append(crc32c::crc32c_append(0x9e37_79b9, value), key);
+    (u64::from(high) << 32) | u64::from(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leaf_of_sixteen_heads_stays_within_a_value() {
+        use windlass_engine::fact::{DeadReason, End};
+        use windlass_engine::ledger::job::{Ended, Lease, State};
+        use windlass_engine::{JobId, SessionId};
+        let job = Job {
+            id: JobId([7; 16]),
+            seq: 1,
+            since: 2,
+            namespace: 1,
+            queue: 2,
+            kind: 3,
+            key: 4,
+            policy: 5,
+            payload_len: 6,
+            headers_len: 7,
+            state: State::Dead,
+            level: 4,
+            settled: true,
+            attempt: 8,
+            deliveries: 9,
+            crashes: 1,
+            snoozes: 0,
+            notes: 8,
+            created_at: 10,
+            run_at: 11,
+            fence: 12,
+            lease: Some(Box::new(Lease {
+                session: SessionId([9; 16]),
+                leased_at: 1,
+                ends_at: 2,
+                revoke_at: 3,
+            })),
+            ended: Some(Box::new(Ended {
+                end: End { at: 1, remove_at: 2, countable: true },
+                reason: Some(DeadReason::Poison),
+                result_len: 3,
+                result_dropped: false,
+            })),
+        };
+        assert!(encode_leaf(&vec![job.clone()]).len() <= 240 + 9);
+        let leaf = vec![job; 16];
+        let bytes = encode_leaf(&leaf);
+        assert!(bytes.len() <= crate::store::seam::VALUE_MAX, "{}", bytes.len());
+        assert_eq!(decode_leaf(&bytes).unwrap(), leaf);
+    }
+
+    #[test]
+    fn a_longer_or_shorter_record_is_refused() {
+        let bytes = encode_meta(&Meta::default());
+        assert!(decode_meta(&bytes[..bytes.len() - 1]).is_err());
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(decode_meta(&longer).is_err());
+        assert!(matches!(decode_meta(&[9, 0]), Err(RecordError::Format(9))));
+    }
+}

@@ -1,0 +1,130 @@
+//! Recovery, which is the normal start: leaves first, then the journal from where they end.
+
+use super::StoreError;
+use super::fold::Fold;
+use super::keys;
+use super::parts::Parts;
+use super::record::{self, Meta, Row};
+use super::seam::{Journal, ReadLeaves, Recovered};
+use std::collections::BTreeMap;
+use windlass_engine::Engine;
+
+/// What recovery found.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The store's own record.
+    pub meta: Meta,
+    /// The checksum of every leaf there is.
+    pub checksums: BTreeMap<u64, u64>,
+    /// The last batch decided before this start.
+    pub last_batch: u64,
+    /// Facts replayed.
+    pub facts: u64,
+}
+
+/// Fills an empty engine and its parts from the leaves and the journal.
+///
+/// # Errors
+/// On damage, and when leaves and journal do not belong together; nothing was changed then.
+pub fn load<J: Journal>(
+    journal: &mut J,
+    recovered: Recovered,
+    leaves: &dyn ReadLeaves,
+    engine: &mut Engine,
+    parts: &mut Parts,
+    fold: &mut Fold,
+) -> Result<Loaded, StoreError> {
+    let meta = load_leaves_meta(leaves)?;
+    if meta.to > recovered.last_batch {
+        return Err(StoreError::Mismatch {
+            what: format!(
+                "the leaves know batch {}, the journal ends at batch {}",
+                meta.to, recovered.last_batch
+            ),
+        });
+    }
+    if meta.replay_from < recovered.first_batch {
+        return Err(StoreError::Mismatch {
+            what: format!(
+                "the journal begins at batch {}, but batches from {} on are not yet in the leaves",
+                recovered.first_batch, meta.replay_from
+            ),
+        });
+    }
+    engine.load_meta(meta.to, meta.epoch, meta.seq_next, meta.stopped);
+    load_rows(leaves, engine)?;
+    let checksums = load_leaves(leaves, &meta, engine)?;
+    let mut facts = 0;
+    journal.replay(recovered.first_batch, &mut |read| {
+        let decoded = record::decode_facts(read.format, read.body)
+            .map_err(|error| error.at(&format!("batch {} of the journal", read.batch)))?;
+        for fact in &decoded {
+            if read.batch < meta.replay_from {
+                engine.remember(fact);
+                continue;
+            }
+            facts += 1;
+            let applied = engine
+                .replay(read.batch, fact)
+                .map_err(|error| StoreError::Mismatch { what: error.to_string() })?;
+            // A part of a fact that the leaves already hold may still have to be folded again: the
+            // crash may have come between its slice and the end of the fold.
+            if applied == windlass_engine::ledger::Applied::Yes {
+                parts.follow(fact);
+            }
+            fold.follow(fact);
+        }
+        Ok(())
+    })?;
+    Ok(Loaded { meta, checksums, last_batch: recovered.last_batch, facts })
+}
+
+fn load_leaves_meta(leaves: &dyn ReadLeaves) -> Result<Meta, StoreError> {
+    match leaves.read(keys::META)? {
+        Some(bytes) => record::decode_meta(&bytes).map_err(|error| error.at("the store's Meta record")),
+        None => Ok(Meta { replay_from: 1, seq_next: 1, stopped: true, ..Meta::default() }),
+    }
+}
+
+fn load_rows(leaves: &dyn ReadLeaves, engine: &mut Engine) -> Result<(), StoreError> {
+    leaves.scan(keys::ROWS, &mut |_, value| {
+        match record::decode_row(value).map_err(|error| error.at("a table row"))? {
+            Row::Name(id, since, name) => engine.load_name(id, since, name),
+            Row::Session(id, row) => engine.load_session(id, row),
+            Row::Resource(key, row) => engine.load_resource(key, row),
+            Row::Totals(queue, row) => engine.load_totals(queue, row),
+        }
+        Ok(())
+    })
+}
+
+fn load_leaves(
+    leaves: &dyn ReadLeaves,
+    meta: &Meta,
+    engine: &mut Engine,
+) -> Result<BTreeMap<u64, u64>, StoreError> {
+    let mut checksums = BTreeMap::new();
+    let mut sum = 0u64;
+    leaves.scan(keys::LEAVES, &mut |key, value| {
+        let leaf = keys::read_leaf(key)
+            .ok_or_else(|| StoreError::Mismatch { what: format!("a leaf has the key {key:02x?}") })?;
+        let checksum = record::checksum(key, value);
+        sum = sum.wrapping_add(checksum);
+        checksums.insert(leaf, checksum);
+        for job in record::decode_leaf(value).map_err(|error| error.at(&format!("leaf {leaf}")))? {
+            engine.load_job(job);
+        }
+        Ok(())
+    })?;
+    if checksums.len() as u64 != meta.leaves || sum != meta.checksum {
+        return Err(StoreError::Mismatch {
+            what: format!(
+                "the leaves do not add up: {} found with sum {sum:016x}, Meta says {} with sum {:016x}",
+                checksums.len(),
+                meta.leaves,
+                meta.checksum
+            ),
+        });
+    }
+    Ok(checksums)
+}

@@ -1,0 +1,91 @@
+//! Changing existing jobs: one, some, or all that match.
+
+use bytes::Bytes;
+use uuid::Uuid;
+use windlass_proto::v1::change::To;
+use windlass_proto::v1::{self, Cancel, Change, Delete, Retry, RunAt, Selector};
+use windlass_proto::v1::{client_frame::Request, server_frame::Body};
+
+use super::Admin;
+use crate::error::{Error, Result};
+use crate::id::JobId;
+use crate::link::Rules;
+
+/// What a change did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changed {
+    /// Jobs that match.
+    pub matched: u64,
+    /// Of these, changed so far.
+    pub changed: u64,
+    /// Ids of some that match, at most 10.
+    pub sample: Vec<JobId>,
+    /// The background change that goes on, 16 bytes; empty: it is done.
+    pub operation: Bytes,
+}
+
+impl Admin {
+    /// Runs ended jobs again, with one more attempt each.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind). Ids that do not exist are not counted, and no error.
+    pub async fn retry(&self, ids: impl IntoIterator<Item = JobId>) -> Result<Changed> {
+        self.change_ids(ids, To::Retry(Retry::default())).await
+    }
+
+    /// Cancels jobs that have not ended; a running handler is asked to stop and has 30 s for it.
+    ///
+    /// # Errors
+    /// As [`Admin::retry`].
+    pub async fn cancel(&self, ids: impl IntoIterator<Item = JobId>, why: &str) -> Result<Changed> {
+        self.change_ids(ids, To::Cancel(Cancel { why: why.to_owned(), ..Cancel::default() })).await
+    }
+
+    /// Removes jobs that are not leased, with all that is kept of them.
+    ///
+    /// # Errors
+    /// As [`Admin::retry`].
+    pub async fn delete(&self, ids: impl IntoIterator<Item = JobId>) -> Result<Changed> {
+        self.change_ids(ids, To::Delete(Delete {})).await
+    }
+
+    /// Makes waiting jobs run now, whatever delay or backoff they wait for.
+    ///
+    /// # Errors
+    /// As [`Admin::retry`].
+    pub async fn run_now(&self, ids: impl IntoIterator<Item = JobId>) -> Result<Changed> {
+        self.change_ids(ids, To::RunAt(RunAt { run_at_ms: 0 })).await
+    }
+
+    /// Any change of any selection. Without an operation id it gets one, so that it can be sent again
+    /// after a cut without being done twice.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn change(&self, mut change: Change) -> Result<Changed> {
+        // Stop names the operation to end; a made-up one would end nothing.
+        if change.operation.is_empty() && !matches!(change.to, Some(To::Stop(_))) {
+            change.operation = Bytes::copy_from_slice(Uuid::now_v7().as_bytes());
+        }
+        match self.ask(Request::Change(change), Rules::RESEND).await? {
+            Body::Changed(changed) => view(changed),
+            _ => Err(Error::wrong_answer("Changed")),
+        }
+    }
+
+    async fn change_ids(&self, ids: impl IntoIterator<Item = JobId>, to: To) -> Result<Changed> {
+        let ids = ids.into_iter().map(JobId::to_bytes).collect();
+        let select = Selector { ids, ..Selector::default() };
+        self.change(Change { select: Some(select), to: Some(to), ..Change::default() }).await
+    }
+}
+
+fn view(changed: v1::Changed) -> Result<Changed> {
+    Ok(Changed {
+        matched: changed.matched,
+        changed: changed.changed,
+        sample: changed.sample.iter().map(|id| JobId::from_slice(id)).collect::<Result<_>>()?,
+        operation: changed.operation,
+    })
+}

@@ -1,0 +1,165 @@
+//! The operator's side: reading queues, jobs and workers, and changing them.
+//!
+//! Rows are the messages of the protocol as they are; ids in their `bytes` fields become
+//! [`JobId`] by [`JobId::from_slice`].
+
+mod change;
+mod configure;
+mod pages;
+
+use std::sync::Arc;
+
+use windlass_proto::v1::query::What;
+use windlass_proto::v1::{
+    ExplainView, JobView, KindView, LimitView, Query, QueueView, Rows, Selector, ServerView, SessionView,
+};
+use windlass_proto::v1::{client_frame::Request, server_frame::Body};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::JobId;
+use crate::link::{Link, Rules};
+
+pub use change::Changed;
+pub use pages::{Jobs, Page};
+
+/// Reading and changing what the broker holds; made by [`Client::admin`](crate::Client::admin).
+#[derive(Debug, Clone)]
+pub struct Admin {
+    link: Arc<Link>,
+}
+
+impl Admin {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    /// All queues that exist, by name.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn queues(&self) -> Result<Vec<QueueView>> {
+        self.every_row(Query { what: What::Queues.into(), ..Query::default() }, |rows| rows.queues).await
+    }
+
+    /// One queue; `None` if no job and no configuration has named it yet.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn queue(&self, name: &str) -> Result<Option<QueueView>> {
+        let query = Query { what: What::Queues.into(), name: name.to_owned(), ..Query::default() };
+        Ok(self.optional(query).await?.and_then(|rows| rows.queues.into_iter().next()))
+    }
+
+    /// All kinds of jobs that are known.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn kinds(&self) -> Result<Vec<KindView>> {
+        self.every_row(Query { what: What::Kinds.into(), ..Query::default() }, |rows| rows.kinds).await
+    }
+
+    /// All limits, pauses among them.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn limits(&self) -> Result<Vec<LimitView>> {
+        self.every_row(Query { what: What::Limits.into(), ..Query::default() }, |rows| rows.limits).await
+    }
+
+    /// All sessions that are alive.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn workers(&self) -> Result<Vec<SessionView>> {
+        self.every_row(Query { what: What::Sessions.into(), ..Query::default() }, |rows| rows.sessions).await
+    }
+
+    /// The broker itself.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn stats(&self) -> Result<ServerView> {
+        let rows = self.query(Query { what: What::Server.into(), ..Query::default() }).await?;
+        rows.server.into_iter().next().ok_or_else(|| Error::wrong_answer("the server's row"))
+    }
+
+    /// One job in full, with payload, result and history; `None` if there is none of that id.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn job(&self, id: JobId) -> Result<Option<JobView>> {
+        let query = Query { what: What::Job.into(), select: Some(by_id(id)), ..Query::default() };
+        Ok(self.optional(query).await?.and_then(|rows| rows.jobs.into_iter().next()))
+    }
+
+    /// Why a job does not run; `None` if there is none of that id.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn explain(&self, id: JobId) -> Result<Option<ExplainView>> {
+        let query = Query { what: What::Explain.into(), select: Some(by_id(id)), ..Query::default() };
+        Ok(self.optional(query).await?.and_then(|rows| rows.explains.into_iter().next()))
+    }
+
+    /// The jobs that match, a page at a time or one after the other.
+    ///
+    /// ```no_run
+    /// # use windlass_client::{Client, Error, proto::{Selector, State}};
+    /// # async fn example(client: Client) -> Result<(), Error> {
+    /// let dead = Selector { states: vec![State::Dead.into()], ..Selector::default() };
+    /// let mut jobs = client.admin().jobs(dead).newest_first();
+    /// while let Some(job) = jobs.next().await? {
+    ///     println!("{} {}", job.seq, job.kind);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn jobs(&self, select: Selector) -> Jobs {
+        Jobs::new(self.clone(), select)
+    }
+
+    /// Asks for rows of any sort; one page.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn query(&self, query: Query) -> Result<Rows> {
+        match self.ask(Request::Query(query), Rules::RESEND).await? {
+            Body::Rows(rows) => Ok(rows),
+            _ => Err(Error::wrong_answer("Rows")),
+        }
+    }
+
+    /// The rows of all pages.
+    async fn every_row<T>(&self, mut query: Query, pick: impl Fn(Rows) -> Vec<T>) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        query.limit = PAGE_ROWS;
+        loop {
+            let rows = self.query(query.clone()).await?;
+            query.cursor = rows.cursor.clone();
+            all.extend(pick(rows));
+            if query.cursor.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// One page, where a name or an id that does not exist is no failure.
+    async fn optional(&self, query: Query) -> Result<Option<Rows>> {
+        match self.query(query).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) if error.kind() == ErrorKind::Refused(crate::proto::Code::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask(&self, request: Request, rules: Rules) -> Result<Body> {
+        self.link.submit(request, rules).await?.await
+    }
+}
+
+fn by_id(id: JobId) -> Selector {
+    Selector { ids: vec![id.to_bytes()], ..Selector::default() }
+}
+
+/// Rows of a page where the caller gets all of them anyway; the most that the protocol allows.
+const PAGE_ROWS: u32 = 1_000;

@@ -1,0 +1,87 @@
+//! One lease as its holder sees it: what it is, whether it is to stop, and whether it is lost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::id::JobId;
+use crate::link::Shared;
+
+/// A lease that a handler or a caller holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) id: JobId,
+    pub(crate) fence: u64,
+    pub(crate) token: CancellationToken,
+    reason: OnceLock<String>,
+    lost: AtomicBool,
+}
+
+impl Held {
+    pub(crate) fn new(id: JobId, fence: u64) -> Self {
+        Self {
+            id,
+            fence,
+            token: CancellationToken::new(),
+            reason: OnceLock::new(),
+            lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks the run to stop; the first reason stands.
+    pub(crate) fn cancel(&self, reason: &str) {
+        // The reason is there before the token fires, so that whoever wakes up can read it.
+        let _first_stands = self.reason.set(reason.to_owned());
+        self.token.cancel();
+    }
+
+    /// The lease has ended: the run is to stop, and its outcome will not be taken.
+    pub(crate) fn lose(&self, reason: &str) {
+        self.lost.store(true, Ordering::Release);
+        self.cancel(reason);
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn reason(&self) -> Option<&str> {
+        if self.token.is_cancelled() { self.reason.get().map(String::as_str) } else { None }
+    }
+}
+
+/// A lease in a caller's hands: unless it is settled, dropping it gives the job back.
+#[derive(Debug)]
+pub(crate) struct LeaseGuard {
+    held: Arc<Held>,
+    shared: Arc<Shared>,
+    settled: bool,
+}
+
+impl LeaseGuard {
+    pub(crate) fn new(held: Arc<Held>, shared: Arc<Shared>) -> Self {
+        Self { held, shared, settled: false }
+    }
+
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The caller settles by other means.
+    pub(crate) fn disarm(&mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.shared.give_back(&self.held, "dropped without an outcome");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What the program can be told on its command line.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+/// Runs the jobs of one queue: `send_email`, `resize_image` and `generate_pdf`.
+///
+/// Exit codes: 0 stopped as asked, 1 failed while running, 2 wrong usage, 3 no broker at the address.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Options {
+    /// Where the broker listens.
+    #[arg(long, default_value = "127.0.0.1:7520", value_name = "HOST:PORT")]
+    pub addr: String,
+
+    /// Which queue's jobs to run, of whatever kind.
+    #[arg(long, default_value = "default")]
+    pub queue: String,
+
+    /// How many jobs to run at the same time.
+    #[arg(long, default_value = "4", value_name = "JOBS")]
+    pub concurrency: NonZeroU32,
+
+    /// Folder that everything is read from and written to; made if need be.
+    #[arg(long, default_value = "./out", value_name = "FOLDER")]
+    pub out: PathBuf,
+
+    /// File to which each execution's line is appended, as on stdout.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
