@@ -77,6 +77,8 @@ impl Broker {
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let (mut core, loaded) =
             Core::recover(&mut opened.journal, opened.recovered, reader, seed, options.core)?;
+        opened.journal.recycle(loaded.meta.replay_from)?;
+        opened.journal.trim()?;
         let wall_ms = clock::wall_ms();
         let start = Start { now: wall_ms, minutes: clock::epoch_minutes(wall_ms) };
         let first = loaded.last_batch + 1;
@@ -90,6 +92,7 @@ impl Broker {
             batch = first,
             "recovered"
         );
+        opened.disk.keep_reserve()?;
         let secret = *opened.directory.secret();
         let folder = Folder::new(opened.leaves, loaded.meta, loaded.checksums);
         let door = Door::default();
@@ -129,7 +132,7 @@ fn open(options: &Options) -> Result<Opened, StoreError> {
     };
     let leaves_options =
         LeavesOptions { cache_bytes: options.leaves_cache_bytes, ..LeavesOptions::default() };
-    let (mut journal, leaves, recovered) = if directory.is_new() {
+    let (journal, leaves, recovered) = if directory.is_new() {
         let journal = DiskJournal::create(&directory.journal(), journal_options)?;
         let leaves = SledLeaves::create(&directory.leaves(), leaves_options)?;
         directory.seal()?;
@@ -139,8 +142,6 @@ fn open(options: &Options) -> Result<Opened, StoreError> {
         let leaves = SledLeaves::open(&directory.leaves(), leaves_options)?;
         (journal, leaves, recovered)
     };
-    journal.trim()?;
-    disk.keep_reserve()?;
     Ok(Opened { directory, journal, leaves, recovered, disk })
 }
 

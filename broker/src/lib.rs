@@ -1,4 +1,4 @@
-//! The Windlass daemon.
+//! The Windlass daemon and its command line.
 //!
 //! ```text
 //!   socket ─ net ─ session ┐
@@ -7,9 +7,15 @@
 //! ```
 
 pub mod broker;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod door;
 pub mod driver;
 pub mod limits;
+pub mod net;
 pub mod process;
+pub mod session;
 pub mod store;
+
+pub use cli::main;

@@ -25,16 +25,15 @@ async fn main() -> Result<(), Error> {
     let first = client.enqueue(Greet { name: "Ada".into() }).await?;
     announce(&format!("job {} is number {}", first.id, first.seq));
 
-    // Options stand between the job and the await. `unique` makes a second run of this program find the
-    // first one's job as long as that waits.
+    // Options stand between the job and the await.
     let later = client
         .enqueue(Greet { name: "Grace".into() })
         .delay(Duration::from_secs(30))
         .priority(7)
         .attempts(3)
-        .unique("greet-grace")
+        .header("tenant", "acme")
         .await?;
-    announce(&format!("job {} is {}", later.id, if later.duplicate { "known" } else { "new" }));
+    announce(&format!("job {} waits for its time", later.id));
 
     // All or none of them, with any payload.
     let many = (0..100).map(|n| NewJob::new("greet").json(&serde_json::json!({ "name": n.to_string() })));

@@ -183,11 +183,6 @@ impl Sender {
     pub(crate) async fn write(&mut self, frames: &[u8]) -> Result<()> {
         Ok(self.socket.write_all(frames).await?)
     }
-
-    /// The largest frame that the broker takes.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
 }
 
 impl Receiver {
@@ -198,7 +193,7 @@ impl Receiver {
     /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the bytes are no frames.
     pub async fn recv(&mut self) -> Result<Option<ServerFrame>> {
         loop {
-            if let Some(frame) = self.next()? {
+            if let Some(frame) = self.try_recv()? {
                 return Ok(Some(frame));
             }
             if self.fill().await? == 0 {
@@ -211,7 +206,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the bytes are no frames.
-    pub fn next(&mut self) -> Result<Option<ServerFrame>> {
+    pub fn try_recv(&mut self) -> Result<Option<ServerFrame>> {
         self.codec.decode(&mut self.buffer).map_err(|error| match error {
             FrameError::Io(error) => error.into(),
             error @ (FrameError::TooLong { .. } | FrameError::Undecodable { .. } | FrameError::CutShort) => {

@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::fetch::Source;
 use windlass_proto::v1::result::How;
 use windlass_proto::v1::{self, Cancelled, Complete, Fail, Fetch, JobTouch, Release, State, Work};
-use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use crate::error::{Error, Result};
 use crate::id::JobId;
-use crate::lease::Held;
-use crate::link::{Link, Rules, Shared};
+use crate::lease::LeaseGuard;
+use crate::link::{Link, Reply, Rules};
 use crate::millis;
 
 /// A long poll; options first, then `.await`. See [`Client::fetch_once`](crate::Client::fetch_once).
@@ -46,9 +45,7 @@ pub struct FetchOnce<'a> {
 #[derive(Debug)]
 pub struct Leased {
     work: Work,
-    held: Arc<Held>,
-    shared: Arc<Shared>,
-    settled: bool,
+    lease: LeaseGuard,
 }
 
 impl<'a> FetchOnce<'a> {
@@ -64,13 +61,13 @@ impl<'a> FetchOnce<'a> {
         self
     }
 
-    /// At most so many jobs, 1 to 1,000; default 1.
+    /// At most so many jobs, 1 to 10,000; default 1.
     pub fn max(mut self, jobs: u32) -> Self {
         self.fetch.once = jobs.max(1);
         self
     }
 
-    /// How long to wait for the first job, at most 60 s; default not at all.
+    /// How long to wait for the first job, at most 10 minutes; default not at all.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.fetch.wait_ms = millis::of(wait);
         self
@@ -85,15 +82,10 @@ impl<'a> FetchOnce<'a> {
     async fn fetch(self) -> Result<Vec<Leased>> {
         let rules = Rules::RESEND.longer_by(Duration::from_millis(self.fetch.wait_ms));
         let answer = self.link.submit(Request::Fetch(self.fetch), rules).await?.await?;
-        let Body::Deliver(deliver) = answer else {
+        let Reply::Work(jobs) = answer else {
             return Err(Error::wrong_answer("Deliver"));
         };
-        let shared = self.link.shared();
-        Ok(deliver
-            .jobs
-            .into_iter()
-            .map(|work| Leased { held: shared.held(&work), work, shared: Arc::clone(shared), settled: false })
-            .collect())
+        Ok(jobs.into_iter().map(|(work, lease)| Leased { work, lease }).collect())
     }
 }
 
@@ -110,7 +102,7 @@ impl Leased {
     /// Id of the job.
     #[must_use]
     pub fn id(&self) -> JobId {
-        self.held.id
+        self.lease.held().id
     }
 
     /// Which handler it is meant for.
@@ -164,7 +156,7 @@ impl Leased {
     /// Cancelled when the job is to stop: somebody cancelled it, or its lease is lost.
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
-        &self.held.token
+        &self.lease.held().token
     }
 
     /// The work is done. The result, at most `Welcome.max_payload` bytes, is kept as long as the job is.
@@ -195,7 +187,7 @@ impl Leased {
     }
 
     /// Gives the job back without counting an attempt: at once to its old place with a delay of zero,
-    /// otherwise after the delay, at most 30 days.
+    /// otherwise after the delay, at most a year.
     ///
     /// # Errors
     /// As [`Leased::complete`].
@@ -217,14 +209,14 @@ impl Leased {
     /// # Errors
     /// As [`Leased::complete`].
     pub async fn settle(mut self, how: How) -> Result<State> {
-        self.settled = true;
+        self.lease.disarm();
         let result = v1::Result {
             id: self.work.id.clone(),
             fence: self.work.fence,
             how: Some(how),
             ..v1::Result::default()
         };
-        self.shared.settle_and_wait(result).await
+        self.lease.shared().settle_and_wait(result).await
     }
 
     /// Moves the end of a lease that `lease` limits to this long from now, at most 7 days.
@@ -232,7 +224,8 @@ impl Leased {
     /// # Errors
     /// [`ErrorKind::LeaseLost`](crate::ErrorKind::LeaseLost) if it has ended already.
     pub async fn extend(&self, lease: Duration) -> Result<()> {
-        self.shared
+        self.lease
+            .shared()
             .touch(JobTouch {
                 id: self.work.id.clone(),
                 fence: self.work.fence,
@@ -240,13 +233,5 @@ impl Leased {
                 ..JobTouch::default()
             })
             .await
-    }
-}
-
-impl Drop for Leased {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.shared.give_back(&self.held, "dropped without an outcome");
-        }
     }
 }

@@ -4,14 +4,14 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::enqueued::{One, Outcome};
 use windlass_proto::v1::{self, State};
-use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::job::NewJob;
-use crate::link::{Answer, Link, Rules};
+use crate::link::{Answer, Link, Reply, Rules};
 use crate::setters::job_setters;
 
 /// A job on its way to the broker: options first, then `.await`.
@@ -135,8 +135,8 @@ pub(crate) async fn enqueue_many(
     Ok(results.into_iter().zip(ids).map(|(one, (id, ours))| enqueued(one, id, ours)).collect())
 }
 
-fn results_of(answer: Body, wanted: usize) -> Result<Vec<One>> {
-    let Body::Enqueued(enqueued) = answer else {
+fn results_of(answer: Reply, wanted: usize) -> Result<Vec<One>> {
+    let Reply::Enqueued(enqueued) = answer else {
         return Err(Error::wrong_answer("Enqueued"));
     };
     if enqueued.results.len() != wanted {

@@ -46,12 +46,6 @@ macro_rules! job_setters {
             $self
         }
 
-        /// If the job has not started by this instant it is expired; default never.
-        pub fn expires_at(mut $self, instant: std::time::SystemTime) -> Self {
-            $job.spec.expires_at_ms = $crate::millis::at(instant);
-            $self
-        }
-
         /// 0 to 9, higher first; default 4.
         pub fn priority(mut $self, priority: u32) -> Self {
             $crate::job::policy_of(&mut $job.spec).priority = Some(priority);
@@ -73,13 +67,6 @@ macro_rules! job_setters {
         /// How long to wait between attempts; default from 5 s, doubling, up to 12 h, 20 % either way.
         pub fn backoff(mut $self, backoff: windlass_proto::v1::Backoff) -> Self {
             $crate::job::policy_of(&mut $job.spec).backoff = Some(backoff);
-            $self
-        }
-
-        /// Longest run of one attempt; default any. Then the handler is asked to stop, and 30 s later the
-        /// attempt has failed.
-        pub fn timeout(mut $self, timeout: std::time::Duration) -> Self {
-            $crate::job::policy_of(&mut $job.spec).timeout_ms = Some($crate::millis::of(timeout));
             $self
         }
 
@@ -134,32 +121,6 @@ macro_rules! job_setters {
             $self
         }
 
-        /// Adds a further limit that the job must pass, at most 8.
-        pub fn limit(mut $self, name: impl Into<String>) -> Self {
-            $job.spec.limits.push(name.into());
-            $self
-        }
-
-        /// At most one job with this text waits or runs in the queue: a second one is answered as a
-        /// duplicate of the first. At most 200 bytes; [`Self::dedup`] has the finer choices.
-        pub fn unique(mut $self, key: impl Into<String>) -> Self {
-            $job.spec.dedup =
-                Some(windlass_proto::v1::Dedup { key: key.into(), ..Default::default() });
-            $self
-        }
-
-        /// What to do when a job for the same thing exists; default nothing is compared.
-        pub fn dedup(mut $self, dedup: windlass_proto::v1::Dedup) -> Self {
-            $job.spec.dedup = Some(dedup);
-            $self
-        }
-
-        /// Waits until that job has completed; at most 1,000.
-        pub fn after(mut $self, job: $crate::id::JobId) -> Self {
-            let after = windlass_proto::v1::After { job: job.to_bytes(), ..Default::default() };
-            $job.spec.after.push(after);
-            $self
-        }
     };
 }
 

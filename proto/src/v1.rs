@@ -1478,6 +1478,12 @@ pub struct ServerView {
     /// It is shutting down and takes no new work.
     #[prost(bool, tag = "22")]
     pub draining: bool,
+    /// Processor time of the process so far, user and system, in microseconds; refreshed once a second.
+    #[prost(uint64, tag = "23")]
+    pub cpu_us: u64,
+    /// File system of the data, like "ext4"; "tmpfs" forgets everything with the machine's power.
+    #[prost(string, tag = "24")]
+    pub filesystem: ::prost::alloc::string::String,
 }
 /// A kind, for Query KINDS.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

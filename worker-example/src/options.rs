@@ -1,6 +1,5 @@
 //! What the program can be told on its command line.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// Runs the jobs of one queue: `send_email`, `resize_image` and `generate_pdf`.
@@ -17,9 +16,9 @@ pub struct Options {
     #[arg(long, default_value = "default")]
     pub queue: String,
 
-    /// How many jobs to run at the same time.
-    #[arg(long, default_value = "4", value_name = "JOBS")]
-    pub concurrency: NonZeroU32,
+    /// How many jobs to run at the same time, 1 to 1,500.
+    #[arg(long, default_value = "4", value_name = "JOBS", value_parser = clap::value_parser!(u32).range(1..=1_500))]
+    pub concurrency: u32,
 
     /// Folder that everything is read from and written to; made if need be.
     #[arg(long, default_value = "./out", value_name = "FOLDER")]

@@ -29,7 +29,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let worker = client
         .worker()
         .queues([queue.as_str()])
-        .concurrency(concurrency.get())
+        .concurrency(concurrency)
         .handle_any(move |context| execute(context, Arc::clone(&desk)));
     let stats = worker.stats();
     tracing::info!(queue, concurrency, "taking jobs");
@@ -132,3 +132,33 @@ impl Error {
 }
 
 const NAME: &str = concat!("worker-example/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    async fn exit_code(arguments: &[&str]) -> u8 {
+        let options = Options::parse_from([&["worker-example"], arguments].concat());
+        run(options, std::future::pending()).await.unwrap_err().exit_code()
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_from_the_start_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_str().unwrap();
+        assert_eq!(exit_code(&["--out", "/dev/null/out"]).await, 1);
+        assert_eq!(exit_code(&["--out", out, "--log-file", out]).await, 1);
+        assert_eq!(exit_code(&["--out", out, "--addr", "no:port"]).await, 2);
+        // Nobody listens on port 1; the client keeps trying for a while.
+        assert_eq!(exit_code(&["--out", out, "--addr", "127.0.0.1:1"]).await, 3);
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_broker_and_its_demo() {
+        let options = Options::parse_from(["worker-example"]);
+        assert_eq!((options.addr.as_str(), options.queue.as_str()), ("127.0.0.1:7520", "default"));
+        assert_eq!((options.concurrency, options.out), (4, PathBuf::from("./out")));
+        assert!(Options::try_parse_from(["worker-example", "--concurrency", "1501"]).is_err());
+    }
+}

@@ -100,7 +100,9 @@ impl Engine {
             let what = |what: &str| format!("session {id}: {what}");
             let timed = self.roster.timers.contains(presence.timer_at, Timer::Session(*id));
             ensure(timed, || what("no timer"))?;
-            ensure(presence.timer_at <= presence.deadline(), || what("its timer is too late"))?;
+            // The end of its last timed lease moves the timer anyway.
+            let waits = presence.bound == 0 && !presence.leases.is_empty();
+            ensure(waits || presence.timer_at <= presence.deadline(), || what("its timer is too late"))?;
             let attached = |conn| self.roster.conns.get(conn) == Some(id);
             ensure(presence.conns.iter().all(attached), || what("a connection is not attached"))?;
             let held = |seq: &Seq| {
@@ -211,7 +213,7 @@ impl Engine {
 
     fn audit_idle(&self, key: StreamKey, stream: &Stream) -> Verdict {
         let Some(presence) = self.roster.sessions.get(&stream.session) else { return Ok(()) };
-        if presence.alone || presence.empties_for.is_some() || !stream.has_room(1) {
+        if self.is_shut(key) || !stream.has_room(1) {
             return Ok(());
         }
         for &queue in stream.queues.iter().filter(|&&queue| self.ledger.paused(queue).is_none()) {

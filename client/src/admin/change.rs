@@ -68,10 +68,10 @@ impl Admin {
         if change.operation.is_empty() && !matches!(change.to, Some(To::Stop(_))) {
             change.operation = Bytes::copy_from_slice(Uuid::now_v7().as_bytes());
         }
-        match self.ask(Request::Change(change), Rules::RESEND).await? {
-            Body::Changed(changed) => view(changed),
-            _ => Err(Error::wrong_answer("Changed")),
-        }
+        let Body::Changed(changed) = self.ask(Request::Change(change), Rules::RESEND).await? else {
+            return Err(Error::wrong_answer("Changed"));
+        };
+        view(changed)
     }
 
     async fn change_ids(&self, ids: impl IntoIterator<Item = JobId>, to: To) -> Result<Changed> {

@@ -10,9 +10,7 @@ mod pages;
 use std::sync::Arc;
 
 use windlass_proto::v1::query::What;
-use windlass_proto::v1::{
-    ExplainView, JobView, KindView, LimitView, Query, QueueView, Rows, Selector, ServerView, SessionView,
-};
+use windlass_proto::v1::{JobView, Query, QueueView, Rows, Selector, ServerView, SessionView};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -50,22 +48,6 @@ impl Admin {
         Ok(self.optional(query).await?.and_then(|rows| rows.queues.into_iter().next()))
     }
 
-    /// All kinds of jobs that are known.
-    ///
-    /// # Errors
-    /// See [`ErrorKind`].
-    pub async fn kinds(&self) -> Result<Vec<KindView>> {
-        self.every_row(Query { what: What::Kinds.into(), ..Query::default() }, |rows| rows.kinds).await
-    }
-
-    /// All limits, pauses among them.
-    ///
-    /// # Errors
-    /// See [`ErrorKind`].
-    pub async fn limits(&self) -> Result<Vec<LimitView>> {
-        self.every_row(Query { what: What::Limits.into(), ..Query::default() }, |rows| rows.limits).await
-    }
-
     /// All sessions that are alive.
     ///
     /// # Errors
@@ -92,15 +74,6 @@ impl Admin {
         Ok(self.optional(query).await?.and_then(|rows| rows.jobs.into_iter().next()))
     }
 
-    /// Why a job does not run; `None` if there is none of that id.
-    ///
-    /// # Errors
-    /// See [`ErrorKind`].
-    pub async fn explain(&self, id: JobId) -> Result<Option<ExplainView>> {
-        let query = Query { what: What::Explain.into(), select: Some(by_id(id)), ..Query::default() };
-        Ok(self.optional(query).await?.and_then(|rows| rows.explains.into_iter().next()))
-    }
-
     /// The jobs that match, a page at a time or one after the other.
     ///
     /// ```no_run
@@ -113,7 +86,6 @@ impl Admin {
     /// }
     /// # Ok(()) }
     /// ```
-    #[must_use]
     pub fn jobs(&self, select: Selector) -> Jobs {
         Jobs::new(self.clone(), select)
     }
@@ -123,10 +95,10 @@ impl Admin {
     /// # Errors
     /// See [`ErrorKind`].
     pub async fn query(&self, query: Query) -> Result<Rows> {
-        match self.ask(Request::Query(query), Rules::RESEND).await? {
-            Body::Rows(rows) => Ok(rows),
-            _ => Err(Error::wrong_answer("Rows")),
-        }
+        let Body::Rows(rows) = self.ask(Request::Query(query), Rules::RESEND).await? else {
+            return Err(Error::wrong_answer("Rows"));
+        };
+        Ok(rows)
     }
 
     /// The rows of all pages.
@@ -153,7 +125,7 @@ impl Admin {
     }
 
     async fn ask(&self, request: Request, rules: Rules) -> Result<Body> {
-        self.link.submit(request, rules).await?.await
+        self.link.submit(request, rules).await?.body().await
     }
 }
 

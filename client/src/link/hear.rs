@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use windlass_proto::v1::result::How;
 use windlass_proto::v1::signal::Type as Order;
-use windlass_proto::v1::{self, Code, Deliver, JobTouch, Release, ServerFrame, SettleCode, Signal};
+use windlass_proto::v1::{self, Deliver, Enqueued, JobTouch, Release, ServerFrame, SettleCode, Signal};
 use windlass_proto::v1::{Touched, Work, server_frame::Body};
 
 use super::backoff;
@@ -36,8 +36,9 @@ pub(super) struct Answered {
 /// The content of an answer.
 #[derive(Debug)]
 pub(super) enum What {
-    Body(Body),
+    Enqueued(Enqueued),
     Work(Vec<(Work, Arc<Held>)>),
+    Other(Box<Body>),
     Failed(Error),
 }
 
@@ -71,13 +72,24 @@ impl State {
 
     fn answered(&mut self, id: u64, body: Body, heard: &mut Heard) {
         // An id that is not open belongs to a request that was given up.
-        let Some(Open { waiter, units, .. }) = self.finish(id) else { return };
+        let Some(Open { waiter, units, since, cut, .. }) = self.finish(id) else { return };
+        // What was sent again tells nothing about the time of its first sending.
+        if !cut {
+            self.sign(since);
+        }
         match waiter {
-            Waiter::Caller(to) => heard.answers.push(Answered { to, what: What::Body(body), units }),
-            Waiter::Settle(sent) => match body {
-                Body::Settled(answer) => self.settled(sent, answer),
-                _ => self.settled(sent, v1::Settled::default()),
-            },
+            Waiter::Caller(to) => {
+                let what = if let Body::Enqueued(enqueued) = body {
+                    What::Enqueued(enqueued)
+                } else {
+                    What::Other(Box::new(body))
+                };
+                heard.answers.push(Answered { to, what, units });
+            }
+            Waiter::Settle(sent) => {
+                let answer = if let Body::Settled(answer) = body { answer } else { v1::Settled::default() };
+                self.settled(sent, cut, answer);
+            }
             Waiter::Nobody => {}
         }
     }
@@ -162,7 +174,8 @@ impl State {
     }
 
     /// What a touch of runs has told about them.
-    pub(super) fn touched(&mut self, touches: &[JobTouch], answer: &Touched) -> Result<()> {
+    pub(super) fn touched(&mut self, touches: &[JobTouch], asked: Instant, answer: &Touched) -> Result<()> {
+        self.sign(asked);
         let mut lost = Ok(());
         for (touch, one) in touches.iter().zip(&answer.jobs) {
             match SettleCode::try_from(one.code).unwrap_or(SettleCode::Unspecified) {
@@ -171,6 +184,7 @@ impl State {
                     lost = Err(Error::new(ErrorKind::LeaseLost, one.reason.as_str()));
                 }
                 SettleCode::Settled | SettleCode::SpawnRejected | SettleCode::Unspecified => {
+                    self.leases.extended(touch.fence, asked, one.ends_in_ms);
                     if one.cancel {
                         self.leases.cancel(touch.fence, &touch.id, &one.reason);
                     }
@@ -178,6 +192,12 @@ impl State {
             }
         }
         lost
+    }
+
+    /// The broker has answered something that was sent at this instant or later, so until a ttl after it the
+    /// session stands.
+    pub(super) fn sign(&mut self, asked: Instant) {
+        self.signed = self.signed.max(asked);
     }
 
     /// Gives a job back: no attempt is counted, and it returns to its old place.
@@ -204,4 +224,3 @@ impl State {
         }
     }
 }
-

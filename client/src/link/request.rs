@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use windlass_proto::v1::client_frame::Request;
-use windlass_proto::v1::{Work, server_frame::Body};
+use windlass_proto::v1::{Enqueued, Work, server_frame::Body};
 
 use super::outbox::Place;
 use super::settle::Sent;
@@ -82,8 +82,10 @@ pub(super) enum Waiter {
 /// An answer, with the leases that came with it already entered.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Body(Body),
+    /// Apart from the others and not boxed, because of its number.
+    Enqueued(Enqueued),
     Work(Vec<(Work, LeaseGuard)>),
+    Other(Box<Body>),
 }
 
 /// The answer to a request that is on its way; a future.
@@ -106,7 +108,8 @@ impl Answer {
     /// The answer to a request that brings no jobs.
     pub(crate) async fn body(self) -> Result<Body> {
         match self.await? {
-            Reply::Body(body) => Ok(body),
+            Reply::Enqueued(enqueued) => Ok(Body::Enqueued(enqueued)),
+            Reply::Other(body) => Ok(*body),
             Reply::Work(_) => Err(Error::wrong_answer("what was asked")),
         }
     }

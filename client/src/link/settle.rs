@@ -119,19 +119,24 @@ impl State {
     }
 
     /// The broker has answered a frame of outcomes.
-    pub(super) fn settled(&mut self, sent: Vec<Sent>, answer: Settled) {
+    pub(super) fn settled(&mut self, sent: Vec<Sent>, was_cut: bool, answer: Settled) {
         self.settles.frames -= 1;
         if answer.results.len() != sent.len() {
             tracing::error!("the broker answered {} of {} outcomes", answer.results.len(), sent.len());
         }
         for (one, sent) in answer.results.into_iter().zip(sent) {
-            self.settled_one(one, sent);
+            self.settled_one(one, was_cut, sent);
         }
     }
 
-    fn settled_one(&mut self, one: One, sent: Sent) {
+    fn settled_one(&mut self, one: One, was_cut: bool, sent: Sent) {
         let why = || one.error.clone().map(Error::from);
-        match SettleCode::try_from(one.code).unwrap_or(SettleCode::Unspecified) {
+        let mut code = SettleCode::try_from(one.code).unwrap_or(SettleCode::Unspecified);
+        if was_cut && code == SettleCode::UnknownJob {
+            // The first sending was taken, and the broker has not kept the ended job.
+            code = SettleCode::AlreadySettled;
+        }
+        match code {
             // A settle that was sent twice because of a cut is as good as one.
             SettleCode::Settled | SettleCode::AlreadySettled => {
                 self.leases.end(sent.fence);
@@ -140,7 +145,8 @@ impl State {
             SettleCode::LeaseLost | SettleCode::UnknownJob => {
                 tracing::warn!(job = %shown(&sent.id), fence = sent.fence, "an outcome came too late: the lease had ended");
                 self.leases.lose(sent.fence, "the lease had ended");
-                let lost = Error::new(ErrorKind::LeaseLost, why().map_or(String::new(), |e| e.message().to_owned()));
+                let lost =
+                    Error::new(ErrorKind::LeaseLost, why().map_or(String::new(), |e| e.message().to_owned()));
                 sent.who.learn(Err(lost));
             }
             SettleCode::SpawnRejected | SettleCode::Unspecified => {
@@ -175,11 +181,8 @@ impl State {
                 who.learn(Err(error.clone()));
                 continue;
             }
-            let fail = Fail {
-                kind: "outcome_refused".to_owned(),
-                message: error.to_string(),
-                ..Fail::default()
-            };
+            let fail =
+                Fail { kind: "outcome_refused".to_owned(), message: error.to_string(), ..Fail::default() };
             let result = v1::Result { id, fence, how: Some(How::Fail(fail)), ..v1::Result::default() };
             self.settles.queue.push_back(Outcome { result, who: who.refused(error), substitute: true });
         }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use windlass_proto::limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, JOBS_PER_FRAME_MAX};
-use windlass_proto::v1::{Beat, ClientFrame, Touch, Welcome, client_frame::Request};
+use windlass_proto::v1::{Beat, Bye, ClientFrame, Touch, Welcome, client_frame::Request};
 
 use super::leases::Leases;
 use super::outbox::Outbox;
@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) settles: Settles,
     /// When the last byte came.
     pub(super) heard: Instant,
+    /// The broker has answered what was sent at this instant.
+    pub(super) signed: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,7 @@ impl State {
             leases: Leases::default(),
             settles: Settles::default(),
             heard: now,
+            signed: now,
         }
     }
 
@@ -115,7 +118,17 @@ impl State {
         let place = self.outbox.push(&frame, self.frame_max())?;
         let until = now.checked_add(self.settings.give_up_after.saturating_add(rules.longer_by));
         let waiter = Waiter::Nobody;
-        let open = Open { place, rules, units: 0, since: now, until, cut: false, refusals: 0, refused: None, waiter };
+        let open = Open {
+            place,
+            rules,
+            units: 0,
+            since: now,
+            until,
+            cut: false,
+            refusals: 0,
+            refused: None,
+            waiter,
+        };
         Ok((id, open))
     }
 
@@ -166,6 +179,7 @@ impl State {
         self.welcome = welcome;
         self.refusal = None;
         self.heard = now;
+        self.signed = now;
         self.phase = Phase::Online;
         self.outbox.start_over();
         self.later.clear();
@@ -184,12 +198,14 @@ impl State {
             let Some(open) = self.open.get_mut(&id) else { continue };
             let is_settle = matches!(open.waiter, Waiter::Settle(_));
             // A settle carries a fence, which is good for ever; a job id is remembered for a while only.
-            let too_late = open.cut && !is_settle && !window.is_zero() && now.duration_since(open.since) > window;
+            let too_late =
+                open.cut && !is_settle && !window.is_zero() && now.duration_since(open.since) > window;
             if !too_late {
                 self.outbox.again(&mut open.place);
                 continue;
             }
-            let error = Error::new(ErrorKind::OutcomeUnknown, "the broker may not know the job's id any more");
+            let error =
+                Error::new(ErrorKind::OutcomeUnknown, "the broker may not know the job's id any more");
             failed.extend(self.finish(id).map(|open| (open, error)));
         }
         failed
@@ -234,7 +250,7 @@ impl State {
         self.phase = Phase::Ended;
         self.abandon_settles();
         self.streams.clear();
-        self.leases.cancel_all("the connection was closed");
+        self.leases.stop_all("the connection was closed");
         let ids: Vec<u64> = self.open.keys().copied().collect();
         let mut ended = Vec::new();
         for id in ids {
@@ -264,6 +280,7 @@ impl State {
             }));
         }
         self.send_later_ones(now);
+        self.leases.lapse(self.signed + self.session_ttl(), now);
         failed
     }
 
@@ -277,6 +294,20 @@ impl State {
                 self.outbox.again(&mut open.place);
             }
         }
+    }
+
+    /// Queues the end of the session, if there is a connection to say it on.
+    pub(super) fn say_bye(&mut self, waiter: Waiter) -> bool {
+        if !self.is_online() {
+            return false;
+        }
+        self.parting = true;
+        let Ok((id, mut open)) = self.push(Request::Bye(Bye::default()), Rules::HERE, Instant::now()) else {
+            return false;
+        };
+        open.waiter = waiter;
+        self.open.insert(id, open);
+        true
     }
 
     /// Takes a request off the books.
@@ -314,11 +345,15 @@ impl State {
 
     /// How often to beat: three times in the life of a session without.
     pub(super) fn beat_every(&self) -> Duration {
-        let ttl = match self.welcome.session_ttl_ms {
+        self.session_ttl() / 3
+    }
+
+    /// How long the session lives after its last sign of life.
+    pub(super) fn session_ttl(&self) -> Duration {
+        match self.welcome.session_ttl_ms {
             0 => self.settings.session_ttl,
             ttl => Duration::from_millis(ttl),
-        };
-        ttl / 3
+        }
     }
 }
 

@@ -127,7 +127,9 @@ impl State {
         for work in deliver.jobs {
             let held = self.leases.add(&work, Extend::ByUs, now)?;
             let stream = self.streams.iter().find(|stream| stream.id == id);
-            let taken = stream.is_some_and(|stream| stream.to.send(Incoming::Work(Box::new(work), Arc::clone(&held))).is_ok());
+            let taken = stream.is_some_and(|stream| {
+                stream.to.send(Incoming::Work(Box::new(work), Arc::clone(&held))).is_ok()
+            });
             if !taken {
                 self.release(&held, "nobody waits for it any more");
             }

@@ -52,12 +52,14 @@ impl Window {
             max => max.saturating_sub(reserved).max(max / 2).max(1),
         };
         let size = (wanted as usize).min(allowed);
-        let before = self.size.swap(size, Ordering::Relaxed);
+        let before = self.size.load(Ordering::Relaxed);
         if size > before {
             self.free.add_permits(size - before);
+            self.size.store(size, Ordering::Relaxed);
         } else {
-            // Those that are in use now cannot be taken away; the broker just reads a little later.
-            self.free.forget_permits(before - size);
+            // What is in use now cannot be taken away; the broker just reads a little later.
+            let taken_away = self.free.forget_permits(before - size);
+            self.size.store(before - taken_away, Ordering::Relaxed);
         }
     }
 

@@ -1,18 +1,16 @@
 //! What a handler knows about its job, and what it can say while it runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
-use windlass_proto::limits::{self, cut};
-use windlass_proto::v1::{JobSpec, JobTouch, Work};
+use windlass_proto::v1::{JobTouch, Work};
 
 use crate::error::Result;
 use crate::id::JobId;
-use crate::job::NewJob;
-use crate::lease::Held;
+use crate::lease::{Cause, Held};
 use crate::link::Shared;
 use crate::millis;
 
@@ -27,12 +25,11 @@ struct Inner {
     work: Work,
     held: Arc<Held>,
     shared: Arc<Shared>,
-    spawn: Mutex<Vec<JobSpec>>,
 }
 
 impl JobContext {
     pub(crate) fn new(work: Work, held: Arc<Held>, shared: Arc<Shared>) -> Self {
-        Self { inner: Arc::new(Inner { work, held, shared, spawn: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { work, held, shared }) }
     }
 
     /// Id of the job.
@@ -114,12 +111,6 @@ impl JobContext {
         &self.inner.work
     }
 
-    /// What the last run stored by [`JobContext::save_checkpoint`]; empty: nothing.
-    #[must_use]
-    pub fn last_checkpoint(&self) -> &Bytes {
-        &self.inner.work.checkpoint
-    }
-
     /// Completes when the run is to stop: somebody cancelled the job, its time is up, its lease is lost,
     /// or the worker ends. [`JobContext::cancel_reason`] tells which.
     pub fn cancelled(&self) -> WaitForCancellationFuture<'_> {
@@ -144,6 +135,10 @@ impl JobContext {
         self.inner.held.reason()
     }
 
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.inner.held.cause()
+    }
+
     /// Whether the lease is lost: the outcome of the run will not be taken any more.
     #[must_use]
     pub fn is_lost(&self) -> bool {
@@ -156,52 +151,13 @@ impl JobContext {
     /// # Errors
     /// [`ErrorKind::LeaseLost`](crate::ErrorKind::LeaseLost) if it has ended already.
     pub async fn extend(&self, lease: Duration) -> Result<()> {
-        self.touch(JobTouch { extend_ms: Some(millis::of(lease)), ..JobTouch::default() }).await
-    }
-
-    /// Says how far the job is, 0 to 1,000, with a note for people of at most 1,024 bytes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LeaseLost`](crate::ErrorKind::LeaseLost) if the lease is lost; a broker that cannot be
-    /// reached is an error too, which most handlers may ignore.
-    pub async fn progress(&self, permille: u32, note: &str) -> Result<()> {
+        let work = &self.inner.work;
         let touch = JobTouch {
-            progress_permille: Some(permille.min(1_000)),
-            note: cut(note, limits::REASON_BYTES_MAX).to_owned(),
+            id: work.id.clone(),
+            fence: work.fence,
+            extend_ms: Some(millis::of(lease)),
             ..JobTouch::default()
         };
-        self.touch(touch).await
-    }
-
-    /// Stores something for the next run, should this one break off; at most 64 KiB.
-    ///
-    /// # Errors
-    /// As [`JobContext::progress`].
-    pub async fn save_checkpoint(&self, checkpoint: impl Into<Bytes>) -> Result<()> {
-        self.touch(JobTouch { checkpoint: Some(checkpoint.into()), ..JobTouch::default() }).await
-    }
-
-    /// Enqueues a job in the same write as the successful end of this one: both are on disk, or neither.
-    /// At most 1,000. Without success nothing is enqueued.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the job does not serialise.
-    pub fn spawn_on_success(&self, job: impl Into<NewJob>) -> Result<JobId> {
-        let job = job.into();
-        let id = job.job_id();
-        let spec = job.into_spec()?;
-        self.inner.spawn.lock().unwrap_or_else(PoisonError::into_inner).push(spec);
-        Ok(id)
-    }
-
-    /// The jobs to enqueue with the end; the next call finds none.
-    pub(crate) fn take_spawn(&self) -> Vec<JobSpec> {
-        std::mem::take(&mut *self.inner.spawn.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn touch(&self, touch: JobTouch) -> Result<()> {
-        let work = &self.inner.work;
-        let touch = JobTouch { id: work.id.clone(), fence: work.fence, ..touch };
         self.inner.shared.touch(touch).await
     }
 }

@@ -61,26 +61,27 @@ impl JobError {
         Self { verdict: Verdict::Permanent, ..Self::from(error) }
     }
 
-    /// Failed; tried again after this long, whatever the backoff says; at most 30 days.
+    /// Failed; tried again after this long, whatever the backoff says; at most a year.
     #[must_use]
     pub fn retry_after<E: Into<BoxError>>(after: Duration, error: E) -> Self {
         Self { verdict: Verdict::Retry(Some(after)), ..Self::from(error) }
     }
 
-    /// Not now: the job comes back after this long, at most 30 days, and no attempt is counted. Zero gives
+    /// Not now: the job comes back after this long, at most a year, and no attempt is counted. Zero gives
     /// it back at once.
     #[must_use]
     pub fn snooze(delay: Duration) -> Self {
         Self::bare(Verdict::Snooze(delay))
     }
 
-    /// The handler stopped because its token was cancelled.
+    /// The handler stopped because its token was cancelled. If somebody has cancelled the job, that is its
+    /// end; if the worker is stopping or has lost its broker, the job is given back, uncounted.
     #[must_use]
     pub fn cancelled() -> Self {
         Self::bare(Verdict::Cancelled)
     }
 
-    /// Gives the failure a class of its own, at most 200 bytes; default the name of the error's type.
+    /// Gives the failure a class of its own, cut at 128 bytes; default the name of the error's type.
     #[must_use]
     pub fn with_kind(mut self, kind: impl Into<String>) -> Self {
         self.kind = kind.into();
@@ -104,6 +105,10 @@ impl JobError {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    pub(super) fn is_panic(&self) -> bool {
+        self.kind == PANIC
     }
 
     pub(crate) fn into_how(self) -> How {
@@ -176,6 +181,9 @@ impl<T, E: Into<BoxError>> JobResultExt<T> for Result<T, E> {
         self.map_err(|error| JobError::retry_after(after, error))
     }
 }
+
+/// The class of a panic.
+pub(super) const PANIC: &str = "panic";
 
 /// The type of an error is the best class that there is without asking; a text has none.
 fn class_of<E>() -> String {

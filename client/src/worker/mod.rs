@@ -1,5 +1,6 @@
 //! Running jobs: which queues, which handlers, how many at once, and how the worker ends.
 
+mod attempt;
 mod beat;
 mod context;
 mod decode;
@@ -58,7 +59,6 @@ pub use stats::WorkerStats;
 pub struct Worker {
     settings: Settings,
     sources: Vec<Source>,
-    strict: bool,
     concurrency: u32,
     lease: Duration,
     shutdown_timeout: Duration,
@@ -72,7 +72,6 @@ impl Worker {
         Self {
             settings,
             sources: Vec::new(),
-            strict: true,
             concurrency: CONCURRENCY,
             lease: Duration::ZERO,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
@@ -86,16 +85,6 @@ impl Worker {
     /// `default`.
     pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.sources = queues.into_iter().map(|queue| Source { queue: queue.into(), weight: 0 }).collect();
-        self.strict = true;
-        self
-    }
-
-    /// Queues to draw from by weight, 1 to 1,000: with 3 and 1, three jobs of the first for each of the
-    /// second, as long as both have some.
-    pub fn weighted_queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = (Q, u32)>) -> Self {
-        self.sources =
-            queues.into_iter().map(|(queue, weight)| Source { queue: queue.into(), weight }).collect();
-        self.strict = false;
         self
     }
 
@@ -114,7 +103,7 @@ impl Worker {
     }
 
     /// How long running handlers may take when the worker stops; default 25 s. Then their tokens are
-    /// cancelled, and 2 s later what still runs is given back, uncounted.
+    /// cancelled; what stops or fails then is given back, uncounted, and so is what still runs 2 s later.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
@@ -209,7 +198,7 @@ impl Worker {
         }
         Fetch {
             sources,
-            strict: self.strict,
+            strict: true,
             kinds,
             slots: self.concurrency,
             lease_ms: millis::of(self.lease),

@@ -31,8 +31,13 @@ impl EndedIds {
     }
 
     pub(crate) fn insert(&mut self, at: Ms, namespace: NameId, id: JobId) {
-        if self.contains(namespace, id) {
-            return;
+        // Replay may tell of two jobs with this id, a window apart: the later end counts.
+        let (ring, gone) = (&self.ring, self.gone);
+        let known = self.numbers.find_entry(hash_id(self.seed, id), |&number| {
+            ring.get(place(number, gone)).is_some_and(|&(_, of, known)| of == namespace && known == id)
+        });
+        if let Ok(entry) = known {
+            entry.remove();
         }
         while self.ring.len() >= ENDED_IDS_MAX {
             self.drop_oldest();

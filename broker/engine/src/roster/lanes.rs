@@ -3,8 +3,8 @@
 //! Levels are strict, except that every 16th pick takes the oldest head of any level, so that
 //! starvation is bounded. Inside a level, lanes (one per kind and key) share by start-time fair
 //! queueing (Goyal, Vin and Cheng, SIGCOMM 1996): a lane's turn moves on by the cost of what it
-//! got, and the lane with the earliest turn is next; with equal costs that is round robin. Inside
-//! a lane the order is by seq.
+//! got, and the lane with the earliest turn is next, of several the one with the older job; with
+//! equal costs that is round robin. Inside a lane the order is by seq.
 
 use crate::ids::{NameId, Seq};
 use crate::limits::FAIR_EVERY;
@@ -115,7 +115,7 @@ impl Lanes {
         self.levels.iter().enumerate().rev().find_map(|(number, level)| {
             level
                 .fronts(kinds)
-                .min_by_key(|&(turn, kind, key, _)| (turn, kind, key))
+                .min_by_key(|&(turn, .., seq)| (turn, seq))
                 .map(|front| spot(number, front))
         })
     }

@@ -58,9 +58,8 @@ impl Roster {
             State::Scheduled => self.timers.remove(job.run_at, Timer::Due(job.seq)),
             State::Ready => {
                 queue.remove_ready(job);
-                let over = job.is_suspect() && queue.suspects.is_empty();
                 let next = core::mem::take(&mut queue.skipped);
-                if over {
+                if job.is_suspect() && !self.is_awaited(job.queue) {
                     self.release(job.queue);
                 }
                 if next {
@@ -234,6 +233,15 @@ impl Roster {
         for kind in index.ready_kinds() {
             self.stirred.entry((queue, kind)).or_default().again = true;
         }
+    }
+
+    /// The session that empties itself for a suspect of this queue will find one.
+    fn is_awaited(&self, queue: NameId) -> bool {
+        let Some(index) = self.queues.get(&queue) else { return false };
+        let presence = index.reserved.and_then(|session| self.sessions.get(&session));
+        let by = presence.and_then(|presence| presence.empties_for);
+        let stream = by.and_then(|(_, key)| self.streams.open.get(&key));
+        stream.is_some_and(|stream| index.suspect(&stream.kinds).is_some())
     }
 
     /// Nobody empties himself for a suspect of this queue any more; who did goes on.

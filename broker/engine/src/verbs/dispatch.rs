@@ -135,7 +135,7 @@ impl Engine {
 
     /// The stream takes nothing, whatever room it has, until it is woken: its peer has too much
     /// unread, or its session is to be empty first.
-    fn is_shut(&self, key: StreamKey) -> bool {
+    pub(crate) fn is_shut(&self, key: StreamKey) -> bool {
         if self.roster.choked.contains(&key.conn) {
             return true;
         }

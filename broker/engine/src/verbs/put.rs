@@ -82,9 +82,13 @@ impl Engine {
         stored + 1
     }
 
-    /// A queue that runs again looks for streams, and so do jobs whose cost may have changed.
+    /// A queue that runs again looks for streams, and so do jobs whose cost may have changed. For
+    /// a suspect that stands still nobody empties his session.
     fn reconsider(&mut self, key: ResourceKey) {
         match key {
+            ResourceKey::PauseQueue(queue) if self.ledger.paused(queue).is_some() => {
+                self.roster.release(queue);
+            }
             ResourceKey::PauseQueue(queue) | ResourceKey::Queue(queue) => self.roster.stir(queue),
             ResourceKey::Kind(_) | ResourceKey::Namespace(_) => self.roster.stir_all(),
         }

@@ -263,15 +263,20 @@ impl DiskJournal {
     /// segments faster than they are made, waits for zeros here.
     fn take_file(&mut self, needed: u64) -> Result<SegmentFile, StoreError> {
         let ready = self.spares.take().or_else(|| self.free.pop_front());
-        match ready {
-            None => make_now(&self.folder, self.segment_bytes.max(needed)),
-            Some(mut file) => {
-                if file.bytes() < needed {
-                    file.grow(self.segment_bytes.max(needed), &|| false)?;
+        let Some(mut file) = ready else {
+            return match make_now(&self.folder, self.segment_bytes.max(needed)) {
+                // A disk too full for a large segment may still hold a small one.
+                Err(StoreError::Full { .. }) => {
+                    self.segment_bytes = self.options.segment_bytes_first;
+                    make_now(&self.folder, self.segment_bytes.max(needed))
                 }
-                Ok(file)
-            }
+                made => made,
+            };
+        };
+        if file.bytes() < needed {
+            file.grow(self.segment_bytes.max(needed), &|| false)?;
         }
+        Ok(file)
     }
 
     fn append_or_fail(&mut self, record: Record<'_>) -> Result<(), StoreError> {

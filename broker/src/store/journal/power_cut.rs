@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
-use super::tests::{append, batches, options};
+use super::tests::{append, batches, options, scratch};
 use super::trace::{Op, Trace};
 use super::{DiskJournal, Folder, Journal, Recovered};
 
@@ -37,11 +35,6 @@ impl Random {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
-}
-
-/// tmpfs where there is one: thousands of syncs, and the power cut is simulated anyway.
-fn scratch() -> TempDir {
-    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
 /// Builds in `target` what a power cut after `ops` leaves of what was in `base`.
@@ -165,38 +158,35 @@ fn reopen_and_work(dir: &Path, sure: u64, appends: u64, context: &str) -> Vec<Op
     trace.ops()
 }
 
-/// Cuts the run `ops`, which began with the files in `base`, at random points behind `from`, and
-/// does the same to what the next start does, `depth` times. Returns how many states it met.
-fn explore(
-    base: &Path,
+/// What was done, on what, and what was sure before.
+struct Run {
+    base: BTreeMap<PathBuf, Vec<u8>>,
     sure: u64,
-    ops: &[Op],
+    ops: Vec<Op>,
+    /// Cuts fall behind this many ops.
     from: usize,
-    seeds: std::ops::Range<u64>,
-    depth: u32,
-) -> usize {
-    let base = content(base);
+}
+
+/// Cuts a run at random points, and does the same to what the next start does, `depth` times.
+/// Returns how many states it met.
+fn explore(run: &Run, seeds: std::ops::Range<u64>, depth: u32) -> usize {
     let mut states = 0;
     for seed in seeds {
         let mut random = Random(seed);
-        let end = from + random.below(ops.len() - from + 1);
-        let ops = &ops[..end];
-        let sure = acknowledged(ops, sure);
-        for survives in
-            [Survives::Nothing, Survives::Everything, Survives::RandomBlocks, Survives::RandomBlocks]
-        {
+        let end = run.from + random.below(run.ops.len() - run.from + 1);
+        let ops = &run.ops[..end];
+        let sure = acknowledged(ops, run.sure);
+        let blocks = Survives::RandomBlocks;
+        for survives in [Survives::Nothing, Survives::Everything, blocks, blocks] {
             let dir = scratch();
-            cut(&base, ops, survives, &mut random, dir.path());
-            let context =
-                format!("depth {depth}, seed {seed}, {survives:?}, op {end} {:?}", ops.last().map(kind));
-            let again = TempDir::new_in(dir.path().parent().unwrap()).unwrap();
-            for (name, bytes) in content(dir.path()) {
-                fs::write(again.path().join(name), bytes).unwrap();
-            }
-            let later = reopen_and_work(dir.path(), sure, 25, &context);
+            cut(&run.base, ops, survives, &mut random, dir.path());
+            let base = content(dir.path());
+            let last = ops.last().map(kind);
+            let context = format!("depth {depth}, seed {seed}, {survives:?}, op {end} {last:?}");
+            let ops = reopen_and_work(dir.path(), sure, 25, &context);
             states += 1;
-            if depth > 0 && survives == Survives::RandomBlocks {
-                states += explore(again.path(), sure, &later, 0, seed..seed + 2, depth - 1);
+            if depth > 0 && survives == blocks {
+                states += explore(&Run { base, sure, ops, from: 0 }, seed..seed + 2, depth - 1);
             }
         }
     }
@@ -230,7 +220,7 @@ fn every_acknowledged_record_survives_a_power_cut_at_any_moment() {
     let (ops, made) = a_run();
     // More by hand: POWER_CUTS=2000 cargo test -p windlass-broker power_cut
     let cuts = std::env::var("POWER_CUTS").map_or(25, |cuts| cuts.parse().unwrap());
-    let states = explore(scratch().path(), 0, &ops, made, 0..cuts, 1);
+    let states = explore(&Run { base: BTreeMap::new(), sure: 0, ops, from: made }, 0..cuts, 1);
     assert!(states as u64 >= 4 * cuts, "{states}");
     println!("{states} states");
 }

@@ -13,6 +13,11 @@ pub(super) const ID: DirectoryId = DirectoryId([7; 16]);
 pub(super) const SECRET: u32 = 0xfeed;
 const SMALL: u64 = 16 << 10;
 
+/// tmpfs where there is one: these are thousands of syncs, and none of them is what is tested.
+pub(super) fn scratch() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
 pub(super) fn options(segment_bytes: u64) -> JournalOptions {
     JournalOptions {
         segment_bytes_first: segment_bytes,
@@ -66,10 +71,10 @@ fn refusal(dir: &TempDir) -> (PathBuf, u64, String) {
     let error = DiskJournal::open(dir.path(), options(SMALL)).unwrap_err();
     assert_eq!(error.exit_code(), 78);
     let message = error.to_string();
-    match error {
-        StoreError::Corrupt { file, offset, .. } => (file, offset, message),
-        other => panic!("expected damage, got: {other}"),
-    }
+    let StoreError::Corrupt { file, offset, .. } = error else {
+        panic!("expected damage, got: {message}");
+    };
+    (file, offset, message)
 }
 
 /// Changes the bytes of a file, without changing its length.
@@ -95,6 +100,7 @@ fn files(dir: &TempDir) -> Vec<PathBuf> {
 
 #[test]
 fn what_was_appended_is_replayed_after_reopening() {
+    // This one on a disk like that of a user.
     let dir = TempDir::new().unwrap();
     drop(filled(&dir, 100));
     for round in 0..3 {
@@ -109,7 +115,7 @@ fn what_was_appended_is_replayed_after_reopening() {
 
 #[test]
 fn a_new_journal_is_empty_and_begins_with_batch_one() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     drop(filled(&dir, 0));
     let (mut journal, recovered) = reopen(&dir);
     assert_eq!(recovered, Recovered { first_batch: 1, last_batch: 0 });
@@ -123,7 +129,7 @@ fn a_new_journal_is_empty_and_begins_with_batch_one() {
 
 #[test]
 fn a_tail_cut_short_anywhere_is_cut_off_and_numbering_goes_on() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let journal = filled(&dir, 4);
     let (path, start, end) = tail(&journal);
     drop(journal);
@@ -146,7 +152,7 @@ fn a_tail_cut_short_anywhere_is_cut_off_and_numbering_goes_on() {
 
 #[test]
 fn a_tail_with_any_blocks_missing_is_cut_off() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let mut journal = filled(&dir, 2);
     let large: Vec<u8> = (0..4000_u32).map(|i| i.to_le_bytes()[0] | 1).collect();
     journal.append(Record { batch: 3, format: 1, body: &large }).unwrap();
@@ -166,7 +172,7 @@ fn a_tail_with_any_blocks_missing_is_cut_off() {
 
 #[test]
 fn damage_before_the_last_record_is_refused_with_file_and_offset() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     drop(filled(&dir, 5));
     let path = files(&dir)[0].clone();
     let whole = fs::read(&path).unwrap();
@@ -188,7 +194,7 @@ fn damage_before_the_last_record_is_refused_with_file_and_offset() {
 
 #[test]
 fn damage_at_the_end_of_an_older_segment_is_refused() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let journal = filled(&dir, 40);
     assert!(journal.full.len() >= 2);
     let (path, last) = (journal.full[0].file.path().to_path_buf(), journal.full[0].last_batch);
@@ -209,7 +215,7 @@ fn damage_at_the_end_of_an_older_segment_is_refused() {
 
 #[test]
 fn a_damaged_header_is_refused_wherever_records_stand_behind_it() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let journal = filled(&dir, 40);
     let middle = journal.full[1].file.path().to_path_buf();
     let newest = journal.current.file.path().to_path_buf();
@@ -226,7 +232,7 @@ fn a_damaged_header_is_refused_wherever_records_stand_behind_it() {
 
 #[test]
 fn a_shortened_or_lost_journal_is_refused() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     drop(filled(&dir, 3));
     let path = files(&dir)[0].clone();
     let whole = fs::read(&path).unwrap();
@@ -245,7 +251,7 @@ fn a_shortened_or_lost_journal_is_refused() {
 
 #[test]
 fn another_directory_or_version_is_refused() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     drop(filled(&dir, 3));
     let other = JournalOptions { directory: DirectoryId([8; 16]), ..options(SMALL) };
     let foreign = DiskJournal::open(dir.path(), other).unwrap_err();
@@ -262,7 +268,7 @@ fn another_directory_or_version_is_refused() {
 
 #[test]
 fn segments_are_recycled_and_their_old_records_never_come_back() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let mut journal = filled(&dir, 1);
     for batch in 2..=600 {
         append(&mut journal, batch).unwrap();
@@ -289,7 +295,7 @@ fn segments_are_recycled_and_their_old_records_never_come_back() {
 
 #[test]
 fn a_record_of_another_generation_or_without_the_secret_is_no_record() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let journal = filled(&dir, 3);
     let (path, _, end) = tail(&journal);
     drop(journal);
@@ -306,7 +312,7 @@ fn a_record_of_another_generation_or_without_the_secret_is_no_record() {
 
 #[test]
 fn numbering_may_jump_after_open_and_only_forwards() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let mut journal = filled(&dir, 3);
     drop(journal);
     let mut last = 3;
@@ -334,7 +340,7 @@ fn numbering_may_jump_after_open_and_only_forwards() {
 
 #[test]
 fn a_large_record_gets_a_segment_that_holds_it() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let mut journal = filled(&dir, 2);
     let large = vec![9; 100_000];
     for batch in 3..=8 {
@@ -357,7 +363,7 @@ fn a_large_record_gets_a_segment_that_holds_it() {
 
 #[test]
 fn too_large_a_record_leaves_no_trace() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let mut journal = filled(&dir, 2);
     let body_bytes = vec![0; BODY_MAX + 1];
     let error = journal.append(Record { batch: 3, format: 1, body: &body_bytes }).unwrap_err();
@@ -368,7 +374,7 @@ fn too_large_a_record_leaves_no_trace() {
 
 #[test]
 fn segments_double_while_they_fill_fast() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let sizes = JournalOptions { segment_bytes_max: 8 * SMALL, ..options(SMALL) };
     let mut journal = DiskJournal::create(dir.path(), sizes).unwrap();
     for batch in 1..=400 {
@@ -381,7 +387,7 @@ fn segments_double_while_they_fill_fast() {
 
 #[test]
 fn trim_removes_recycled_files_oldest_first() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     drop(filled(&dir, 200));
     let before = files(&dir).len();
     let (mut journal, _) = reopen(&dir);
@@ -399,7 +405,7 @@ fn trim_removes_recycled_files_oldest_first() {
 #[test]
 fn after_one_error_nothing_more_is_appended_and_nothing_acknowledged_is_lost() {
     for budget in 0..60 {
-        let dir = TempDir::new().unwrap();
+        let dir = scratch();
         drop(filled(&dir, 2));
         let mut folder = Folder::new(dir.path());
         let trace = Trace::default();
@@ -419,7 +425,7 @@ fn after_one_error_nothing_more_is_appended_and_nothing_acknowledged_is_lost() {
 
 #[test]
 fn a_half_filled_file_is_taken_away() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     drop(filled(&dir, 2));
     let half = dir.path().join("00000077.filling");
     fs::write(&half, [0; 700]).unwrap();

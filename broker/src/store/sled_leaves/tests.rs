@@ -173,3 +173,29 @@ fn after_close_another_can_open_and_a_held_database_is_refused() {
     held.close().unwrap();
     opened(&dir).unwrap();
 }
+
+#[test]
+fn writes_that_change_nothing_are_synced_like_any_other() {
+    let dir = TempDir::new().unwrap();
+    let mut leaves = created(&dir);
+    for _ in 0..5 {
+        leaves.write(vec![put(b"k", b"v")]).unwrap();
+        leaves.sync().unwrap();
+        leaves.write(vec![Change::Remove(b"never there".to_vec())]).unwrap();
+        leaves.sync().unwrap();
+        leaves.write(Vec::new()).unwrap();
+        leaves.sync().unwrap();
+    }
+    assert_eq!(leaves.stats().syncs, 10);
+}
+
+#[test]
+fn every_probe_differs_from_the_last_because_sled_skips_equal_values() {
+    let dir = TempDir::new().unwrap();
+    let leaves = created(&dir);
+    for _ in 0..300 {
+        let last = leaves.db.get(PROBE).unwrap();
+        prove_durable(&leaves.db, &leaves.folder).unwrap();
+        assert_ne!(leaves.db.get(PROBE).unwrap(), last);
+    }
+}

@@ -1,0 +1,22 @@
+//! The tests of the rules, from the outside: a table of contents.
+
+// One engine with its clock, its journal and people who talk to it; used by all below.
+mod world;
+
+// What people say in a scenario: text to commands.
+mod words;
+
+// What they hear: frames to text.
+mod speech;
+
+// The rules of each verb, as tables that read without knowing Rust: scenarios/*.txt.
+mod scenario;
+
+// The rules a second time, as naive as can be.
+mod reference;
+
+// Whether the engine and the naive rules agree.
+mod verdict;
+
+// Thousands of random histories, told to both.
+mod model;

@@ -1,0 +1,554 @@
+//! A naive broker: plain lists, searched from end to end, and the rules written down a second
+//! time. What a history does to it must be what it does to the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_engine::command::{Fetch, How, JobSpec, Mutation};
+use windlass_engine::frame::SettleCode;
+use windlass_engine::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
+use windlass_engine::ledger::job::State;
+use windlass_engine::ledger::tables::Totals;
+
+/// A job, as the rules see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) spec: JobSpec,
+    pub(crate) seq: Seq,
+    pub(crate) level: u8,
+    pub(crate) state: State,
+    pub(crate) run_at: Ms,
+    pub(crate) attempt: u32,
+    pub(crate) crashes: u32,
+    pub(crate) snoozes: u32,
+    pub(crate) deliveries: u32,
+    pub(crate) fence: u64,
+    pub(crate) settled: bool,
+    /// An operator gave it one more run than its attempts allow.
+    pub(crate) retried: bool,
+    pub(crate) lease: Option<Lease>,
+    /// When it is removed, once it has ended.
+    pub(crate) remove_at: Ms,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Lease {
+    pub(crate) session: SessionId,
+    /// 0 = it lives with its session.
+    pub(crate) ends_at: Ms,
+    pub(crate) revoke_at: Ms,
+    pub(crate) stream: Option<Request>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) ttl: Ms,
+    pub(crate) last_sign: Ms,
+    pub(crate) hangup_at: Ms,
+    pub(crate) conns: BTreeSet<ConnId>,
+    pub(crate) seen: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) session: SessionId,
+    pub(crate) queues: Vec<String>,
+    pub(crate) kinds: Vec<String>,
+    pub(crate) slots: u32,
+    pub(crate) lease_ms: Ms,
+    /// A long poll: how many jobs it may still get, and its end.
+    pub(crate) poll: Option<(u32, Ms)>,
+}
+
+/// All that a broker knows.
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) streams: BTreeMap<Request, Stream>,
+    pub(crate) paused: BTreeSet<String>,
+    pub(crate) choked: BTreeSet<ConnId>,
+    /// Removed jobs, when.
+    pub(crate) removed: BTreeMap<JobId, Ms>,
+    pub(crate) totals: BTreeMap<String, Totals>,
+    /// Completed jobs that a queue keeps.
+    pub(crate) keep_max: BTreeMap<String, usize>,
+    pub(crate) picks: BTreeMap<String, u64>,
+    pub(crate) last_fence: u64,
+    pub(crate) last_seq: Seq,
+    pub(crate) started_at: Ms,
+    pub(crate) unclean: bool,
+    /// Requests whose last frame must come with this turn.
+    pub(crate) ends: BTreeSet<Request>,
+}
+
+impl Job {
+    pub(crate) fn cost(&self) -> u32 {
+        self.spec.policy.cost.unwrap_or(1)
+    }
+
+    pub(crate) fn max_attempts(&self) -> u32 {
+        self.spec.policy.max_attempts.unwrap_or(20)
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.crashes >= 2
+    }
+
+    fn is_to_stop(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0)
+    }
+
+    /// It counts against the number of completed jobs its queue keeps.
+    fn is_countable(&self) -> bool {
+        self.state == State::Completed && self.spec.policy.keep_done_ms.is_none()
+    }
+
+    fn wait(&mut self, run_at: Ms, now: Ms) {
+        self.lease = None;
+        self.run_at = run_at;
+        self.state = if run_at > now { State::Scheduled } else { State::Ready };
+    }
+
+    fn end(&mut self, state: State, settled: bool, now: Ms) {
+        let policy = &self.spec.policy;
+        let keep = match state {
+            State::Dead => policy.keep_dead_ms.unwrap_or(14 * 86_400_000),
+            _ => policy.keep_done_ms.unwrap_or(3_600_000),
+        };
+        (self.lease, self.state, self.settled, self.remove_at) = (None, state, settled, now + keep);
+    }
+}
+
+impl Session {
+    fn deadline(&self, leases: &[&Lease], has_streams: bool) -> Ms {
+        let silence = if self.hangup_at > 0 {
+            (self.hangup_at + 3_000).min(self.last_sign + self.ttl)
+        } else if self.conns.is_empty() || !leases.is_empty() || has_streams {
+            self.last_sign + self.ttl
+        } else {
+            self.last_sign + self.ttl.max(600_000)
+        };
+        if leases.iter().any(|lease| lease.ends_at == 0) {
+            return silence;
+        }
+        leases.iter().map(|lease| lease.ends_at).fold(silence, Ms::max)
+    }
+}
+
+impl Model {
+    pub(crate) fn job(&mut self, id: JobId) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.spec.id == id)
+    }
+
+    pub(crate) fn leases(&self, session: SessionId) -> impl Iterator<Item = (&Job, &Lease)> {
+        let leased = self.jobs.iter().filter_map(|job| Some((job, job.lease.as_ref()?)));
+        leased.filter(move |(_, lease)| lease.session == session)
+    }
+
+    pub(crate) fn held(&self, stream: Request) -> u32 {
+        let leased = self.jobs.iter().filter(|job| job.lease.as_ref().is_some_and(|l| l.stream == Some(stream)));
+        leased.map(Job::cost).sum()
+    }
+
+    pub(crate) fn total(&mut self, queue: &str) -> &mut Totals {
+        self.totals.entry(queue.into()).or_default()
+    }
+
+    // ------------------------------------------------------------------ sessions
+
+    pub(crate) fn sign(&mut self, session: SessionId, now: Ms) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.last_sign = now;
+        }
+    }
+
+    /// A connection opens a session, or joins one.
+    pub(crate) fn attach(&mut self, id: SessionId, conn: ConnId, ttl: Ms, now: Ms) {
+        let fresh = Session { ttl, last_sign: now, hangup_at: 0, conns: BTreeSet::new(), seen: true };
+        let session = self.sessions.entry(id).or_insert(fresh);
+        session.conns.insert(conn);
+        (session.last_sign, session.hangup_at, session.seen) = (now, 0, true);
+    }
+
+    /// Keeps the listed leases and gives the others back.
+    pub(crate) fn take_over(&mut self, id: SessionId, running: &[(JobId, u64)], now: Ms) -> Vec<JobId> {
+        self.end_streams(id);
+        let held: Vec<(JobId, u64)> = self.leases(id).map(|(job, _)| (job.spec.id, job.fence)).collect();
+        let (kept, gone): (Vec<_>, Vec<_>) = held.into_iter().partition(|lease| running.contains(lease));
+        gone.into_iter().for_each(|(id, _)| self.give_back(id, now));
+        kept.into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn give_back(&mut self, id: JobId, now: Ms) {
+        let Some(job) = self.job(id) else { return };
+        if job.is_to_stop() {
+            return self.cancelled(id, false, now);
+        }
+        job.attempt -= 1;
+        job.settled = false;
+        let run_at = job.run_at.min(now);
+        job.wait(run_at, now);
+    }
+
+    pub(crate) fn bye(&mut self, id: SessionId, conn: ConnId, keep: bool, now: Ms) {
+        if keep {
+            self.end_streams_of(conn);
+            self.drop_conn(conn);
+        } else {
+            self.take_over(id, &[], now);
+            self.close(id);
+        }
+    }
+
+    pub(crate) fn hangup(&mut self, conn: ConnId, now: Ms) {
+        self.streams.retain(|key, _| key.conn != conn);
+        self.unbind();
+        if let Some(session) = self.drop_conn(conn)
+            && session.conns.is_empty()
+        {
+            session.hangup_at = now;
+        }
+    }
+
+    fn drop_conn(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.choked.remove(&conn);
+        let session = self.sessions.values_mut().find(|session| session.conns.contains(&conn))?;
+        session.conns.remove(&conn);
+        Some(session)
+    }
+
+    fn close(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.choked.retain(|conn| !session.conns.contains(conn));
+        }
+    }
+
+    fn lose_session(&mut self, id: SessionId, now: Ms) {
+        self.end_streams(id);
+        let session = self.sessions[&id].clone();
+        let excused = self.unclean && (!session.seen || now < self.started_at + session.ttl + 3_000);
+        let bound: Vec<JobId> =
+            self.leases(id).filter(|(_, lease)| lease.ends_at == 0).map(|(job, _)| job.spec.id).collect();
+        for job in bound {
+            self.lose(job, excused, now);
+        }
+        if self.leases(id).next().is_none() {
+            return self.close(id);
+        }
+        self.choked.retain(|conn| !session.conns.contains(conn));
+        let session = self.sessions.get_mut(&id).expect("it stands for its leases");
+        session.conns.clear();
+        session.hangup_at = now;
+    }
+
+    fn lose(&mut self, id: JobId, excused: bool, now: Ms) {
+        let Some(job) = self.job(id) else { return };
+        if job.is_to_stop() {
+            return self.cancelled(id, false, now);
+        }
+        job.attempt -= 1;
+        job.settled = false;
+        if excused {
+            return job.wait(now, now);
+        }
+        job.crashes += 1;
+        let (queue, is_poison) =
+            (job.spec.queue.clone(), job.crashes >= job.spec.policy.max_crashes.unwrap_or(3));
+        if is_poison {
+            job.end(State::Dead, false, now);
+        } else {
+            job.wait(now, now);
+        }
+        let total = self.total(&queue);
+        total.crashes += 1;
+        total.dead += u64::from(is_poison);
+    }
+
+    /// The broker ended and came back; `unclean` = not in order.
+    pub(crate) fn restart(&mut self, unclean: bool, now: Ms) {
+        (self.started_at, self.unclean) = (now, unclean);
+        self.streams.clear();
+        self.unbind();
+        self.choked.clear();
+        self.picks.clear();
+        for session in self.sessions.values_mut() {
+            session.conns.clear();
+            (session.last_sign, session.hangup_at, session.seen) = (now, 0, false);
+        }
+        for lease in self.jobs.iter_mut().filter_map(|job| job.lease.as_mut()) {
+            if lease.ends_at > 0 {
+                lease.ends_at = lease.ends_at.max(now + 15_000);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------ streams
+
+    pub(crate) fn open(&mut self, key: Request, session: SessionId, fetch: &Fetch, now: Ms) {
+        let stream = Stream {
+            session,
+            queues: fetch.queues.clone(),
+            kinds: fetch.kinds.clone(),
+            slots: fetch.slots,
+            lease_ms: fetch.lease_ms.unwrap_or(0),
+            poll: (fetch.once > 0).then(|| (fetch.once, now + fetch.wait_ms.max(1))),
+        };
+        if stream.poll.is_none() {
+            for job in &mut self.jobs {
+                let fits = stream.takes(job);
+                if let Some(lease) = &mut job.lease
+                    && (lease.session, lease.stream) == (session, None)
+                    && fits
+                {
+                    lease.stream = Some(key);
+                }
+            }
+        }
+        self.streams.insert(key, stream);
+    }
+
+    pub(crate) fn end_stream(&mut self, key: Request) {
+        if self.streams.remove(&key).is_some() {
+            self.ends.insert(key);
+            self.unbind();
+        }
+    }
+
+    fn end_streams_of(&mut self, conn: ConnId) {
+        let keys: Vec<Request> = self.streams.keys().filter(|key| key.conn == conn).copied().collect();
+        keys.into_iter().for_each(|key| self.end_stream(key));
+    }
+
+    fn end_streams(&mut self, session: SessionId) {
+        let conns = self.sessions.get(&session).map(|session| session.conns.clone()).unwrap_or_default();
+        conns.into_iter().for_each(|conn| self.end_streams_of(conn));
+    }
+
+    /// Leases of streams that are gone belong to none.
+    fn unbind(&mut self) {
+        for lease in self.jobs.iter_mut().filter_map(|job| job.lease.as_mut()) {
+            lease.stream = lease.stream.filter(|key| self.streams.contains_key(key));
+        }
+    }
+
+    // ------------------------------------------------------------------ jobs
+
+    pub(crate) fn enqueue(&mut self, spec: &JobSpec, now: Ms) -> (bool, Option<State>) {
+        if let Some(job) = self.job(spec.id) {
+            return (true, Some(job.state));
+        }
+        if self.removed.get(&spec.id).is_some_and(|at| now < at + 600_000) {
+            return (true, None);
+        }
+        self.removed.remove(&spec.id);
+        self.last_seq += 1;
+        self.total(&spec.queue).enqueued += 1;
+        let run_at = spec.run_at.max(now);
+        let state = if run_at > now { State::Scheduled } else { State::Ready };
+        self.jobs.push(Job {
+            spec: spec.clone(),
+            seq: self.last_seq,
+            level: spec.policy.priority.unwrap_or(4),
+            state,
+            run_at,
+            attempt: 0,
+            crashes: 0,
+            snoozes: 0,
+            deliveries: 0,
+            fence: 0,
+            settled: false,
+            retried: false,
+            lease: None,
+            remove_at: 0,
+        });
+        (false, Some(state))
+    }
+
+    /// It was removed longer ago than the idempotency window.
+    pub(crate) fn is_forgotten(&self, id: JobId, now: Ms) -> bool {
+        let known = self.jobs.iter().any(|job| job.spec.id == id);
+        !known && self.removed.get(&id).is_some_and(|at| now >= at + 600_000)
+    }
+
+    /// Whether a session may still speak for a lease.
+    pub(crate) fn code(&mut self, session: SessionId, id: JobId, fence: u64) -> SettleCode {
+        let Some(job) = self.job(id) else {
+            let was = self.removed.contains_key(&id);
+            return if was { SettleCode::AlreadySettled } else { SettleCode::UnknownJob };
+        };
+        match &job.lease {
+            Some(lease) if lease.session == session && job.fence == fence => SettleCode::Settled,
+            None if job.fence == fence && job.settled => SettleCode::AlreadySettled,
+            _ => SettleCode::LeaseLost,
+        }
+    }
+
+    /// `run_at` is where the engine's jitter put a retry.
+    pub(crate) fn settle(&mut self, id: JobId, how: &How, run_at: Ms, now: Ms) {
+        let Some(job) = self.job(id) else { return };
+        let stop = job.is_to_stop();
+        match how {
+            How::Complete(_) => self.complete(id, now),
+            How::Cancelled { .. } => self.cancelled(id, true, now),
+            How::Fail { .. } | How::Release { .. } if stop => self.cancelled(id, true, now),
+            How::Fail { fatal, retry_after_ms, .. } => {
+                let at = retry_after_ms.map_or(run_at, |ms| now + ms);
+                self.fail(id, *fatal, true, at, now);
+            }
+            How::Release { delay_ms, .. } => {
+                job.attempt -= 1;
+                job.snoozes += u32::from(*delay_ms > 0);
+                job.settled = true;
+                job.wait(now + delay_ms, now);
+            }
+        }
+    }
+
+    fn complete(&mut self, id: JobId, now: Ms) {
+        let Some(job) = self.job(id) else { return };
+        let queue = job.spec.queue.clone();
+        job.end(State::Completed, true, now);
+        self.total(&queue).completed += 1;
+        let most = self.keep_max.get(&queue).copied().unwrap_or(10_000);
+        for _ in 0..8 {
+            let kept = self.jobs.iter().filter(|job| job.spec.queue == queue && job.is_countable());
+            let kept: BTreeSet<(Ms, Seq, JobId)> =
+                kept.map(|job| (job.remove_at, job.seq, job.spec.id)).collect();
+            match kept.first() {
+                Some((.., id)) if kept.len() > most => self.remove(*id, now),
+                _ => return,
+            }
+        }
+    }
+
+    fn fail(&mut self, id: JobId, fatal: bool, settled: bool, run_at: Ms, now: Ms) {
+        let Some(job) = self.job(id) else { return };
+        let is_dead = fatal || job.attempt >= job.max_attempts();
+        job.settled = settled;
+        if is_dead {
+            job.end(State::Dead, settled, now);
+        } else {
+            job.wait(run_at, now);
+        }
+        let queue = job.spec.queue.clone();
+        let total = self.total(&queue);
+        total.failed_attempts += 1;
+        total.dead += u64::from(is_dead);
+    }
+
+    fn cancelled(&mut self, id: JobId, settled: bool, now: Ms) {
+        let Some(job) = self.job(id) else { return };
+        job.end(State::Cancelled, settled, now);
+        let queue = job.spec.queue.clone();
+        self.total(&queue).cancelled += 1;
+    }
+
+    pub(crate) fn remove(&mut self, id: JobId, now: Ms) {
+        self.jobs.retain(|job| job.spec.id != id);
+        self.removed.insert(id, now);
+    }
+
+    /// True when the job changes.
+    pub(crate) fn change(&mut self, id: JobId, to: &Mutation, now: Ms) -> bool {
+        let Some(job) = self.job(id) else { return false };
+        let state = job.state;
+        match to {
+            Mutation::Retry { reset_attempts } if state.is_final() || state == State::Scheduled => {
+                if *reset_attempts {
+                    (job.attempt, job.crashes, job.retried) = (0, 0, false);
+                } else {
+                    job.retried = true;
+                }
+                job.wait(now, now);
+            }
+            Mutation::Cancel { grace_ms, .. } if !state.is_final() => match &mut job.lease {
+                Some(lease) if *grace_ms > 0 => lease.revoke_at = now + grace_ms,
+                _ => self.cancelled(id, false, now),
+            },
+            Mutation::Delete => self.remove(id, now),
+            Mutation::RunAt(at) if matches!(state, State::Scheduled | State::Ready) => {
+                job.wait((*at).max(now), now);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    // ------------------------------------------------------------------ time
+
+    /// Everything that is due, in order; each kind of event has its rank within a moment.
+    fn due(&self) -> Option<(Ms, u8, Event)> {
+        let jobs = self.jobs.iter().flat_map(|job| {
+            let id = job.spec.id;
+            let lease = job.lease.iter().flat_map(move |lease| {
+                [(lease.ends_at, 1, Event::LeaseEnd(id)), (lease.revoke_at, 2, Event::Revoke(id))]
+            });
+            let due = (job.state == State::Scheduled).then_some((job.run_at, 0, Event::Due(id)));
+            let rank = if job.is_countable() { 5 } else { 6 };
+            let removal = job.state.is_final().then_some((job.remove_at, rank, Event::Remove(id)));
+            lease.filter(|(at, ..)| *at > 0).chain(due).chain(removal)
+        });
+        let sessions = self.sessions.iter().map(|(id, session)| {
+            let leases: Vec<&Lease> = self.leases(*id).map(|(_, lease)| lease).collect();
+            let has_streams = self.streams.values().any(|stream| stream.session == *id);
+            (session.deadline(&leases, has_streams), 3, Event::Session(*id))
+        });
+        let polls = self.streams.iter().filter_map(|(key, stream)| Some((stream.poll?.1, 4, Event::Poll(*key))));
+        jobs.chain(sessions).chain(polls).min()
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Ms> {
+        self.due().map(|(at, ..)| at)
+    }
+
+    pub(crate) fn fire(&mut self, now: Ms) {
+        while let Some((.., event)) = self.due().filter(|(at, ..)| *at <= now) {
+            match event {
+                Event::Due(id) => {
+                    if let Some(job) = self.job(id) {
+                        job.state = State::Ready;
+                    }
+                }
+                Event::LeaseEnd(id) => {
+                    if self.job(id).is_some_and(|job| job.is_to_stop()) {
+                        self.cancelled(id, false, now);
+                    } else {
+                        self.fail(id, false, false, now, now);
+                    }
+                }
+                Event::Revoke(id) => self.cancelled(id, false, now),
+                Event::Session(id) => self.lose_session(id, now),
+                Event::Poll(key) => self.end_stream(key),
+                Event::Remove(id) => self.remove(id, now),
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// It fetches such jobs.
+    pub(crate) fn takes(&self, job: &Job) -> bool {
+        self.queues.contains(&job.spec.queue) && self.runs(job)
+    }
+
+    pub(crate) fn runs(&self, job: &Job) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&job.spec.kind)
+    }
+
+    pub(crate) fn has_room(&self, held: u32, cost: u32) -> bool {
+        match self.poll {
+            Some((left, _)) => left > 0,
+            None => held == 0 || held + cost <= self.slots,
+        }
+    }
+}
+
+/// What time does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Due(JobId),
+    LeaseEnd(JobId),
+    Revoke(JobId),
+    Session(SessionId),
+    Poll(Request),
+    Remove(JobId),
+}

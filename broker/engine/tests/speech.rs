@@ -1,0 +1,230 @@
+//! What people hear in a scenario: one frame becomes one short text.
+
+use crate::world::{DAWN, World, name_of};
+use windlass_engine::command::Refusal;
+use windlass_engine::frame::{Body, EnqueuedOne, Frame, Rows, SettleCode, Signal, Work};
+use windlass_engine::ids::{JobId, Ms};
+use windlass_engine::ledger::job::{Job, State};
+use windlass_engine::view::{JobView, QueueView};
+
+/// A duration in words: `1h30min`.
+pub(crate) fn say_ms(ms: Ms) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
+    let mut text = String::new();
+    let mut rest = ms;
+    for (unit, name) in units.into_iter().filter(|(unit, _)| ms >= *unit) {
+        if rest >= unit {
+            text.push_str(&format!("{}{name}", rest / unit));
+            rest %= unit;
+        }
+    }
+    if text.is_empty() { "0s".into() } else { text }
+}
+
+/// A moment of the scenario's clock.
+pub(crate) fn say_at(at: Ms) -> String {
+    if at < DAWN { format!("-{}", say_ms(DAWN - at)) } else { say_ms(at - DAWN) }
+}
+
+fn name(id: JobId) -> String {
+    if id.0 == [0; 16] { "?".into() } else { name_of(id.0) }
+}
+
+fn optional(text: &mut String, holds: bool, what: impl FnOnce() -> String) {
+    if holds {
+        text.push(' ');
+        text.push_str(&what());
+    }
+}
+
+fn listed(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+impl World {
+    /// What a frame says, without whom it goes to.
+    pub(crate) fn say(&self, frame: &Frame) -> String {
+        let asked = self.asked.get(&frame.to).cloned().unwrap_or_default();
+        match &frame.body {
+            Body::Welcome(welcome) => {
+                let mut text = format!("welcome {}", name_of(welcome.session.0));
+                let kept = welcome.leases_kept.iter().map(|id| name(*id)).collect::<Vec<_>>();
+                optional(&mut text, !kept.is_empty(), || format!("kept={}", kept.join(",")));
+                text
+            }
+            Body::Enqueued(ones) => listed(ones.iter().map(say_enqueued)),
+            Body::Deliver { works, end } => {
+                let mut text = String::from("deliver");
+                optional(&mut text, !asked.label.is_empty(), || format!("({})", asked.label));
+                let works = if works.is_empty() { "nothing".into() } else { listed(works.iter().map(say_work)) };
+                optional(&mut text, true, || works);
+                optional(&mut text, *end, || "end".into());
+                text
+            }
+            Body::Settled(ones) => listed(asked.jobs.iter().zip(ones).map(|(id, one)| {
+                let state = one.state.map_or("gone", State::name);
+                if one.code == SettleCode::Settled {
+                    format!("{} {state}", name(*id))
+                } else {
+                    format!("{} {}, it is {state}", name(*id), say_code(one.code))
+                }
+            })),
+            Body::Touched(ones) if ones.is_empty() => "touched".into(),
+            Body::Touched(ones) => listed(asked.jobs.iter().zip(ones).map(|(id, one)| {
+                let mut text = name(*id);
+                optional(&mut text, one.code != SettleCode::Settled, || say_code(one.code).into());
+                optional(&mut text, one.code == SettleCode::Settled, || "held".into());
+                optional(&mut text, one.ends_in_ms > 0, || format!("for {}", say_ms(one.ends_in_ms)));
+                optional(&mut text, one.cancel, || "stop".into());
+                text
+            })),
+            Body::Changed { matched, changed, .. } => format!("changed {changed} of {matched}"),
+            Body::Rows(rows) => say_rows(rows),
+            Body::Stored(versions) => format!(
+                "stored {}",
+                versions
+                    .iter()
+                    .map(|version| match version {
+                        Ok(version) => format!("v{version}"),
+                        Err(refusal) => say_refusal(refusal),
+                    })
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            )
+            .trim_end()
+            .into(),
+            Body::Closed => "closed".into(),
+            Body::Signal(signal) => say_signal(signal),
+            Body::Error(refusal) => say_refusal(refusal),
+            Body::Cut => "cut".into(),
+        }
+    }
+
+    /// A job as it stands, for a look at it.
+    pub(crate) fn look(&self, id: JobId) -> String {
+        let Some(job) = self.job(id) else { return format!("{} gone", name(id)) };
+        let mut text = format!("{} {}", name(id), job.state.name());
+        optional(&mut text, job.state == State::Scheduled, || format!("for {}", say_at(job.run_at)));
+        if let Some(lease) = &job.lease {
+            optional(&mut text, true, || format!("by {}", name_of(lease.session.0)));
+        }
+        say_counts(&mut text, job);
+        if let Some(ended) = &job.ended {
+            let reason = ended.reason.map(|reason| format!("{reason:?}").to_uppercase());
+            optional(&mut text, reason.is_some(), || reason.unwrap_or_default());
+            optional(&mut text, ended.result_len > 0, || format!("result={}", ended.result_len));
+            optional(&mut text, ended.result_dropped, || "result dropped".into());
+            optional(&mut text, true, || format!("until {}", say_at(ended.end.remove_at)));
+        }
+        text
+    }
+}
+
+fn say_counts(text: &mut String, job: &Job) {
+    optional(text, job.attempt > 0, || format!("attempt={}", job.attempt));
+    optional(text, job.crashes > 0, || format!("crashes={}", job.crashes));
+    optional(text, job.snoozes > 0, || format!("snoozes={}", job.snoozes));
+}
+
+fn say_enqueued(one: &EnqueuedOne) -> String {
+    match &one.what {
+        Ok(stored) if stored.seq == 0 => format!("{} duplicate, gone", name(one.id)),
+        Ok(stored) if stored.duplicate => format!("{} duplicate, {}", name(one.id), stored.state.name()),
+        Ok(stored) => format!("{} {}", name(one.id), stored.state.name()),
+        Err(refusal) => say_refusal(refusal),
+    }
+}
+
+fn say_work(work: &Work) -> String {
+    let mut text = format!("{} attempt={}", name(work.id), work.attempt);
+    optional(&mut text, work.ends_at > 0, || format!("for {}", say_ms(work.ends_at.saturating_sub(work.now))));
+    optional(&mut text, work.crashes > 0, || format!("crashes={}", work.crashes));
+    optional(&mut text, work.snoozes > 0, || format!("snoozes={}", work.snoozes));
+    optional(&mut text, work.suspect, || "alone".into());
+    text
+}
+
+fn say_code(code: SettleCode) -> &'static str {
+    match code {
+        SettleCode::Settled => "SETTLED",
+        SettleCode::LeaseLost => "LEASE_LOST",
+        SettleCode::AlreadySettled => "ALREADY_SETTLED",
+        SettleCode::UnknownJob => "UNKNOWN_JOB",
+    }
+}
+
+fn say_refusal(refusal: &Refusal) -> String {
+    let mut text = format!("refused {}", refusal.code.name());
+    optional(&mut text, !refusal.field.is_empty(), || refusal.field.clone());
+    let again = refusal.retry_after_ms;
+    optional(&mut text, again > 0, || format!("again in {}", say_ms(again)));
+    text
+}
+
+fn say_signal(signal: &Signal) -> String {
+    match signal {
+        Signal::Cancel { job, reason, ends_in_ms, .. } => {
+            format!("stop {} within {}: {reason}", name(*job), say_ms(*ends_in_ms))
+        }
+        Signal::LeaseLost { job, reason, .. } => format!("lost {}: {reason}", name(*job)),
+        Signal::GoAway => "go away".into(),
+    }
+}
+
+fn say_rows(rows: &Rows) -> String {
+    let jobs = rows.jobs.iter().map(say_job);
+    let queues = rows.queues.iter().map(say_queue);
+    let sessions = rows.sessions.iter().map(|row| {
+        let mut text = format!("{} connections={} leases={}", name_of(row.id.0), row.connections, row.leases);
+        optional(&mut text, row.slots > 0, || format!("slots={}", row.slots));
+        optional(&mut text, !row.queues.is_empty(), || format!("queues={}", row.queues.join(",")));
+        optional(&mut text, row.silent_ms > 0, || format!("silent={}", say_ms(row.silent_ms)));
+        text
+    });
+    let server = rows.server.iter().map(|row| {
+        let mut text = format!("jobs={} sessions={} connections={}", row.jobs, row.sessions, row.connections);
+        optional(&mut text, row.draining, || "draining".into());
+        text
+    });
+    let mut text = listed(jobs.chain(queues).chain(sessions).chain(server));
+    if text.is_empty() {
+        text.push_str("no rows");
+    }
+    optional(&mut text, rows.cursor.is_some(), || "(more)".into());
+    if let Some(total) = rows.total {
+        optional(&mut text, true, || format!("of {total}"));
+    }
+    text
+}
+
+fn say_job(row: &JobView) -> String {
+    let mut text = format!("{} {}", name(row.id), row.state.name());
+    optional(&mut text, !row.history.is_empty(), || format!("history={}", row.history.len()));
+    let payload = row.payload != windlass_engine::frame::Slot::Empty;
+    optional(&mut text, payload, || "with payload".into());
+    let result = row.result != windlass_engine::frame::Slot::Empty;
+    optional(&mut text, result, || "with result".into());
+    text
+}
+
+fn say_queue(row: &QueueView) -> String {
+    let mut text = row.name.clone();
+    for (state, count) in State::ALL.iter().zip(row.counts).filter(|(_, count)| *count > 0) {
+        optional(&mut text, true, || format!("{}={count}", state.name()));
+    }
+    let totals = row.totals;
+    for (what, count) in [
+        ("ever enqueued", totals.enqueued),
+        ("ever completed", totals.completed),
+        ("ever dead", totals.dead),
+        ("ever cancelled", totals.cancelled),
+        ("failed attempts", totals.failed_attempts),
+        ("crashes", totals.crashes),
+    ] {
+        optional(&mut text, count > 0, || format!("({what} {count})"));
+    }
+    optional(&mut text, row.waiting_streams > 0, || format!("waiting={}", row.waiting_streams));
+    optional(&mut text, row.oldest_ready_ms > 0, || format!("oldest={}", say_ms(row.oldest_ready_ms)));
+    optional(&mut text, row.paused.is_some(), || format!("paused: {}", row.paused.clone().unwrap_or_default()));
+    text
+}

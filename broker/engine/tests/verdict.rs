@@ -1,0 +1,328 @@
+//! Verdicts: whether what the engine said and did is what the naive broker says and allows.
+
+use crate::reference::{Job, Lease, Model, Stream};
+use crate::world::World;
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_engine::Fact;
+use windlass_engine::command::{Change, Code, Enqueue, Fetch, How, Settlement, Touch};
+use windlass_engine::fact::NewLease;
+use windlass_engine::frame::{Body, Frame, SettleCode, Work};
+use windlass_engine::ids::{Ms, Request, Seq, SessionId};
+use windlass_engine::ledger::job::State;
+
+// ---------------------------------------------------------------------- answers
+
+pub(crate) fn check_enqueue(model: &mut Model, enqueue: &Enqueue, answer: Option<&Body>, now: Ms) {
+    let Some(Body::Enqueued(ones)) = answer else { panic!("Enqueue is answered by {answer:?}") };
+    assert_eq!(ones.len(), enqueue.jobs.len(), "one answer a job");
+    for (job, one) in enqueue.jobs.iter().zip(ones) {
+        let spec = job.as_ref().expect("histories send what is well formed");
+        let stored = one.what.as_ref().expect("it is stored");
+        if stored.seq == 0 && model.is_forgotten(spec.id, now) {
+            continue;
+        }
+        let (duplicate, state) = model.enqueue(spec, now);
+        assert_eq!(stored.duplicate, duplicate, "known before: {:?}", spec.id);
+        match state {
+            Some(state) => assert_eq!(stored.state, state, "state of {:?}", spec.id),
+            None => assert_eq!(stored.seq, 0, "it is gone"),
+        }
+    }
+}
+
+pub(crate) fn check_settle(
+    model: &mut Model,
+    session: SessionId,
+    results: &[Settlement],
+    answer: Option<&Body>,
+    facts: &[Fact],
+    now: Ms,
+) {
+    let Some(Body::Settled(ones)) = answer else { panic!("Settle is answered by {answer:?}") };
+    assert_eq!(ones.len(), results.len(), "one answer a result");
+    for (result, one) in results.iter().zip(ones) {
+        let mut code = model.code(session, result.id, result.fence);
+        if code == SettleCode::AlreadySettled && model.is_forgotten(result.id, now) {
+            // The window is over; when the broker forgets is its own business.
+            code = one.code;
+        }
+        assert_eq!(one.code, code, "settling {:?} fence {}", result.id, result.fence);
+        if code == SettleCode::Settled {
+            let job = model.job(result.id).expect("it is leased");
+            let run_at = retry_time(job, &result.how, facts, now);
+            model.settle(result.id, &result.how, run_at, now);
+        }
+        assert_eq!(one.state, model.job(result.id).map(|job| job.state), "state after settling");
+    }
+}
+
+/// Where the engine's jitter put a retry; it must lie in the policy's range.
+fn retry_time(job: &Job, how: &How, facts: &[Fact], now: Ms) -> Ms {
+    let How::Fail { retry_after_ms: None, .. } = how else { return now };
+    let returned = facts.iter().find_map(|fact| match fact {
+        Fact::Returned { seq, run_at, .. } if *seq == job.seq => Some(*run_at),
+        _ => None,
+    });
+    let Some(run_at) = returned else { return now };
+    let backoff = job.spec.policy.backoff.expect("histories set it");
+    let grown = (1..job.attempt).fold(backoff.base_ms, |delay, _| {
+        (delay * u64::from(backoff.factor_permille) / 1_000).min(backoff.max_ms)
+    });
+    let spread = grown * u64::from(backoff.jitter_permille) / 1_000;
+    let delay = run_at - now;
+    assert!((grown - spread..=grown + spread).contains(&delay), "a retry after {delay}, not {grown} ± {spread}");
+    run_at
+}
+
+pub(crate) fn check_touch(
+    model: &mut Model,
+    session: SessionId,
+    touch: &Touch,
+    answer: Option<&Body>,
+    now: Ms,
+) {
+    let Some(Body::Touched(ones)) = answer else { panic!("Touch is answered by {answer:?}") };
+    for (touch, one) in touch.jobs.iter().zip(ones) {
+        let mut code = model.code(session, touch.id, touch.fence);
+        let Some(job) = model.job(touch.id) else {
+            code = SettleCode::UnknownJob;
+            assert_eq!(one.code, code);
+            continue;
+        };
+        assert_eq!(one.code, code, "touching {:?}", touch.id);
+        let Some(lease) = job.lease.as_mut().filter(|_| code == SettleCode::Settled) else { continue };
+        if let Some(extend_ms) = touch.extend_ms
+            && lease.ends_at > 0
+        {
+            lease.ends_at = now + extend_ms.max(1);
+        }
+        assert_eq!(one.cancel, lease.revoke_at > 0, "asked to stop");
+        let left = if lease.ends_at > 0 { (lease.ends_at - now).max(1) } else { 0 };
+        assert_eq!(one.ends_in_ms, left, "time left");
+    }
+}
+
+pub(crate) fn check_change(model: &mut Model, change: &Change, answer: Option<&Body>, now: Ms) {
+    let Some(Body::Changed { matched, changed, .. }) = answer else {
+        panic!("Change is answered by {answer:?}")
+    };
+    let mut found = 0;
+    let mut done = 0;
+    for id in &change.ids {
+        found += u64::from(model.job(*id).is_some());
+        done += u64::from(model.change(*id, &change.to, now));
+    }
+    assert_eq!((*matched, *changed), (found, done), "{change:?}");
+}
+
+pub(crate) fn check_fetch(
+    model: &mut Model,
+    session: SessionId,
+    from: Request,
+    fetch: &Fetch,
+    answer: Option<&Body>,
+    now: Ms,
+) {
+    if fetch.stream == 0 {
+        return match answer {
+            Some(Body::Error(refusal)) => assert_eq!(refusal.code, Code::Exhausted, "{refusal:?}"),
+            _ => model.open(from, session, fetch, now),
+        };
+    }
+    let key = Request { conn: from.conn, id: fetch.stream };
+    let is_poll = model.streams[&key].poll.is_some();
+    if fetch.close {
+        model.end_stream(key);
+    } else if is_poll {
+        assert!(matches!(answer, Some(Body::Error(_))), "a long poll has no slots to change");
+        return;
+    } else if let Some(stream) = model.streams.get_mut(&key) {
+        stream.slots = fetch.slots;
+    }
+    assert!(matches!(answer, Some(Body::Closed)), "a change is answered by {answer:?}");
+}
+
+// ---------------------------------------------------------------------- deliveries
+
+/// Every lease of this turn was allowed, in the order they were decided.
+pub(crate) fn check_deliveries(model: &mut Model, now: Ms, frames: &[Frame], facts: &[Fact]) {
+    let mut sent: BTreeMap<Seq, (Request, &Work)> = BTreeMap::new();
+    for frame in frames {
+        if let Body::Deliver { works, .. } = &frame.body {
+            for work in works {
+                assert!(sent.insert(work.seq, (frame.to, work)).is_none(), "delivered twice in a turn");
+            }
+        }
+    }
+    for fact in facts {
+        let Fact::Leased { seq, lease } = fact else { continue };
+        let (key, work) = sent.remove(seq).expect("every lease is delivered");
+        assert_eq!(work.fence, lease.fence);
+        check_lease(model, now, *seq, key, lease);
+    }
+    assert!(sent.is_empty(), "delivered without a lease: {sent:?}");
+    // A long poll that got something ends.
+    let fed: Vec<Request> = model.streams.iter().filter(|(_, s)| s.poll.is_some()).map(|(key, _)| *key).collect();
+    for key in fed {
+        let got = frames.iter().any(|frame| frame.to == key && matches!(&frame.body, Body::Deliver { works, .. } if !works.is_empty()));
+        if got {
+            model.end_stream(key);
+        }
+    }
+}
+
+fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLease) {
+    let stream = model.streams.get(&key).cloned().unwrap_or_else(|| panic!("{key:?} is no stream"));
+    let job = model.jobs.iter().find(|job| job.seq == seq).cloned().expect("it exists");
+    assert_eq!((job.state, stream.session), (State::Ready, lease.session), "{job:?}");
+    assert!(stream.takes(&job), "{job:?} is not what {stream:?} fetches");
+    assert!(!model.paused.contains(&job.spec.queue), "its queue is paused");
+    assert!(!model.choked.contains(&key.conn), "its peer does not read");
+    assert!(lease.fence > model.last_fence, "fences rise");
+    assert!(stream.has_room(model.held(key), job.cost()), "{stream:?} has no room for {job:?}");
+    assert!(job.retried || job.attempt < job.max_attempts(), "one attempt too many: {job:?}");
+    let empty = model.leases(stream.session).next().is_none();
+    assert!(empty || !job.is_suspect(), "a suspect runs alone");
+    let alone = model.leases(stream.session).all(|(other, _)| !other.is_suspect());
+    assert!(alone, "nothing runs beside a suspect");
+    check_order(model, &stream, &job, empty, model.held(key));
+    if !job.is_suspect() {
+        *model.picks.entry(job.spec.queue.clone()).or_default() += 1;
+    }
+    model.last_fence = lease.fence;
+    let bound = model.streams.get_mut(&key).expect("it is open");
+    if let Some((left, _)) = &mut bound.poll {
+        *left -= 1;
+    }
+    let of = stream.poll.is_none().then_some(key);
+    let ends_at = if stream.lease_ms == 0 { 0 } else { now + stream.lease_ms };
+    assert_eq!(lease.ends_at, ends_at, "when it ends");
+    let job = model.jobs.iter_mut().find(|job| job.seq == seq).expect("it exists");
+    job.state = State::Leased;
+    job.attempt += 1;
+    job.deliveries += 1;
+    job.settled = false;
+    job.fence = lease.fence;
+    job.lease = Some(Lease { session: stream.session, ends_at, revoke_at: 0, stream: of });
+}
+
+/// The right queue, the right level, the head of its lane.
+fn check_order(model: &Model, stream: &Stream, job: &Job, empty: bool, held: u32) {
+    let ready = |queue: &str, suspect: bool| -> Vec<&Job> {
+        let jobs = model.jobs.iter().filter(|job| job.state == State::Ready && job.spec.queue == queue);
+        jobs.filter(|job| job.is_suspect() == suspect && stream.runs(job)).collect()
+    };
+    for queue in stream.queues.iter().take_while(|queue| **queue != job.spec.queue) {
+        if model.paused.contains(queue) {
+            continue;
+        }
+        assert!(!empty || ready(queue, true).is_empty(), "a suspect of an earlier queue was passed over");
+        let others = ready(queue, false);
+        let fit = !others.is_empty() && others.iter().all(|other| stream.has_room(held, other.cost()));
+        assert!(!fit, "an earlier queue was passed over: {others:?}");
+    }
+    let rivals = ready(&job.spec.queue, job.is_suspect());
+    if job.is_suspect() {
+        return assert!(rivals.iter().all(|other| other.seq >= job.seq), "suspects go by age");
+    }
+    assert!(!empty || ready(&job.spec.queue, true).is_empty(), "an empty session takes the suspect first");
+    let lane = |other: &&&Job| other.level == job.level && other.spec.kind == job.spec.kind && other.spec.key == job.spec.key;
+    assert!(rivals.iter().filter(lane).all(|other| other.seq >= job.seq), "first in, first out: {job:?}");
+    let heads: Vec<&&Job> = rivals
+        .iter()
+        .filter(|one| {
+            let same = |two: &&&Job| {
+                (two.level, &two.spec.kind, &two.spec.key) == (one.level, &one.spec.kind, &one.spec.key)
+            };
+            rivals.iter().filter(same).all(|two| two.seq >= one.seq)
+        })
+        .collect();
+    let picks = model.picks.get(&job.spec.queue).copied().unwrap_or(0);
+    if picks % 16 == 15 {
+        // The oldest of the lanes' heads; inside a level only the head of each kind's turn counts.
+        let older = heads.iter().filter(|other| other.seq < job.seq && other.level != job.level);
+        let of_level = |level: u8| heads.iter().filter(move |head| head.level == level).count();
+        assert!(older.clone().all(|other| of_level(other.level) > 1), "the sixteenth pick takes the oldest");
+    } else {
+        assert!(rivals.iter().all(|other| other.level <= job.level), "the best level goes first");
+    }
+}
+
+// ---------------------------------------------------------------------- the whole
+
+/// The streams that had to end did, with one last frame each, and no others.
+pub(crate) fn check_ends(model: &Model, world: &World, frames: &[Frame]) {
+    let last: Vec<Request> = frames
+        .iter()
+        .filter(|frame| frame.last && matches!(frame.body, Body::Deliver { .. }))
+        .map(|frame| frame.to)
+        .collect();
+    let set: BTreeSet<Request> = last.iter().copied().collect();
+    assert_eq!(set.len(), last.len(), "two last frames");
+    assert_eq!(set, model.ends, "streams that end");
+    for (request, asked) in &world.asked {
+        let open = world.conns.values().any(|conn| *conn == request.conn);
+        let waits = model.streams.contains_key(request) || asked.is_mute;
+        assert!(asked.is_over || waits || !open, "nobody answers {request:?}");
+    }
+}
+
+/// Both hold the same jobs, sessions and totals, and nobody waits in vain.
+pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
+    let ledger = world.engine.ledger();
+    assert_eq!(ledger.jobs.len(), model.jobs.len(), "the number of jobs");
+    let counted: usize = State::ALL.into_iter().map(|state| world.engine.count_of(state)).sum();
+    assert_eq!(counted, model.jobs.len(), "jobs by state");
+    for mine in &model.jobs {
+        let job = ledger.jobs.get(mine.seq).unwrap_or_else(|| panic!("{mine:?} is missing"));
+        let theirs = (job.id, job.state, job.attempt, job.crashes, job.snoozes, job.deliveries, job.fence);
+        let ours = (mine.spec.id, mine.state, mine.attempt, mine.crashes, mine.snoozes, mine.deliveries, mine.fence);
+        assert_eq!(theirs, ours, "{mine:?}");
+        assert_eq!((job.settled, job.level), (mine.settled, mine.level), "{mine:?}");
+        assert!(mine.state != State::Scheduled || job.run_at == mine.run_at, "{mine:?} {}", job.run_at);
+        let holder = job.lease.as_ref().map(|lease| lease.session);
+        assert_eq!(holder, mine.lease.as_ref().map(|lease| lease.session), "{mine:?}");
+        assert!(holder.is_none_or(|id| model.sessions.contains_key(&id)), "held by nobody: {mine:?}");
+    }
+    assert!(ledger.sessions.keys().eq(model.sessions.keys()), "sessions");
+    for (name, totals) in &model.totals {
+        let row = ledger.totals.iter().find(|(id, _)| ledger.names.text(**id) == name);
+        assert_eq!(row.map(|(_, row)| row.totals).unwrap_or_default(), *totals, "totals of {name}");
+    }
+    if !pressure && world.engine.next_deadline() != Some(0) {
+        check_nobody_waits(model);
+    }
+}
+
+fn check_nobody_waits(model: &Model) {
+    let ready: Vec<&Job> = model
+        .jobs
+        .iter()
+        .filter(|job| job.state == State::Ready && !model.paused.contains(&job.spec.queue))
+        .collect();
+    for (key, stream) in &model.streams {
+        let held = model.held(*key);
+        let leases: Vec<&Job> = model.leases(stream.session).map(|(job, _)| job).collect();
+        if model.choked.contains(&key.conn) || leases.iter().any(|job| job.is_suspect()) {
+            continue;
+        }
+        assert!(
+            !leases.is_empty() || !ready.iter().any(|job| job.is_suspect() && stream.takes(job)),
+            "an idle session and a suspect miss each other"
+        );
+        // A session may be emptying itself for a suspect that one of its streams fetches.
+        let claims = |job: &&&Job| {
+            let mut streams = model.streams.values().filter(|other| other.session == stream.session);
+            job.is_suspect() && streams.any(|other| other.takes(job))
+        };
+        if ready.iter().any(|job| claims(&job)) {
+            continue;
+        }
+        for queue in &stream.queues {
+            let mine: Vec<&&Job> =
+                ready.iter().filter(|job| job.spec.queue == *queue && stream.takes(job)).collect();
+            let fit = !mine.is_empty() && mine.iter().all(|job| stream.has_room(held, job.cost()));
+            assert!(!fit, "{stream:?} waits in vain for {:?} and {} others", mine[0], mine.len() - 1);
+        }
+    }
+}

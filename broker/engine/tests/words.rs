@@ -1,0 +1,364 @@
+//! What people say in a scenario: one line of words becomes one command.
+
+use crate::world::{Asked, DAWN, World, bytes_of};
+use std::collections::BTreeMap;
+use windlass_engine::command::{
+    Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery, Mutation,
+    Put, Query, Refusal, SetResource, Settlement, Target, Touch,
+};
+use windlass_engine::fact::ResourceBody;
+use windlass_engine::frame::Cursor;
+use windlass_engine::ids::{ConnId, JobId, Ms, SessionId};
+use windlass_engine::ledger::job::State;
+use windlass_engine::policy::{Backoff, Policy};
+
+/// The words after a verb: names, and `key=value`.
+#[derive(Default)]
+pub(crate) struct Words<'a> {
+    names: Vec<&'a str>,
+    values: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut words = Self::default();
+        for word in text.split_whitespace() {
+            match word.split_once('=') {
+                Some((key, value)) => drop(words.values.insert(key, value)),
+                None => words.names.push(word),
+            }
+        }
+        words
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let before = self.names.len();
+        self.names.retain(|word| *word != name);
+        self.names.len() < before
+    }
+
+    fn text(&mut self, key: &str, default: &str) -> String {
+        self.values.remove(key).unwrap_or(default).into()
+    }
+
+    fn list(&mut self, key: &str, default: &str) -> Vec<String> {
+        let text = self.text(key, default);
+        text.split(',').filter(|word| !word.is_empty()).map(Into::into).collect()
+    }
+
+    fn ms(&mut self, key: &str) -> Option<Ms> {
+        self.values.remove(key).map(duration)
+    }
+
+    fn number(&mut self, key: &str) -> Option<u32> {
+        self.values.remove(key).map(|text| text.parse().unwrap_or_else(|_| panic!("{text} is no number")))
+    }
+
+    /// Nothing may be left over: a misspelt word would test nothing.
+    fn finish(self, line: &str) {
+        assert!(self.values.is_empty(), "words without meaning in '{line}': {:?}", self.values);
+    }
+
+    fn ids(&self) -> Vec<JobId> {
+        self.names.iter().map(|name| JobId(bytes_of(name))).collect()
+    }
+}
+
+/// `31s`, `1500ms`, `2min`, `1h`, `3d`, `1h30min`; `max` is the largest number there is.
+pub(crate) fn duration(text: &str) -> Ms {
+    if text == "max" {
+        return u64::MAX;
+    }
+    let mut rest = text;
+    let mut sum = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+        let (digits, tail) = rest.split_at(end);
+        let unit_end = tail.find(|letter: char| letter.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let factor = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => panic!("{text} is no time"),
+        };
+        sum += digits.parse::<u64>().unwrap_or_else(|_| panic!("{text} is no time")) * factor;
+        rest = tail;
+    }
+    sum
+}
+
+impl World {
+    /// One command of an actor, with what its answer will be about.
+    pub(crate) fn command(&mut self, conn: ConnId, line: &str) -> (Command, Asked) {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let mut words = Words::of(rest);
+        let mut asked = Asked { jobs: words.ids(), ..Asked::default() };
+        let command = match verb {
+            "hello" => Command::Hello(Box::new(self.hello_words(conn, &mut words))),
+            "enqueue" => {
+                let enqueue = enqueue_words(self.now, rest, &mut words);
+                asked.jobs = enqueue.jobs.iter().map(|job| job.as_ref().map_or(JobId([0; 16]), |spec| spec.id)).collect();
+                Command::Enqueue(enqueue)
+            }
+            "fetch" => Command::Fetch(Box::new(self.fetch_words(&mut words, &mut asked))),
+            "settle" => {
+                let results: Vec<Settlement> =
+                    rest.split(" / ").map(|part| self.settle_words(conn, part)).collect();
+                asked.jobs = results.iter().map(|result| result.id).collect();
+                words = Words::default();
+                Command::Settle(results)
+            }
+            "touch" | "beat" => {
+                let touch = self.touch_words(conn, verb, rest);
+                asked.jobs = touch.jobs.iter().map(|job| job.id).collect();
+                words = Words::default();
+                Command::Touch(touch)
+            }
+            "cancel" | "retry" | "delete" | "run" => Command::Change(change_words(verb, &mut words)),
+            "query" => Command::Query(self.query_words(&mut words)),
+            "put" => {
+                let put = put_words(rest);
+                words = Words::default();
+                Command::Put(put)
+            }
+            "bye" => Command::Bye { keep_leases: words.flag("keep") },
+            "sign" => Command::Sign,
+            "unchoke" => Command::Unchoke,
+            "hangup" => Command::Hangup,
+            _ => panic!("nobody understands '{line}'"),
+        };
+        words.finish(line);
+        (command, asked)
+    }
+
+    fn hello_words(&self, conn: ConnId, words: &mut Words<'_>) -> Hello {
+        let actor = &self.actors[&conn];
+        let opened = (1..).map(|n| if n == 1 { actor.clone() } else { format!("{actor}.{n}") });
+        let fresh = opened.map(|name| SessionId(bytes_of(&name)));
+        let known: Vec<SessionId> = self.sessions.values().copied().collect();
+        let resume = words.values.remove("resume").map(|name| match self.sessions.get(name) {
+            Some(id) => *id,
+            None => SessionId(bytes_of(name)),
+        });
+        let running = words.values.remove("running").map(|list| {
+            let named = list.split(',').filter(|name| *name != "none");
+            let session = resume.expect("who runs something resumes");
+            let fence = |id| self.fences.get(&(session, id)).copied().unwrap_or(1);
+            named.map(|name| JobId(bytes_of(name))).map(|id| (id, fence(id))).collect()
+        });
+        Hello {
+            namespace: words.text("namespace", "default"),
+            client: "test/1".into(),
+            host: "host".into(),
+            pid: 1,
+            labels: (0..words.number("labels").unwrap_or(0)).map(|n| (n.to_string(), String::new())).collect(),
+            session_ttl_ms: words.ms("ttl").unwrap_or(0),
+            resume,
+            running,
+            fresh: fresh.into_iter().find(|id| !known.contains(id)).expect("numbers do not end"),
+        }
+    }
+
+    fn fetch_words(&self, words: &mut Words<'_>, asked: &mut Asked) -> Fetch {
+        asked.jobs.clear();
+        asked.label = words.text("as", "");
+        let change = words.text("change", "");
+        let close = words.text("close", "");
+        let label = if close.is_empty() { &change } else { &close };
+        let mut labels = self.asked.iter().filter(|(_, asked)| !label.is_empty() && asked.label == *label);
+        Fetch {
+            stream: labels.next_back().map_or(if label.is_empty() { 0 } else { 999_999 }, |(request, _)| request.id),
+            queues: words.list("queue", if label.is_empty() { "mail" } else { "" }),
+            kinds: words.list("kind", ""),
+            slots: words.number("slots").unwrap_or(0),
+            once: words.number("once").unwrap_or(0),
+            wait_ms: words.ms("wait").unwrap_or(0),
+            lease_ms: words.ms("lease"),
+            close: !close.is_empty(),
+        }
+    }
+
+    /// The fence that this connection's session, or another actor's, was given for the job.
+    fn fence(&self, conn: ConnId, id: JobId, whose: &str) -> u64 {
+        let session = if whose.is_empty() { self.attached.get(&conn) } else { self.sessions.get(whose) };
+        session.and_then(|session| self.fences.get(&(*session, id)).copied()).unwrap_or(1)
+    }
+
+    fn settle_words(&self, conn: ConnId, part: &str) -> Settlement {
+        let mut words = Words::of(part);
+        let id = words.ids()[0];
+        let fence = self.fence(conn, id, &words.text("fence", ""));
+        let how = match words.names[1] {
+            "complete" => How::Complete(vec![b'r'; words.number("result").unwrap_or(0) as usize].into()),
+            "fail" => How::Fail {
+                error: ErrorNote { message: words.text("error", "boom"), ..ErrorNote::default() },
+                fatal: words.flag("fatal"),
+                retry_after_ms: words.ms("retry_after"),
+            },
+            "release" => {
+                How::Release { delay_ms: words.ms("delay").unwrap_or(0), reason: words.text("reason", "") }
+            }
+            "cancelled" => How::Cancelled { note: words.text("note", "") },
+            other => panic!("a lease does not end by '{other}'"),
+        };
+        words.finish(part);
+        Settlement { id, fence, how }
+    }
+
+    fn touch_words(&self, conn: ConnId, verb: &str, rest: &str) -> Touch {
+        let beat = (verb == "beat").then(Beat::default);
+        let parts = rest.split(" / ").filter(|part| !part.is_empty());
+        let jobs = parts.map(|part| {
+            let mut words = Words::of(part);
+            let id = words.ids()[0];
+            let fence = self.fence(conn, id, &words.text("fence", ""));
+            let touch = JobTouch { id, fence, extend_ms: words.ms("extend") };
+            words.finish(part);
+            touch
+        });
+        Touch { beat, jobs: jobs.collect() }
+    }
+
+    fn query_words(&self, words: &mut Words<'_>) -> Query {
+        let what = words.names.remove(0);
+        let limit = words.number("limit").unwrap_or(0) as usize;
+        let cursor = if words.flag("more") { self.cursor.clone() } else { None };
+        match what {
+            "job" => Query::Job(words.ids()[0]),
+            "jobs" => Query::Jobs(JobsQuery {
+                queue: words.text("queue", ""),
+                kind: words.text("kind", ""),
+                key: words.text("key", ""),
+                states: words.list("state", "").iter().map(|name| state(name)).collect(),
+                after: cursor.and_then(|cursor| if let Cursor::Seq(seq) = cursor { Some(seq) } else { None }),
+                limit,
+                newest_first: words.flag("newest"),
+            }),
+            "queues" => Query::Queues {
+                name: words.text("name", ""),
+                after: match cursor {
+                    Some(Cursor::Name(name)) => name,
+                    _ => String::new(),
+                },
+                limit,
+            },
+            "sessions" => Query::Sessions {
+                after: cursor.and_then(|cursor| if let Cursor::Session(id) = cursor { Some(id) } else { None }),
+                limit,
+            },
+            "server" => Query::Server,
+            other => panic!("nobody can ask for '{other}'"),
+        }
+    }
+}
+
+fn enqueue_words<'a>(now: Ms, rest: &'a str, outer: &mut Words<'a>) -> Enqueue {
+    *outer = Words::default();
+    let mut partial = false;
+    let mut jobs = Vec::new();
+    for part in rest.split(" / ") {
+        let mut words = Words::of(part);
+        partial |= words.flag("partial");
+        if words.flag("bad") {
+            jobs.push(Err(Refusal::new(Code::Invalid, "queue", "malformed")));
+            continue;
+        }
+        let common = spec_words(now, &mut words);
+        jobs.extend(words.ids().into_iter().map(|id| Ok(JobSpec { id, ..common.clone() })));
+        words.finish(part);
+    }
+    Enqueue { jobs, partial }
+}
+
+fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
+    let delay = words.ms("delay").map(|ms| ms.saturating_add(now));
+    JobSpec {
+        id: JobId([0; 16]),
+        queue: words.text("queue", "mail"),
+        kind: words.text("kind", "send"),
+        key: words.text("key", ""),
+        payload: vec![b'p'; words.number("payload").unwrap_or(0) as usize].into(),
+        headers: bytes::Bytes::new(),
+        run_at: words.ms("run_at").map(|ms| ms.saturating_add(DAWN)).or(delay).unwrap_or(0),
+        policy: policy_words(words),
+    }
+}
+
+fn policy_words(words: &mut Words<'_>) -> Policy {
+    Policy {
+        priority: words.number("priority").map(|level| u8::try_from(level).expect("a small number")),
+        max_attempts: words.number("attempts"),
+        backoff: words.values.remove("backoff").map(|text| {
+            // base, base*2, or base*2..max
+            let (text, max) = text.split_once("..").unwrap_or((text, "366d"));
+            let (base, factor) = text.split_once('*').unwrap_or((text, "1"));
+            let factor: u32 = factor.parse().expect("a factor");
+            let (base_ms, max_ms) = (duration(base), duration(max));
+            let jitter_permille = words.number("jitter").unwrap_or(0);
+            Backoff { base_ms, factor_permille: factor * 1_000, max_ms, jitter_permille }
+        }),
+        max_crashes: words.number("max_crashes"),
+        lease_ms: words.ms("lease"),
+        keep_done_ms: words.ms("keep_done"),
+        keep_dead_ms: words.ms("keep_dead"),
+        keep_done_max: words.number("keep_done_max"),
+        cost: words.number("cost"),
+    }
+}
+
+fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
+    let to = match verb {
+        "cancel" => Mutation::Cancel {
+            why: words.text("why", "enough"),
+            grace_ms: words.ms("grace").unwrap_or(0),
+        },
+        "retry" => Mutation::Retry { reset_attempts: words.flag("reset") },
+        "delete" => Mutation::Delete,
+        _ => Mutation::RunAt(words.ms("at").map_or(0, |ms| ms.saturating_add(DAWN))),
+    };
+    let dry_run = words.flag("dry");
+    Change { ids: words.ids(), dry_run, to }
+}
+
+/// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`.
+fn put_words(rest: &str) -> Put {
+    let mut put = Put { set: Vec::new(), remove: Vec::new(), dry_run: false };
+    for part in rest.split(" / ") {
+        let mut words = Words::of(part);
+        put.dry_run |= words.flag("dry");
+        let if_version = u64::from(words.number("if_version").unwrap_or(0));
+        let verb = words.names.remove(0);
+        let target = if matches!(verb, "pause" | "resume") {
+            Target::PauseQueue(words.names.remove(0).into())
+        } else if let Some(queue) = words.values.remove("queue") {
+            Target::Queue(queue.into())
+        } else if let Some(kind) = words.values.remove("kind") {
+            Target::Kind(kind.into())
+        } else {
+            assert!(words.flag("namespace"), "nothing named in '{part}'");
+            Target::Namespace
+        };
+        match verb {
+            "pause" => {
+                let body = ResourceBody::Pause { why: words.text("why", "paused") };
+                put.set.push(SetResource { target, if_version, body });
+            }
+            "set" => {
+                let body = ResourceBody::Policy(policy_words(&mut words));
+                put.set.push(SetResource { target, if_version, body });
+            }
+            "resume" | "remove" => put.remove.push(target),
+            other => panic!("nothing is put by '{other}'"),
+        }
+        words.finish(part);
+    }
+    put
+}
+
+/// A state by its word.
+pub(crate) fn state(name: &str) -> State {
+    State::ALL.into_iter().find(|state| state.name() == name).unwrap_or_else(|| panic!("{name} is no state"))
+}

@@ -1,0 +1,191 @@
+//! `windlass enqueue`: jobs from the command line, from a file, from a pipe.
+
+use super::output::{self, Form};
+use super::{Target, exit, fail_with};
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
+use std::process::ExitCode;
+use std::time::Duration;
+use windlass_client::{Enqueued, Error, JobId, NewJob, Receipt};
+
+/// Jobs sent before the first of them is waited for.
+const IN_FLIGHT: usize = 256;
+
+/// Enqueue one job, or one a line of a file. Prints an id a line, each as soon as it is
+/// acknowledged, which means on disk. Reconnects and re-sends by id for 30 s.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  windlass enqueue send_email '{\"to\":\"a@b.c\"}' --delay 5m\n  \
+    windlass enqueue resize_image @job.json --queue images --priority 7\n  \
+    seq 1000 | windlass enqueue count --jsonl -")]
+pub(super) struct EnqueueArgs {
+    /// Which handler runs the job
+    kind: String,
+    /// The payload: JSON, `-` for stdin, `@FILE` for a file
+    #[arg(conflicts_with = "jsonl")]
+    payload: Option<String>,
+    /// Queue
+    #[arg(long, short, default_value = "default")]
+    queue: String,
+    /// Run no earlier than this from now, like 90s, 5m, 1h30m, 7d
+    #[arg(long, value_parser = duration)]
+    delay: Option<Duration>,
+    /// 0..9, higher first [default: by policy, else 4]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=9))]
+    priority: Option<u32>,
+    /// Attempts before the job is dead, 1 = no retry [default: by policy, else 20]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    attempts: Option<u32>,
+    /// The job's id, a UUID; sending it again makes no second job
+    #[arg(long, conflicts_with = "jsonl")]
+    id: Option<JobId>,
+    /// Lane inside the queue: keys share fairly
+    #[arg(long)]
+    key: Option<String>,
+    /// A file with one payload a line, each a job; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    jsonl: Option<String>,
+    /// How to answer
+    #[arg(long, value_enum, default_value_t)]
+    output: Form,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: EnqueueArgs) -> ExitCode {
+    match enqueue(&args).await {
+        Ok(code) => code,
+        Err(Problem::Input(message)) => output::fail(exit::USAGE, &message),
+        Err(Problem::Client(error)) => fail_with(&error),
+    }
+}
+
+enum Problem {
+    Input(String),
+    Client(Error),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+async fn enqueue(args: &EnqueueArgs) -> Result<ExitCode, Problem> {
+    let mut printed = Printed { form: args.output, rows: Vec::new() };
+    if let Some(file) = &args.jsonl {
+        let lines = lines(file)?;
+        let client = args.target.connect().await?;
+        let mut waiting: std::collections::VecDeque<Receipt> = std::collections::VecDeque::new();
+        for line in lines {
+            let line = line.map_err(|error| Problem::Input(format!("cannot read {file}: {error}")))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            waiting.push_back(client.enqueue(job(args, line.into_bytes())).submit().await?);
+            if waiting.len() >= IN_FLIGHT
+                && let Some(receipt) = waiting.pop_front()
+            {
+                printed.add(&receipt.await?);
+            }
+        }
+        for receipt in waiting {
+            printed.add(&receipt.await?);
+        }
+        client.close().await;
+    } else {
+        let payload = payload(args.payload.as_deref())?;
+        let client = args.target.connect().await?;
+        printed.add(&client.enqueue(job(args, payload)).await?);
+        client.close().await;
+    }
+    printed.end();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn job(args: &EnqueueArgs, payload: Vec<u8>) -> NewJob {
+    let is_json = serde_json::from_slice::<Value>(&payload).is_ok();
+    let mut job = NewJob::new(args.kind.as_str()).queue(args.queue.as_str()).payload(payload);
+    if is_json {
+        job = job.content_type("application/json");
+    }
+    if let Some(delay) = args.delay {
+        job = job.delay(delay);
+    }
+    if let Some(priority) = args.priority {
+        job = job.priority(priority);
+    }
+    if let Some(attempts) = args.attempts {
+        job = job.attempts(attempts);
+    }
+    if let Some(key) = &args.key {
+        job = job.key(key.as_str());
+    }
+    if let Some(id) = args.id {
+        job = job.id(id);
+    }
+    job
+}
+
+fn payload(from: Option<&str>) -> Result<Vec<u8>, Problem> {
+    let Some(text) = from else { return Ok(Vec::new()) };
+    let mut bytes = Vec::new();
+    if text == "-" {
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|error| Problem::Input(format!("cannot read stdin: {error}")))?;
+    } else if let Some(file) = text.strip_prefix('@') {
+        bytes =
+            std::fs::read(file).map_err(|error| Problem::Input(format!("cannot read {file}: {error}")))?;
+    } else {
+        serde_json::from_str::<Value>(text).map_err(|error| {
+            Problem::Input(format!("the payload is not JSON: {error}; for other bytes use - or @FILE"))
+        })?;
+        bytes = text.as_bytes().to_vec();
+    }
+    Ok(bytes)
+}
+
+type Lines = Box<dyn Iterator<Item = std::io::Result<String>> + Send>;
+
+fn lines(file: &str) -> Result<Lines, Problem> {
+    if file == "-" {
+        return Ok(Box::new(BufReader::new(std::io::stdin()).lines()));
+    }
+    let open = std::fs::File::open(file);
+    let open = open.map_err(|error| Problem::Input(format!("cannot read {file}: {error}")))?;
+    Ok(Box::new(BufReader::new(open).lines()))
+}
+
+/// A length of time like 90s, 5m, 1h30m, 7d; days have 24 hours.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |error: jiff::Error| format!("{error}; write it like 90s, 5m, 1h30m or 7d");
+    let span: jiff::Span = text.parse().map_err(wrong)?;
+    let exact = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
+    Duration::try_from(exact).map_err(|_| "a delay is not negative".into())
+}
+
+/// Ids as they are acknowledged, or one document at the end.
+struct Printed {
+    form: Form,
+    rows: Vec<Value>,
+}
+
+impl Printed {
+    fn add(&mut self, enqueued: &Enqueued) {
+        match self.form {
+            Form::Table => output::line(&enqueued.id.to_string()),
+            Form::Json => self.rows.push(json!({
+                "id": enqueued.id.to_string(),
+                "state": super::admin::state(enqueued.state),
+                "duplicate": enqueued.duplicate,
+            })),
+        }
+    }
+
+    fn end(self) {
+        if self.form == Form::Json {
+            output::json(&Value::Array(self.rows));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `windlass serve`: runs a broker until it is told to stop.
+
+use super::{exit, output};
+use crate::broker::Broker;
+use crate::clock;
+use crate::config::{Flags, LogForm, Settings};
+use crate::net::{self, NetOptions};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Runs the broker; returns when it has stopped.
+pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
+    let settings = match flags.settle() {
+        Ok(settings) => settings,
+        Err(error) => return output::fail(exit::USAGE, &error.to_string()),
+    };
+    log(&settings);
+    crate::process::raise_open_files();
+    let broker = match Broker::start(&settings.options) {
+        Ok(broker) => broker,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(exit::REFUSED);
+            return output::fail(code, &with_causes(&error));
+        }
+    };
+    runtime.block_on(serve(broker, &settings))
+}
+
+async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
+    let listening = TcpListener::bind(settings.listen).await.and_then(|listener| {
+        let addr = listener.local_addr()?;
+        Ok((listener, addr, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    });
+    let (listener, addr, mut terminate, mut interrupt) = match listening {
+        Ok(listening) => listening,
+        Err(error) => {
+            broker.drain();
+            let message = format!("cannot listen on {}: {error}", settings.listen);
+            return output::fail(exit::REFUSED, &message);
+        }
+    };
+    let stop = CancellationToken::new();
+    let options = NetOptions::new(broker.secret, settings.max_payload, settings.max_connections);
+    let clock = Arc::new(clock::wall_ms);
+    let network = tokio::spawn(net::serve(listener, broker.door.clone(), options, clock, stop.clone()));
+    output::line(&format!("windlass listening on {addr}"));
+    first_of(&mut terminate, &mut interrupt).await;
+    tracing::info!("draining; a second signal ends the broker at once");
+    let drained = tokio::task::spawn_blocking(|| broker.drain());
+    let orderly = async {
+        let _joined = drained.await;
+        stop.cancel();
+        let _joined = network.await;
+    };
+    tokio::select! {
+        () = orderly => tracing::info!("stopped"),
+        () = first_of(&mut terminate, &mut interrupt) => {
+            // What was acknowledged is on disk already: ending here loses nothing.
+            tracing::warn!("ended by a second signal");
+            std::process::exit(0);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn log(settings: &Settings) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match settings.log {
+        LogForm::Human => builder.init(),
+        LogForm::Json => builder.json().init(),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!(" ({source})"));
+        cause = source.source();
+    }
+    text
+}

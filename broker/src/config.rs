@@ -1,0 +1,331 @@
+//! Settings of the broker: flag, then `WINDLASS_*` environment, then TOML file, then default.
+//!
+//! Two steps: the flags and the file are read as they are, then they become [`Settings`], checked
+//! and in units. The file has the flags' long names as keys.
+
+use crate::broker::Options;
+use crate::driver::core::CoreOptions;
+use crate::limits::CONNECTIONS_MAX;
+use crate::store::disk::DiskOptions;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Flags of `windlass serve`. Each may also stand in the environment (`WINDLASS_` and the name in
+/// capitals) or in the file named by `--config` (the name as it is, with `_` or `-`).
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Flags {
+    /// Data directory; made if it is not there [default: ./windlass-data]
+    #[arg(long, env = "WINDLASS_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7520]
+    #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Listen on an address that is not loopback although there are neither tokens nor TLS
+    #[arg(long, env = "WINDLASS_INSECURE", num_args = 0..=1, default_missing_value = "true")]
+    pub insecure: Option<bool>,
+    /// TOML file with these names as keys
+    #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Form of the log on stderr [default: human]
+    #[arg(long, env = "WINDLASS_LOG", value_name = "FORM")]
+    pub log: Option<LogForm>,
+    /// What is logged: error, warn, info, debug, trace, or per module [default: info]
+    #[arg(long, env = "WINDLASS_LOG_LEVEL", value_name = "FILTER")]
+    pub log_level: Option<String>,
+    /// Largest payload or result of a job, 1KiB..16MiB [default: 1MiB]
+    #[arg(long, env = "WINDLASS_MAX_PAYLOAD", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub max_payload: Option<u64>,
+    /// Jobs of all states, 1..2000000000; Enqueue is refused beyond [default: 20000000]
+    #[arg(long, env = "WINDLASS_MAX_JOBS", value_name = "JOBS")]
+    pub max_jobs: Option<u64>,
+    /// Open connections, 1..100000; further ones are closed at once [default: 10000]
+    #[arg(long, env = "WINDLASS_MAX_CONNECTIONS", value_name = "COUNT")]
+    pub max_connections: Option<usize>,
+    /// First journal segment, 64KiB..64MiB; doubles while traffic asks [default: 4MiB]
+    #[arg(long, env = "WINDLASS_SEGMENT_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub segment_bytes: Option<u64>,
+    /// Largest journal segment, 64KiB..1GiB [default: 64MiB]
+    #[arg(long, env = "WINDLASS_SEGMENT_BYTES_MAX", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub segment_bytes_max: Option<u64>,
+    /// Payload bytes in memory that are in the journal but not yet folded, 1MiB..64GiB; at half of
+    /// it a fold starts, at all of it Enqueue is refused [default: 256MiB]
+    #[arg(long, env = "WINDLASS_UNFOLDED_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub unfolded_bytes: Option<u64>,
+    /// Folded payload bytes that stay in memory, 0..64GiB [default: 32MiB]
+    #[arg(long, env = "WINDLASS_PARTS_CACHE_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub parts_cache_bytes: Option<u64>,
+    /// Page cache of the leaves, 1MiB..64GiB [default: 32MiB]
+    #[arg(long, env = "WINDLASS_LEAVES_CACHE_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub leaves_cache_bytes: Option<u64>,
+    /// Free space below which new jobs are refused; at half of it large results are dropped, at a
+    /// quarter no new leases are granted [default: 5 % of the disk, 256MiB..4GiB]
+    #[arg(long, env = "WINDLASS_DISK_LOW_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub disk_low_bytes: Option<u64>,
+    /// Space held back for a start on a full disk [default: 64MiB]
+    #[arg(long, env = "WINDLASS_DISK_RESERVE_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(deserialize_with = "bytes_or_text")]
+    pub disk_reserve_bytes: Option<u64>,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogForm {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the broker runs with: checked, in units, nothing left open.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Store and core.
+    pub options: Options,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Largest payload, in bytes.
+    pub max_payload: usize,
+    /// Open connections.
+    pub max_connections: usize,
+    /// Form of the log.
+    pub log: LogForm,
+    /// What is logged.
+    pub log_level: String,
+}
+
+/// Settings that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the right shape.
+    #[error("{}: {message}", file.display())]
+    Malformed {
+        /// Which.
+        file: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A value is out of its bounds, or two contradict each other.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Flags {
+    /// Reads the file if one is named, fills in defaults, checks everything.
+    ///
+    /// # Errors
+    /// With what is wrong and what would be right.
+    pub fn settle(self) -> Result<Settings, ConfigError> {
+        let file = match &self.config {
+            Some(path) => read_file(path)?,
+            None => Self::default(),
+        };
+        let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7520)));
+        let insecure = self.insecure.or(file.insecure).unwrap_or(false);
+        if !listen.ip().is_loopback() && !insecure {
+            return Err(ConfigError::Invalid(format!(
+                "{listen} is reachable from other machines, and this broker has neither tokens nor TLS yet: \
+                 anybody there could read and change every job. Listen on 127.0.0.1, or say --insecure"
+            )));
+        }
+        let within = |name: &str, value: u64, low: u64, high: u64| {
+            if (low..=high).contains(&value) {
+                return Ok(value);
+            }
+            Err(ConfigError::Invalid(format!("{name} is {value}, but must lie in {low}..{high}")))
+        };
+        let (kib, mib, gib) = (1 << 10, 1 << 20, 1 << 30);
+        let max_payload =
+            within("max_payload", self.max_payload.or(file.max_payload).unwrap_or(mib), kib, 16 * mib)?;
+        let segment = self.segment_bytes.or(file.segment_bytes).unwrap_or(4 * mib);
+        let segment_bytes_first = within("segment_bytes", segment, 64 * kib, 64 * mib)?;
+        let segment_max = self.segment_bytes_max.or(file.segment_bytes_max).unwrap_or(64 * mib);
+        let segment_bytes_max = within("segment_bytes_max", segment_max, segment_bytes_first, gib)?;
+        let unfolded = self.unfolded_bytes.or(file.unfolded_bytes).unwrap_or(256 * mib);
+        let unfolded = within("unfolded_bytes", unfolded, mib, 64 * gib)?;
+        let parts_cache = self.parts_cache_bytes.or(file.parts_cache_bytes).unwrap_or(32 * mib);
+        let parts_cache = within("parts_cache_bytes", parts_cache, 0, 64 * gib)?;
+        let leaves_cache = self.leaves_cache_bytes.or(file.leaves_cache_bytes).unwrap_or(32 * mib);
+        let leaves_cache_bytes = within("leaves_cache_bytes", leaves_cache, mib, 64 * gib)?;
+        let jobs = self.max_jobs.or(file.max_jobs).unwrap_or(20_000_000);
+        let jobs = within("max_jobs", jobs, 1, 2_000_000_000)?;
+        let connections = self.max_connections.or(file.max_connections).unwrap_or(CONNECTIONS_MAX);
+        let connections = within("max_connections", connections as u64, 1, 100_000)?;
+        let defaults = DiskOptions::default();
+        let disk = DiskOptions {
+            low_bytes: self.disk_low_bytes.or(file.disk_low_bytes),
+            reserve_bytes: self
+                .disk_reserve_bytes
+                .or(file.disk_reserve_bytes)
+                .unwrap_or(defaults.reserve_bytes),
+        };
+        Ok(Settings {
+            options: Options {
+                data: self.data.or(file.data).unwrap_or_else(|| PathBuf::from("windlass-data")),
+                segment_bytes_first,
+                segment_bytes_max,
+                leaves_cache_bytes,
+                core: CoreOptions {
+                    unfolded_bytes_max: size(unfolded),
+                    cache_bytes_max: size(parts_cache),
+                    jobs_max: size(jobs),
+                },
+                disk,
+            },
+            listen,
+            max_payload: size(max_payload),
+            max_connections: size(connections),
+            log: self.log.or(file.log).unwrap_or_default(),
+            log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".into()),
+        })
+    }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The keys a file may have.
+const KEYS: &[&str] = &[
+    "data",
+    "listen",
+    "insecure",
+    "log",
+    "log_level",
+    "max_payload",
+    "max_jobs",
+    "max_connections",
+    "segment_bytes",
+    "segment_bytes_max",
+    "unfolded_bytes",
+    "parts_cache_bytes",
+    "leaves_cache_bytes",
+    "disk_low_bytes",
+    "disk_reserve_bytes",
+];
+
+fn read_file(path: &Path) -> Result<Flags, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { file: path.into(), source })?;
+    let malformed = |message: String| ConfigError::Malformed { file: path.into(), message };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| malformed(error.to_string()))?;
+    let mut renamed = toml::Table::new();
+    for (key, value) in table {
+        let key = key.replace('-', "_");
+        if !KEYS.contains(&key.as_str()) {
+            return Err(malformed(unknown(&key)));
+        }
+        renamed.insert(key, value);
+    }
+    renamed.try_into().map_err(|error: toml::de::Error| malformed(error.to_string().trim().to_owned()))
+}
+
+fn unknown(key: &str) -> String {
+    let nearest = KEYS
+        .iter()
+        .max_by(|one, other| strsim::jaro_winkler(key, one).total_cmp(&strsim::jaro_winkler(key, other)));
+    match nearest {
+        Some(near) if strsim::jaro_winkler(key, near) > 0.7 => {
+            format!("unknown key {key:?}; did you mean {near:?}?")
+        }
+        Some(_) | None => format!("unknown key {key:?}; known keys are {}", KEYS.join(", ")),
+    }
+}
+
+/// Bytes as a number, or with KiB, MiB or GiB behind it.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        other => return Err(format!("unknown unit {other:?}; use KiB, MiB or GiB")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a number of bytes, like 64MiB"))?;
+    number.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
+}
+
+fn bytes_or_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Bytes {
+        Number(u64),
+        Text(String),
+    }
+    match Bytes::deserialize(from)? {
+        Bytes::Number(number) => Ok(Some(number)),
+        Bytes::Text(text) => parse_bytes(&text).map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Settings, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("windlass.toml");
+        std::fs::write(&path, text).unwrap();
+        Flags { config: Some(path), ..Flags::default() }.settle()
+    }
+
+    #[test]
+    fn a_file_has_the_flags_names_and_a_flag_wins() {
+        let settings = file("listen = \"127.0.0.1:9\"\nmax-payload = \"2MiB\"\n").unwrap();
+        assert_eq!(settings.listen.port(), 9);
+        assert_eq!(settings.max_payload, 2 << 20);
+    }
+
+    #[test]
+    fn a_misspelt_key_names_the_right_one() {
+        let error = file("lissten = \"127.0.0.1:9\"\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean \"listen\"?"), "{error}");
+    }
+
+    #[test]
+    fn an_address_for_everybody_needs_to_be_said_aloud() {
+        let open = Flags { listen: Some("0.0.0.0:0".parse().unwrap()), ..Flags::default() };
+        assert!(open.clone().settle().unwrap_err().to_string().contains("--insecure"));
+        assert!(Flags { insecure: Some(true), ..open }.settle().is_ok());
+    }
+
+    #[test]
+    fn every_flag_is_a_key_and_every_key_a_flag() {
+        use clap::{CommandFactory, Parser};
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            flags: Flags,
+        }
+        let command = Alone::command();
+        let names: Vec<String> = command
+            .get_arguments()
+            .map(|argument| argument.get_id().to_string())
+            .filter(|name| name != "config" && name != "help")
+            .collect();
+        assert_eq!(names.len(), KEYS.len());
+        assert!(names.iter().all(|name| KEYS.contains(&name.as_str())), "{names:?}");
+        drop(Alone::parse_from(["windlass"]).flags);
+    }
+}

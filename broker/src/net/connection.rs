@@ -1,0 +1,346 @@
+//! A connection: one socket, one session, one task.
+//!
+//! ```text
+//! socket ─ bytes ─► session ─ commands ─► line ─► driver
+//! socket ◄─ bytes ─ session ◄── frames ── outbox ◄──┘
+//! ```
+//!
+//! One task does both directions, so that the rules between them (an answer makes room for a request, a
+//! peer that does not read is not read) need no lock and no message. It is written as one poll over all
+//! that can happen: a wake-up is the dearest thing on this path, and each one serves every direction.
+
+use super::patience::{Overdue, Patience, TICK};
+use super::{Clock, NetOptions};
+use crate::door::{Door, Line};
+use crate::limits::{CONNECTION_INBOX_BYTES, INBOX_BYTES, OUTBOX_CHOKE_BYTES};
+use crate::session::{self, Asked, Session, Terms, Verdict};
+use bytes::{Buf, BytesMut};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes read at a time from a peer that sends little, and from one that sends much.
+const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
+/// Bytes that are encoded ahead of the socket.
+const LEAVING_BYTES: usize = 256 << 10;
+/// An idle connection keeps a buffer up to this size.
+const KEPT_BYTES: usize = 4 << 10;
+/// Time for a peer to read our last words before its unread bytes turn the close into a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A socket with its session and its line to the driver.
+pub(super) struct Connection {
+    socket: TcpStream,
+    door: Door,
+    line: Line,
+    session: Session,
+    options: Arc<NetOptions>,
+    clock: Clock,
+    patience: Patience,
+    /// Read, and not yet a whole frame, or not yet looked at.
+    arrived: BytesMut,
+    /// There may be whole frames in `arrived` that there was no room for.
+    is_behind: bool,
+    read_bytes: usize,
+    /// Commands of one look at `arrived`; here to keep its memory.
+    asked: Vec<Asked>,
+    /// Encoded, and not yet written.
+    leaving: BytesMut,
+    /// Weight of the frames in `leaving`.
+    leaving_weight: usize,
+    is_stopping: bool,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The peer closed it, or it broke.
+    Gone,
+    /// The peer gets no more of our patience.
+    Overdue(Overdue),
+    /// The peer has too much unread.
+    Overfed,
+    /// All is said.
+    Said,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub(super) fn new(
+        socket: TcpStream,
+        door: &Door,
+        terms: Arc<Terms>,
+        options: Arc<NetOptions>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            socket,
+            line: door.open(),
+            door: door.clone(),
+            session: Session::new(terms),
+            options,
+            clock,
+            patience: Patience::default(),
+            arrived: BytesMut::new(),
+            is_behind: false,
+            read_bytes: READ_BYTES_MIN,
+            asked: Vec::new(),
+            leaving: BytesMut::new(),
+            leaving_weight: 0,
+            is_stopping: false,
+        }
+    }
+
+    /// Serves the peer until either side ends it.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let end = self.serve(&stop).await;
+        let conn = self.line.conn();
+        match end {
+            End::Gone | End::Said => tracing::debug!(conn, %end, "connection closed"),
+            End::Overdue(_) | End::Overfed => tracing::info!(conn, %end, "connection cut"),
+        }
+        let Self { socket, line, .. } = self;
+        // The driver hears of it before the peer has taken our last words.
+        drop(line);
+        if matches!(end, End::Said) {
+            linger(socket).await;
+        }
+    }
+
+    async fn serve(&mut self, stop: &CancellationToken) -> End {
+        let outbox = Arc::clone(self.line.outbox());
+        // Each of these keeps its place in its queue from one wake-up to the next.
+        let mut released = pin!(outbox.frames());
+        let mut stopped = pin!(stop.cancelled());
+        let mut alarm = pin!(tokio::time::sleep(TICK));
+        let mut is_armed = true;
+        self.patience.for_hello(true);
+        poll_fn(|cx| {
+            if !self.is_stopping && stopped.as_mut().poll(cx).is_ready() {
+                self.is_stopping = true;
+                self.patience.for_farewell();
+            }
+            loop {
+                let mut is_idle = true;
+                if let Poll::Ready(frames) = released.as_mut().poll(cx) {
+                    released.set(outbox.frames());
+                    self.session.take(frames);
+                    is_idle = false;
+                }
+                match self.both_ways(cx) {
+                    Err(end) => return Poll::Ready(end),
+                    Ok(has_moved) => is_idle &= !has_moved,
+                }
+                if !is_idle {
+                    continue;
+                }
+                if !self.patience.waits() {
+                    return Poll::Pending;
+                }
+                if !is_armed {
+                    alarm.as_mut().reset(Instant::now() + TICK);
+                    is_armed = true;
+                }
+                if alarm.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                is_armed = false;
+                if let Some(end) = self.look_up() {
+                    return Poll::Ready(end);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Moves what can be moved. False = nothing can, and whoever could change that will wake us.
+    fn both_ways(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.line.outbox().queued_bytes() > self.options.outbox_bytes_max {
+            return Err(End::Overfed);
+        }
+        let has_spoken = self.speak(cx)?;
+        let has_heard = self.hear(cx)?;
+        Ok(has_spoken || has_heard)
+    }
+
+    // ------------------------------------------------------------------ in
+
+    /// There is room for what the peer might ask.
+    fn may_read(&self) -> bool {
+        self.session.has_room()
+            && self.leaving.len() < LEAVING_BYTES
+            && self.line.outbox().queued_bytes() <= OUTBOX_CHOKE_BYTES
+            && self.line.waiting_bytes() <= CONNECTION_INBOX_BYTES
+            && self.door.waiting_bytes() <= INBOX_BYTES
+    }
+
+    fn hear(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.is_stopping || self.session.is_closed() {
+            return Ok(false);
+        }
+        let may_read = self.may_read();
+        self.patience.for_reading(!may_read);
+        if !may_read {
+            return Ok(false);
+        }
+        if self.is_behind {
+            self.understand();
+            return Ok(true);
+        }
+        self.patience.for_frame(!self.arrived.is_empty());
+        // Asked first, because a buffer is only worth having when there is something to put into it.
+        if self.socket.poll_read_ready(cx).is_pending() {
+            return Ok(false);
+        }
+        self.arrived.reserve(self.read_bytes);
+        let read = pin!(self.socket.read_buf(&mut self.arrived)).poll(cx);
+        match read {
+            Poll::Ready(Ok(0) | Err(_)) => Err(End::Gone),
+            Poll::Ready(Ok(bytes)) => {
+                self.adapt(bytes);
+                self.understand();
+                Ok(true)
+            }
+            Poll::Pending => {
+                self.put_away();
+                Ok(false)
+            }
+        }
+    }
+
+    /// Reads more at a time from a peer that sends more.
+    fn adapt(&mut self, bytes: usize) {
+        if bytes >= self.read_bytes {
+            self.read_bytes = (4 * self.read_bytes).min(READ_BYTES_MAX);
+        } else if bytes < self.read_bytes / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
+        }
+    }
+
+    /// Looks at all that arrived; its commands go to the driver together.
+    fn understand(&mut self) {
+        let now_ms = (self.clock)();
+        self.is_behind = false;
+        while !self.arrived.is_empty() {
+            if !self.session.has_room() || self.leaving.len() >= LEAVING_BYTES {
+                self.is_behind = true;
+                break;
+            }
+            let Some(verdict) = self.session.read(&mut self.arrived, now_ms) else { break };
+            self.patience.frame_came();
+            match verdict {
+                Verdict::Ask(asked) => self.asked.push(asked),
+                Verdict::Refuse(id, error) => session::write_error(id, error, &mut self.leaving),
+                Verdict::Close(id, error) => {
+                    tracing::debug!(conn = self.line.conn(), error = error.message, "protocol broken");
+                    session::write_error(id, error, &mut self.leaving);
+                    self.arrived.clear();
+                }
+            }
+        }
+        let is_half = !self.arrived.is_empty() && !self.is_behind;
+        self.patience.for_frame(is_half);
+        self.patience.for_hello(self.session.awaits_hello());
+        if !self.asked.is_empty() {
+            self.line.send(self.asked.drain(..));
+        } else if !self.session.awaits_hello() && self.patience.half_sign_is_due() {
+            self.line.sign();
+        }
+        self.put_away();
+    }
+
+    /// An empty buffer is given back: most connections are idle most of the time.
+    fn put_away(&mut self) {
+        if self.arrived.is_empty() {
+            self.arrived = BytesMut::new();
+        }
+    }
+
+    // ------------------------------------------------------------------ out
+
+    fn speak(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut has_moved = false;
+        loop {
+            // Frames are encoded when those before them are written, so that their weight is given
+            // back as the peer reads.
+            if self.leaving_weight == 0 && self.session.has_words() {
+                self.leaving_weight = self.session.speak((self.clock)(), LEAVING_BYTES, &mut self.leaving);
+                self.patience.for_hello(self.session.awaits_hello());
+            }
+            if self.leaving.is_empty() {
+                self.patience.for_room(false);
+                self.was_written();
+                if self.session.has_words() {
+                    continue;
+                }
+                let is_over = self.is_stopping && self.line.outbox().queued_bytes() == 0;
+                return if is_over || self.session.is_closed() { Err(End::Said) } else { Ok(has_moved) };
+            }
+            match Pin::new(&mut self.socket).poll_write(cx, &self.leaving) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(End::Gone),
+                Poll::Ready(Ok(bytes)) => {
+                    self.leaving.advance(bytes);
+                    self.patience.room_came();
+                    has_moved = true;
+                }
+                Poll::Pending => {
+                    self.patience.for_room(true);
+                    return Ok(has_moved);
+                }
+            }
+        }
+    }
+
+    /// All that was encoded is written.
+    fn was_written(&mut self) {
+        if self.leaving.capacity() > KEPT_BYTES {
+            self.leaving = BytesMut::new();
+        }
+        let weight = std::mem::take(&mut self.leaving_weight);
+        if weight > 0 && self.line.outbox().written(weight) {
+            self.line.send([session::unchoke()]);
+        }
+    }
+
+    // ------------------------------------------------------------------ time
+
+    /// Looks at the deadlines, a few times a second while there are any.
+    fn look_up(&mut self) -> Option<End> {
+        if self.patience.deaf_sign_is_due() {
+            // It is the broker that does not listen; the session must not end for it.
+            self.line.sign();
+        }
+        self.patience.overdue(&self.options).map(End::Overdue)
+    }
+}
+
+/// Closes our direction and lets the peer read its last frames: were the socket closed with bytes
+/// unread, the kernel would answer with a reset, and the peer would lose them.
+async fn linger(mut socket: TcpStream) {
+    let until_closed = async {
+        let mut ignored = vec![0; READ_BYTES_MIN];
+        socket.shutdown().await?;
+        while socket.read(&mut ignored).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _either_way_it_is_closed = tokio::time::timeout(LINGER, until_closed).await;
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the peer is gone"),
+            Self::Overdue(what) => what.fmt(f),
+            Self::Overfed => f.write_str("the peer has too much unread"),
+            Self::Said => f.write_str("all is said"),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The listener: lets connections in, as many as there is room for, until the broker stops.
+
+use super::connection::Connection;
+use super::{Clock, NetOptions};
+use crate::door::Door;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Pause after a failed accept. Too many open files is the usual reason, and does not end sooner for
+/// being asked again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: u32 = 1_024;
+
+/// Binds an address. Connections inherit the keepalive, which finds peers that vanished without a
+/// word even where no session watches them.
+///
+/// # Errors
+/// When the address is in use or not ours.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves connections until `stop`; then each writes what is queued for it, and when all are closed
+/// this returns.
+pub async fn serve(
+    listener: TcpListener,
+    door: Door,
+    options: NetOptions,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(options.connections_max));
+    let options = Arc::new(options);
+    let terms = Arc::new(options.terms.clone());
+    let open = TaskTracker::new();
+    let accept = async {
+        loop {
+            let socket = accept(&listener).await;
+            let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+                tracing::debug!("a connection was closed at once: there are too many");
+                continue;
+            };
+            let connection =
+                Connection::new(socket, &door, Arc::clone(&terms), Arc::clone(&options), Arc::clone(&clock));
+            let stop = stop.child_token();
+            open.spawn(async move {
+                connection.run(stop).await;
+                drop(place);
+            });
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = stop.cancelled() => {}
+    }
+    drop(listener);
+    open.close();
+    open.wait().await;
+}
+
+/// The next connection; failures are waited out.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    let mut pause = ACCEPT_PAUSE;
+    loop {
+        match listener.accept().await {
+            Ok((socket, _peer)) => {
+                // Frames leave in whole batches; the kernel has nothing to collect.
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection was gone before it began");
+                    continue;
+                }
+                return socket;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted");
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(ACCEPT_PAUSE_MAX);
+            }
+        }
+    }
+}

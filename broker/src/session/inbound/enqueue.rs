@@ -1,0 +1,126 @@
+//! Enqueue: job specifications, one by one.
+
+use super::{Rules, policy};
+use crate::session::form::{
+    Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset, unsupported,
+};
+use crate::session::passive;
+use bytes::Bytes;
+use std::collections::HashSet;
+use uuid::Uuid;
+use windlass_engine::JobId;
+use windlass_engine::command::{Enqueue, JobSpec};
+use windlass_engine::policy::Policy;
+use windlass_proto::limits::{DELAY_MS_MAX, TEXT_BYTES_MAX, WEIGHT_MAX};
+use windlass_proto::v1::enqueue::Wait;
+use windlass_proto::v1::{self, DepPolicy};
+
+/// Checks an Enqueue. With `partial` a faulty job takes its refusal along; otherwise the first fault
+/// refuses the whole.
+pub(super) fn enqueue(enqueue: v1::Enqueue, rules: Rules) -> Checked<Enqueue> {
+    let v1::Enqueue { jobs, partial, wait, wait_ms } = enqueue;
+    match known(wait, "wait")? {
+        Wait::Unspecified | Wait::Accepted => {}
+        Wait::Finished => return Err(unsupported("wait")),
+    }
+    unset(&[("wait_ms", wait_ms > 0)])?;
+    if jobs.is_empty() {
+        return Err(invalid("jobs", "an Enqueue brings at least one job"));
+    }
+    let is_single = jobs.len() == 1;
+    let mut seen = HashSet::with_capacity(if is_single { 0 } else { jobs.len() });
+    let mut checked = Vec::with_capacity(jobs.len());
+    for (index, job) in jobs.into_iter().enumerate() {
+        let job = job_spec(job, rules).and_then(|job| {
+            let is_new = is_single || seen.insert(job.id);
+            if is_new { Ok(job) } else { Err(invalid("id", "the same id stands twice in this request")) }
+        });
+        let job = job.map_err(|fault| at("jobs", index, fault));
+        match job {
+            Err(fault) if !partial => return Err(fault),
+            Ok(_) | Err(_) => checked.push(job),
+        }
+    }
+    Ok(Enqueue { jobs: checked, partial })
+}
+
+fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
+    refuse_unsupported(&spec)?;
+    let v1::JobSpec {
+        id,
+        queue,
+        kind,
+        payload,
+        content_type,
+        content_encoding,
+        headers,
+        run_at_ms,
+        delay_ms,
+        key,
+        tags,
+        policy,
+        expires_at_ms: _,
+        weight: _,
+        limits: _,
+        dedup: _,
+        after: _,
+        dep_policy: _,
+        group: _,
+        hold: _,
+        hold_ttl_ms: _,
+        run_on_hold_timeout: _,
+        need_labels: _,
+    } = spec;
+    if payload.len() > rules.payload_bytes_max {
+        let message = format!("a payload of {} bytes, at most {}", payload.len(), rules.payload_bytes_max);
+        return Err(too_large("payload", message));
+    }
+    let id = if id.is_empty() { JobId(Uuid::now_v7().into_bytes()) } else { job_id(&id, "id")? };
+    let policy = match policy {
+        Some(policy) => policy::policy(policy).map_err(|fault| inside("policy", fault))?,
+        None => Policy::default(),
+    };
+    let passive = v1::JobSpec { content_type, content_encoding, headers, tags, ..v1::JobSpec::default() };
+    Ok(JobSpec {
+        id,
+        queue: name_or(queue, "default", "queue")?,
+        kind: name(kind, "kind")?,
+        key: text(key, TEXT_BYTES_MAX, "key")?,
+        // Copied, so that a small payload does not keep a whole frame of others in memory.
+        payload: Bytes::copy_from_slice(&payload),
+        headers: passive::pack_job(passive)?,
+        run_at: run_at(run_at_ms, delay_ms, rules.now_ms)?,
+        policy,
+    })
+}
+
+/// When the job may run; 0 stands for at once.
+fn run_at(run_at_ms: u64, delay_ms: u64, now_ms: u64) -> Checked<u64> {
+    if run_at_ms > 0 && delay_ms > 0 {
+        return Err(invalid("delay_ms", "run_at_ms and delay_ms exclude each other"));
+    }
+    at_most(delay_ms, DELAY_MS_MAX, "delay_ms")?;
+    at_most(run_at_ms, now_ms.saturating_add(DELAY_MS_MAX), "run_at_ms")?;
+    Ok(if delay_ms > 0 { now_ms.saturating_add(delay_ms) } else { run_at_ms })
+}
+
+/// Refuses what this broker does not do. A value that says what it does anyway is taken.
+fn refuse_unsupported(spec: &v1::JobSpec) -> Checked<()> {
+    if spec.weight > WEIGHT_MAX {
+        return Err(invalid("weight", format!("{} is not within 1 to {WEIGHT_MAX}", spec.weight)));
+    }
+    let dep_policy: DepPolicy = known(spec.dep_policy, "dep_policy")?;
+    unset(&[
+        ("expires_at_ms", spec.expires_at_ms > 0),
+        ("weight", spec.weight > 1),
+        ("limits", !spec.limits.is_empty()),
+        ("dedup", spec.dedup.is_some()),
+        ("after", !spec.after.is_empty()),
+        ("dep_policy", dep_policy != DepPolicy::Unspecified),
+        ("group", !spec.group.is_empty()),
+        ("hold", spec.hold),
+        ("hold_ttl_ms", spec.hold_ttl_ms > 0),
+        ("run_on_hold_timeout", spec.run_on_hold_timeout),
+        ("need_labels", !spec.need_labels.is_empty()),
+    ])
+}

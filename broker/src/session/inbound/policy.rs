@@ -1,0 +1,154 @@
+//! Policies: the same message stands at a job, a kind, a queue and a namespace.
+
+use crate::session::form::{Checked, at_most, inside, invalid, known, unset, unsupported, within};
+use windlass_engine::policy::{Backoff, Policy};
+use windlass_proto::limits::{ATTEMPTS_MAX, COST_MAX, CRASHES_MAX, LEASE_MS_MAX, PRIORITY_MAX};
+use windlass_proto::v1::backoff::Shape;
+use windlass_proto::v1::{self, Ordering};
+
+const DAY_MS: u64 = 86_400_000;
+/// Longest first wait of a backoff.
+const BASE_MS_MAX: u64 = 7 * DAY_MS;
+/// Longest wait of a backoff.
+const WAIT_MS_MAX: u64 = 30 * DAY_MS;
+/// Ended jobs kept for longer are kept this long: a century.
+const KEEP_MS_MAX: u64 = 36_500 * DAY_MS;
+
+/// Checks a policy. A 0 that says what this broker does anyway is taken.
+pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
+    let v1::Policy {
+        priority,
+        max_attempts,
+        backoff,
+        max_crashes,
+        lease_ms,
+        timeout_ms,
+        stall_ms,
+        ttl_ms,
+        keep_done_ms,
+        keep_dead_ms,
+        keep_done_max,
+        cost,
+        ordering,
+    } = policy;
+    unset(&[
+        ("timeout_ms", timeout_ms.is_some_and(|ms| ms > 0)),
+        ("stall_ms", stall_ms.is_some_and(|ms| ms > 0)),
+        ("ttl_ms", ttl_ms.is_some_and(|ms| ms > 0)),
+    ])?;
+    match ordering.map(|ordering| known(ordering, "ordering")).transpose()? {
+        None | Some(Ordering::Unspecified | Ordering::Fair) => {}
+        Some(Ordering::Serial | Ordering::SerialSkipFailed) => return Err(unsupported("ordering")),
+    }
+    let priority = within(priority, 0..=PRIORITY_MAX, "priority")?;
+    let backoff = backoff.map(self::backoff).transpose().map_err(|fault| inside("backoff", fault))?;
+    let lease_ms = lease_ms.map(|ms| at_most(ms, LEASE_MS_MAX, "lease_ms")).transpose()?;
+    Ok(Policy {
+        priority: priority.and_then(|priority| u8::try_from(priority).ok()),
+        max_attempts: within(max_attempts, 1..=ATTEMPTS_MAX, "max_attempts")?,
+        backoff,
+        max_crashes: within(max_crashes, 1..=CRASHES_MAX, "max_crashes")?,
+        lease_ms,
+        keep_done_ms: keep_done_ms.map(|ms| ms.min(KEEP_MS_MAX)),
+        keep_dead_ms: keep_dead_ms.map(|ms| ms.min(KEEP_MS_MAX)),
+        keep_done_max,
+        cost: within(cost, 1..=COST_MAX, "cost")?,
+    })
+}
+
+fn backoff(backoff: v1::Backoff) -> Checked<Backoff> {
+    let v1::Backoff { shape, base_ms, factor_permille, max_ms, jitter_permille, list_ms } = backoff;
+    let is_fixed = match known(shape, "shape")? {
+        Shape::Unspecified | Shape::Exponential => false,
+        Shape::Fixed => true,
+        Shape::List => return Err(unsupported("shape")),
+    };
+    unset(&[("list_ms", !list_ms.is_empty())])?;
+    let base_ms = match at_most(base_ms, BASE_MS_MAX, "base_ms")? {
+        0 => Backoff::DEFAULT.base_ms,
+        base_ms => base_ms,
+    };
+    // A first wait over the default bound says by itself that the bound is higher.
+    let max_ms = match at_most(max_ms, WAIT_MS_MAX, "max_ms")? {
+        0 => Backoff::DEFAULT.max_ms.max(base_ms),
+        max_ms if max_ms < base_ms => return Err(invalid("max_ms", "max_ms is less than base_ms")),
+        max_ms => max_ms,
+    };
+    let factor_permille = match (is_fixed, factor_permille) {
+        (true, 0 | 1_000) => 1_000,
+        (true, _) => return Err(invalid("factor_permille", "a fixed backoff has no factor")),
+        (false, 0) => Backoff::DEFAULT.factor_permille,
+        (false, 1_000..=100_000) => factor_permille,
+        (false, _) => {
+            let message = format!("{factor_permille} is not within 1000 to 100000");
+            return Err(invalid("factor_permille", message));
+        }
+    };
+    let jitter_permille = within(jitter_permille, 0..=1_000, "jitter_permille")?;
+    Ok(Backoff {
+        base_ms,
+        factor_permille,
+        max_ms,
+        jitter_permille: jitter_permille.unwrap_or(Backoff::DEFAULT.jitter_permille),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_asks_the_next_wider_policy() {
+        assert_eq!(policy(v1::Policy::default()).unwrap(), Policy::default());
+        let zeros = v1::Policy {
+            timeout_ms: Some(0),
+            stall_ms: Some(0),
+            ttl_ms: Some(0),
+            ordering: Some(0),
+            ..v1::Policy::default()
+        };
+        assert_eq!(policy(zeros).unwrap(), Policy::default());
+    }
+
+    #[test]
+    fn a_backoff_takes_the_defaults_that_the_schema_names() {
+        assert_eq!(backoff(v1::Backoff::default()).unwrap(), Backoff::DEFAULT);
+        let fixed = v1::Backoff { shape: Shape::Fixed.into(), base_ms: 50, ..v1::Backoff::default() };
+        assert_eq!(
+            backoff(fixed).unwrap(),
+            Backoff { base_ms: 50, factor_permille: 1_000, ..Backoff::DEFAULT }
+        );
+        let slow = v1::Backoff { base_ms: 2 * DAY_MS, ..v1::Backoff::default() };
+        assert_eq!(backoff(slow).unwrap().max_ms, 2 * DAY_MS);
+    }
+
+    #[test]
+    fn every_field_keeps_its_bounds() {
+        let bad_backoff = |spoil: fn(&mut v1::Backoff)| {
+            let mut backoff = v1::Backoff::default();
+            spoil(&mut backoff);
+            v1::Policy { backoff: Some(backoff), ..v1::Policy::default() }
+        };
+        let cases = [
+            ("priority", v1::Policy { priority: Some(10), ..Default::default() }),
+            ("max_attempts", v1::Policy { max_attempts: Some(0), ..Default::default() }),
+            ("max_attempts", v1::Policy { max_attempts: Some(10_001), ..Default::default() }),
+            ("max_crashes", v1::Policy { max_crashes: Some(0), ..Default::default() }),
+            ("lease_ms", v1::Policy { lease_ms: Some(LEASE_MS_MAX + 1), ..Default::default() }),
+            ("cost", v1::Policy { cost: Some(0), ..Default::default() }),
+            ("cost", v1::Policy { cost: Some(1_001), ..Default::default() }),
+            ("ordering", v1::Policy { ordering: Some(9), ..Default::default() }),
+            ("backoff.shape", bad_backoff(|backoff| backoff.shape = 9)),
+            ("backoff.base_ms", bad_backoff(|backoff| backoff.base_ms = BASE_MS_MAX + 1)),
+            ("backoff.max_ms", bad_backoff(|backoff| backoff.max_ms = WAIT_MS_MAX + 1)),
+            ("backoff.max_ms", bad_backoff(|backoff| backoff.max_ms = 4_999)),
+            ("backoff.factor_permille", bad_backoff(|backoff| backoff.factor_permille = 999)),
+            ("backoff.factor_permille", bad_backoff(|backoff| backoff.factor_permille = 100_001)),
+            ("backoff.jitter_permille", bad_backoff(|backoff| backoff.jitter_permille = Some(1_001))),
+        ];
+        for (field, broken) in cases {
+            let fault = policy(broken).unwrap_err();
+            assert_eq!((fault.field.as_str(), fault.code.name()), (field, "INVALID"));
+        }
+    }
+}

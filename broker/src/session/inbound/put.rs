@@ -1,0 +1,159 @@
+//! Put: policies of queues, kinds and the namespace, and the pause of a queue.
+
+use super::policy::policy;
+use crate::session::form::{Checked, at, inside, invalid, known, name, reason, unset, unsupported};
+use windlass_engine::command::{Put, SetResource, Target};
+use windlass_engine::fact::ResourceBody;
+use windlass_engine::policy::Policy;
+use windlass_proto::v1::queue_conf::{Dispatch, Overflow};
+use windlass_proto::v1::{self, resource::What};
+
+/// Every so many picks a queue serves its oldest job; this broker knows no other number.
+const FAIR_EVERY: u32 = 16;
+
+/// Checks a Put.
+pub(super) fn put(put: v1::Put) -> Checked<Put> {
+    let v1::Put { set, remove, dry_run, reason: why, prune } = put;
+    unset(&[("prune", prune)])?;
+    let set: Checked<Vec<SetResource>> = set
+        .into_iter()
+        .enumerate()
+        .map(|(index, resource)| set_resource(resource).map_err(|fault| at("set", index, fault)))
+        .collect();
+    let remove: Checked<Vec<Target>> = remove
+        .into_iter()
+        .enumerate()
+        .map(|(index, name)| target(name, "").map_err(|fault| at("remove", index, fault)))
+        .collect();
+    let put = Put { set: set?, remove: remove?, dry_run };
+    if !why.is_empty() && !dry_run {
+        tracing::info!(set = put.set.len(), removed = put.remove.len(), reason = reason(why), "put");
+    }
+    Ok(put)
+}
+
+fn set_resource(resource: v1::Resource) -> Checked<SetResource> {
+    let v1::Resource { name, if_version, what } = resource;
+    // What cannot be set at all is said before its name is looked at.
+    match what {
+        None => return Err(invalid("what", "a resource has a content")),
+        Some(What::Schedule(_)) => return Err(unsupported("schedule")),
+        Some(What::Sink(_)) => return Err(unsupported("sink")),
+        Some(What::Token(_)) => return Err(unsupported("token")),
+        Some(What::Queue(_) | What::Kind(_) | What::Namespace(_) | What::Limit(_)) => {}
+    }
+    let target = target(name, "name")?;
+    let body = match (what, &target) {
+        (Some(What::Queue(conf)), Target::Queue(_)) => {
+            ResourceBody::Policy(queue_conf(conf).map_err(|fault| inside("queue", fault))?)
+        }
+        (Some(What::Kind(conf)), Target::Kind(_)) => {
+            ResourceBody::Policy(policy(conf).map_err(|fault| inside("kind", fault))?)
+        }
+        (Some(What::Namespace(conf)), Target::Namespace) => {
+            ResourceBody::Policy(policy(conf).map_err(|fault| inside("namespace", fault))?)
+        }
+        (Some(What::Limit(limit)), Target::PauseQueue(queue)) => {
+            pause(limit, queue).map_err(|fault| inside("limit", fault))?
+        }
+        (_, Target::Queue(_) | Target::Kind(_) | Target::Namespace | Target::PauseQueue(_)) => {
+            return Err(invalid("name", "the name is of another sort than the content"));
+        }
+    };
+    Ok(SetResource { target, if_version, body })
+}
+
+/// What the name of a resource stands for.
+fn target(text: String, field: &str) -> Checked<Target> {
+    let text = name(text, field)?;
+    if text == "namespace" {
+        return Ok(Target::Namespace);
+    }
+    let (sort, rest) = text.split_once('/').unwrap_or((&text, ""));
+    let rest = name(rest.to_owned(), field)?;
+    match sort {
+        "queue" => Ok(Target::Queue(rest)),
+        "kind" => Ok(Target::Kind(rest)),
+        "limit" => match rest.strip_prefix("pause:queue/") {
+            Some(queue) => Ok(Target::PauseQueue(name(queue.to_owned(), field)?)),
+            None => Err(unsupported(field)),
+        },
+        "schedule" | "sink" | "token" => Err(unsupported(field)),
+        _ => {
+            Err(invalid(field, "a resource is a queue, kind, limit, schedule, sink or token, or `namespace`"))
+        }
+    }
+}
+
+fn queue_conf(conf: v1::QueueConf) -> Checked<Policy> {
+    let v1::QueueConf {
+        policy,
+        max_jobs,
+        max_bytes,
+        max_payload,
+        overflow,
+        slo_ms,
+        fair_every,
+        keep_bytes,
+        dispatch,
+    } = conf;
+    let overflow: Overflow = known(overflow, "overflow")?;
+    let dispatch: Dispatch = known(dispatch, "dispatch")?;
+    unset(&[
+        ("max_jobs", max_jobs > 0),
+        ("max_bytes", max_bytes > 0),
+        ("max_payload", max_payload > 0),
+        ("overflow", !matches!(overflow, Overflow::Unspecified | Overflow::Reject)),
+        ("slo_ms", slo_ms > 0),
+        ("fair_every", !matches!(fair_every, 0 | FAIR_EVERY)),
+        ("keep_bytes", keep_bytes > 0),
+        ("dispatch", !matches!(dispatch, Dispatch::Unspecified | Dispatch::LongestIdle)),
+    ])?;
+    match policy {
+        Some(policy) => self::policy(policy).map_err(|fault| inside("policy", fault)),
+        None => Ok(Policy::default()),
+    }
+}
+
+/// Of all limits this broker knows the pause of a queue.
+fn pause(limit: v1::Limit, paused: &str) -> Checked<ResourceBody> {
+    let v1::Limit {
+        queue,
+        kind,
+        key,
+        per_key,
+        concurrency,
+        rate,
+        per_ms,
+        burst,
+        until_at_ms,
+        why,
+        breaker_failure_permille,
+        breaker_min_samples,
+        breaker_open_ms,
+        breaker_probes,
+        retry_permille,
+    } = limit;
+    if !queue.is_empty() && queue != paused {
+        return Err(invalid("queue", "the queue is another one than in the name"));
+    }
+    unset(&[
+        ("kind", !kind.is_empty()),
+        ("key", !key.is_empty()),
+        ("per_key", per_key),
+        ("concurrency", concurrency.is_some_and(|slots| slots > 0)),
+        ("rate", rate > 0),
+        ("per_ms", per_ms > 0),
+        ("burst", burst > 0),
+        ("until_at_ms", until_at_ms > 0),
+        ("breaker_failure_permille", breaker_failure_permille > 0),
+        ("breaker_min_samples", breaker_min_samples > 0),
+        ("breaker_open_ms", breaker_open_ms > 0),
+        ("breaker_probes", breaker_probes > 0),
+        ("retry_permille", retry_permille > 0),
+    ])?;
+    if concurrency.is_none() {
+        return Err(invalid("concurrency", "a pause has concurrency 0"));
+    }
+    Ok(ResourceBody::Pause { why: reason(why) })
+}

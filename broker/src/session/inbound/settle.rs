@@ -1,0 +1,67 @@
+//! Settle: how runs ended. Each result stands for itself, so a fault in one does not keep the others
+//! from being settled.
+
+use super::Rules;
+use crate::session::form::{Checked, at, cut, invalid, job_id, reason, unset};
+use crate::session::passive;
+use crate::session::window::Faults;
+use windlass_engine::command::{ErrorNote, How, Settlement};
+use windlass_proto::limits::{
+    FAIL_KIND_BYTES_MAX, FAIL_MESSAGE_BYTES_MAX, FAIL_TRACE_BYTES_MAX, RETRY_MS_MAX,
+};
+use windlass_proto::v1::{self, result};
+
+/// The results that the engine is to decide, and the faults of the others by their place.
+pub(super) fn settle(settle: v1::Settle, rules: Rules) -> Checked<(Vec<Settlement>, Faults)> {
+    let v1::Settle { results } = settle;
+    if results.is_empty() {
+        return Err(invalid("results", "a Settle brings at least one result"));
+    }
+    let mut settlements = Vec::with_capacity(results.len());
+    let mut faults = Vec::new();
+    for (index, result) in results.into_iter().enumerate() {
+        match settlement(result, rules) {
+            Ok(settlement) => settlements.push(settlement),
+            Err(fault) => faults.push((index, at("results", index, fault))),
+        }
+    }
+    Ok((settlements, faults))
+}
+
+fn settlement(result: v1::Result, rules: Rules) -> Checked<Settlement> {
+    let v1::Result { id, fence, how, spawn, checkpoint } = result;
+    unset(&[("spawn", !spawn.is_empty()), ("checkpoint", checkpoint.is_some())])?;
+    let id = job_id(&id, "id")?;
+    let how = match how {
+        None => return Err(invalid("how", "a result says how the run ended")),
+        Some(result::How::Complete(complete)) => {
+            How::Complete(passive::pack_result(complete, rules.payload_bytes_max)?)
+        }
+        Some(result::How::Fail(fail)) => failure(fail),
+        Some(result::How::Release(release)) => self::release(release)?,
+        Some(result::How::Cancelled(v1::Cancelled { note })) => How::Cancelled { note: reason(note) },
+    };
+    Ok(Settlement { id, fence, how })
+}
+
+/// Texts over their bounds are cut and times over a year count as one: the run is over, and nothing
+/// would be won by refusing to hear how it ended.
+fn failure(fail: v1::Fail) -> How {
+    let v1::Fail { kind, message, trace, fatal, retry_after_ms } = fail;
+    let error = ErrorNote {
+        kind: cut(kind, FAIL_KIND_BYTES_MAX),
+        message: cut(message, FAIL_MESSAGE_BYTES_MAX),
+        trace: cut(trace, FAIL_TRACE_BYTES_MAX),
+    };
+    How::Fail { error, fatal, retry_after_ms: retry_after_ms.map(|ms| ms.min(RETRY_MS_MAX)) }
+}
+
+fn release(release: v1::Release) -> Checked<How> {
+    let v1::Release { delay_ms, reason: why, throttle_limit, throttle_key, throttle_ms } = release;
+    unset(&[
+        ("release.throttle_limit", !throttle_limit.is_empty()),
+        ("release.throttle_key", !throttle_key.is_empty()),
+        ("release.throttle_ms", throttle_ms > 0),
+    ])?;
+    Ok(How::Release { delay_ms: delay_ms.min(RETRY_MS_MAX), reason: reason(why) })
+}

@@ -1,0 +1,336 @@
+//! One client from Hello to goodbye: what its frames mean, and how the engine's answers are said.
+//!
+//! It is separate because it is the only floor that knows both languages, the wire's and the engine's.
+//! It does no IO: bytes, frames and the time are arguments, so every pair of state and frame can be
+//! tested as a value.
+//!
+//! ```text
+//!              Hello               Welcome             Cut
+//! greeting ───────────► opening ────────────► open ───────────► closed
+//!     ▲                   │  │                 │                  ▲
+//!     └─ no such session ─┘  └─ refused ───────┴─ broken frame ───┘
+//! ```
+//!
+//! Requests that follow Hello at once go to the engine behind it, in order; only the words before a
+//! Hello are refused here.
+
+mod cursor;
+mod form;
+mod hello;
+mod inbound;
+mod outbound;
+mod passive;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use crate::door;
+use crate::limits::OUTSTANDING_MAX;
+use bytes::BytesMut;
+use inbound::Rules;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio_util::codec::Decoder;
+use windlass_engine::command::{Code::NotFound as NOT_FOUND, Refusal};
+use windlass_engine::frame::{Body, Welcome};
+use windlass_engine::{Command, Frame};
+use windlass_proto::frame::{BrokerCodec, FrameError, Inbound};
+use windlass_proto::limits::{
+    FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, HELLO_BYTES_MAX, PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX,
+};
+use windlass_proto::v1::client_frame::Request;
+use windlass_proto::v1::server_frame::Body as Words;
+use windlass_proto::v1::{self, ClientFrame, Closed, Code, Error};
+use window::{Open, Window};
+
+/// What this broker can do beyond version 1 of the protocol.
+const FEATURES: &[&str] = &[];
+
+/// What the broker grants to every client.
+#[derive(Clone)]
+pub struct Terms {
+    frame_bytes_max: usize,
+    payload_bytes_max: usize,
+    outstanding_max: u32,
+    secret_key: [u8; 32],
+}
+
+/// A command for the driver: its request, what is asked, and the memory it takes.
+pub type Asked = (u64, Command, usize);
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The engine decides it.
+    Ask(Asked),
+    /// It is refused at once, under its id. That says nothing about stored state, so it waits for no
+    /// batch.
+    Refuse(u64, Error),
+    /// The client breaks the protocol: this is the last that it hears.
+    Close(u64, Error),
+}
+
+/// The client's end of a conversation with the engine.
+pub struct Session {
+    terms: Arc<Terms>,
+    state: State,
+    codec: BrokerCodec,
+    window: Window,
+    /// Durable, and on the way to the client.
+    released: VecDeque<Frame>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing was said yet.
+    Greeting,
+    /// The Hello of this id is with the engine.
+    Opening(u64),
+    /// The client was welcomed.
+    Open,
+    /// Nothing more is said or heard.
+    Closed,
+}
+
+impl Terms {
+    /// The terms of a broker with this key for the secrets of its sessions.
+    #[must_use]
+    pub fn new(secret_key: [u8; 32]) -> Self {
+        Self {
+            frame_bytes_max: FRAME_BYTES_DEFAULT,
+            payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
+            outstanding_max: OUTSTANDING_MAX,
+            secret_key,
+        }
+    }
+
+    /// Bounds frames and payloads. A payload must fit into a frame with what goes with it, so either
+    /// bound may come out tighter than asked for.
+    #[must_use]
+    pub fn with_bytes_max(mut self, frame: usize, payload: usize) -> Self {
+        self.frame_bytes_max = frame.clamp(HELLO_BYTES_MAX, FRAME_BYTES_MAX);
+        let beside = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX;
+        self.payload_bytes_max = payload.min(self.frame_bytes_max - beside);
+        self
+    }
+
+    /// Bounds the open requests of one connection.
+    #[must_use]
+    pub fn with_outstanding_max(mut self, most: u32) -> Self {
+        self.outstanding_max = most.max(1);
+        self
+    }
+}
+
+impl Session {
+    /// A conversation that has not begun.
+    #[must_use]
+    pub fn new(terms: Arc<Terms>) -> Self {
+        Self {
+            state: State::Greeting,
+            codec: BrokerCodec::new(HELLO_BYTES_MAX),
+            window: Window::new(terms.outstanding_max),
+            released: VecDeque::new(),
+            terms,
+        }
+    }
+
+    /// The client has yet to say Hello.
+    #[must_use]
+    pub fn awaits_hello(&self) -> bool {
+        self.state == State::Greeting
+    }
+
+    /// The client's Hello is being decided. Until then its frames are held to the bound that holds
+    /// before Hello, so the next one is better read afterwards.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening(_))
+    }
+
+    /// One more request may come; without room the broker does not read on.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.window.has_room()
+    }
+
+    /// Nothing more is said; what was said before may still be on its way.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Takes the next request off the bytes that arrived. None = it is not whole yet.
+    pub fn read(&mut self, arrived: &mut BytesMut, now_ms: u64) -> Option<Verdict> {
+        match self.codec.decode(arrived) {
+            Ok(inbound) => inbound.map(|inbound| self.receive(inbound, now_ms)),
+            Err(fault) => Some(self.broken(&fault)),
+        }
+    }
+
+    /// Decides what becomes of a request.
+    pub fn receive(&mut self, inbound: Inbound, now_ms: u64) -> Verdict {
+        let id = match &inbound {
+            Inbound::Request { frame, .. } => frame.id,
+            Inbound::Refused(refusal) => refusal.id,
+        };
+        if id == 0 {
+            return self.close(0, invalid("the id of a request is not 0"));
+        }
+        if self.window.holds(id) {
+            return self.close(0, invalid("the id belongs to a request that is not answered yet"));
+        }
+        match inbound {
+            Inbound::Refused(refusal) => {
+                let fault = Error {
+                    code: refusal.code.into(),
+                    message: refusal.message,
+                    retry_after_ms: 0,
+                    field: refusal.field,
+                };
+                if self.awaits_hello() { self.close(id, fault) } else { Verdict::Refuse(id, fault) }
+            }
+            Inbound::Request { frame: ClientFrame { id, request }, bytes } => match self.state {
+                State::Greeting => self.greet(id, request, bytes),
+                State::Opening(_) | State::Open => self.ask(id, request, bytes, now_ms),
+                State::Closed => self.close(id, invalid("the conversation is over")),
+            },
+        }
+    }
+
+    fn greet(&mut self, id: u64, request: Option<Request>, bytes: usize) -> Verdict {
+        let Some(Request::Hello(hello)) = request else {
+            return self.close(id, invalid("the first request of a connection is Hello"));
+        };
+        match hello::hello(hello, &self.terms) {
+            Ok(hello) => {
+                self.state = State::Opening(id);
+                self.window.open(id, Open::default());
+                Verdict::Ask((id, Command::Hello(Box::new(hello)), bytes))
+            }
+            Err(fault) => self.close(id, fault),
+        }
+    }
+
+    fn ask(&mut self, id: u64, request: Option<Request>, bytes: usize, now_ms: u64) -> Verdict {
+        let rules = Rules { payload_bytes_max: self.terms.payload_bytes_max, now_ms };
+        let translated = match request {
+            Some(request) => inbound::command(request, rules),
+            None => Err(form::unsupported("")),
+        };
+        match translated {
+            Ok((command, open)) => {
+                self.window.open(id, open);
+                Verdict::Ask((id, command, bytes))
+            }
+            Err(fault) => Verdict::Refuse(id, outbound::error(fault)),
+        }
+    }
+
+    fn broken(&mut self, fault: &FrameError) -> Verdict {
+        let (id, code) = match fault {
+            FrameError::TooLong { .. } => (0, Code::TooLarge),
+            // The id of an open request would make this the answer to that one.
+            FrameError::Undecodable { id, .. } if !self.window.holds(*id) => (*id, Code::Invalid),
+            FrameError::Undecodable { .. } | FrameError::CutShort | FrameError::Io(_) => (0, Code::Invalid),
+        };
+        self.close(id, outbound::plain(code, fault.to_string()))
+    }
+
+    fn close(&mut self, id: u64, fault: Error) -> Verdict {
+        self.end();
+        Verdict::Close(id, fault)
+    }
+
+    /// Takes frames that may leave.
+    pub fn take(&mut self, frames: Vec<Frame>) {
+        match self.state {
+            State::Closed => {}
+            State::Greeting | State::Opening(_) | State::Open if self.released.is_empty() => {
+                self.released = frames.into();
+            }
+            State::Greeting | State::Opening(_) | State::Open => self.released.extend(frames),
+        }
+    }
+
+    /// Frames are waiting to be said.
+    #[must_use]
+    pub fn has_words(&self) -> bool {
+        !self.released.is_empty()
+    }
+
+    /// Says what waits, until about `bytes` of it stand in `dst`. Returns the weight of the frames
+    /// that were said.
+    pub fn speak(&mut self, now_ms: u64, bytes: usize, dst: &mut BytesMut) -> usize {
+        let mut weight = 0;
+        while dst.len() < bytes
+            && let Some(frame) = self.released.pop_front()
+        {
+            weight += door::weight(&frame);
+            self.say(frame, now_ms, dst);
+        }
+        weight
+    }
+
+    fn say(&mut self, frame: Frame, now_ms: u64, dst: &mut BytesMut) {
+        let Frame { to, last, body } = frame;
+        let open = if last { self.window.close(to.id) } else { Open::default() };
+        let words = match body {
+            Body::Cut => return self.end(),
+            Body::Welcome(welcome) => Words::Welcome(self.welcome(*welcome)),
+            Body::Error(refusal) if self.state == State::Opening(to.id) => {
+                Words::Error(self.unwelcome(refusal))
+            }
+            Body::Error(refusal) => Words::Error(outbound::error(refusal)),
+            Body::Enqueued(ones) => Words::Enqueued(outbound::enqueued(ones)),
+            Body::Deliver { works, end } => Words::Deliver(outbound::deliver(works, end, now_ms)),
+            Body::Settled(ones) => Words::Settled(outbound::settled(&ones, open.faults)),
+            Body::Touched(ones) => Words::Touched(outbound::touched(&ones)),
+            Body::Changed { matched, changed, sample } => {
+                Words::Changed(outbound::changed(matched, changed, &sample))
+            }
+            Body::Rows(rows) => Words::Rows(outbound::rows(rows)),
+            Body::Stored(ones) => Words::Stored(outbound::stored(ones)),
+            Body::Closed => Words::Closed(Closed {}),
+            Body::Signal(signal) => Words::Signal(outbound::signal(signal)),
+        };
+        outbound::write(to.id, words, self.terms.frame_bytes_max, dst);
+    }
+
+    fn welcome(&mut self, welcome: Welcome) -> v1::Welcome {
+        self.state = State::Open;
+        self.codec.set_limit(self.terms.frame_bytes_max);
+        hello::welcome(welcome, &self.terms)
+    }
+
+    /// A Hello was refused by the engine. If only the session to attach to is gone, the client may say
+    /// Hello again; anything else ends the connection.
+    fn unwelcome(&mut self, refusal: Refusal) -> Error {
+        if refusal.code != NOT_FOUND {
+            self.end();
+            return outbound::error(refusal);
+        }
+        self.state = State::Greeting;
+        Error { code: Code::Unauthenticated.into(), ..outbound::error(refusal) }
+    }
+
+    fn end(&mut self) {
+        self.state = State::Closed;
+        self.released.clear();
+    }
+}
+
+/// Writes the answer of a [`Verdict`] that does not ask the engine.
+pub fn write_error(id: u64, error: Error, dst: &mut BytesMut) {
+    outbound::write(id, Words::Error(error), FRAME_BYTES_MAX, dst);
+}
+
+/// The peer has read enough: its streams get jobs again.
+#[must_use]
+pub fn unchoke() -> Asked {
+    (0, Command::Unchoke, 0)
+}
+
+fn invalid(message: &str) -> Error {
+    outbound::plain(Code::Invalid, message.to_owned())
+}

@@ -1,0 +1,302 @@
+//! Rows: how each noun of the broker looks from outside.
+
+use super::super::{cursor, passive};
+use super::work::filled;
+use super::{bytes, state};
+use bytes::Bytes;
+use windlass_engine::command::Beat;
+use windlass_engine::fact::{AttemptEnd, DeadReason, Note, ResourceBody};
+use windlass_engine::frame::{Rows, Slot};
+use windlass_engine::ledger::job::State;
+use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::view::{DiskView, JobView, LeaseView, QueueView, ServerView, SessionView};
+use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
+use windlass_proto::v1::{self, attempt::Outcome, backoff::Shape};
+
+/// A page.
+pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
+    let Rows { jobs, queues, sessions, server, cursor, total } = rows;
+    v1::Rows {
+        cursor: cursor::encode(cursor.as_ref()),
+        total: total.unwrap_or(0),
+        total_exact: total.is_some(),
+        jobs: jobs.into_iter().map(job).collect(),
+        queues: queues.into_iter().map(queue).collect(),
+        sessions: sessions.into_iter().map(session).collect(),
+        server: server.into_iter().map(|view| self::server(*view)).collect(),
+        ..v1::Rows::default()
+    }
+}
+
+fn job(view: JobView) -> v1::JobView {
+    let JobView {
+        id,
+        seq,
+        queue,
+        kind,
+        key,
+        state: now,
+        level,
+        policy: own,
+        created_at,
+        run_at,
+        attempt,
+        max_attempts,
+        deliveries,
+        crashes,
+        max_crashes,
+        snoozes,
+        cost,
+        lease,
+        ended,
+        dead,
+        result_dropped,
+        payload,
+        headers,
+        result,
+        history,
+    } = view;
+    let v1::JobSpec { content_type, content_encoding, headers, tags, .. } =
+        passive::unpack_job(&filled(headers));
+    let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
+    let payload = filled(payload);
+    let (finished_at_ms, remove_at_ms) = ended.unwrap_or_default();
+    v1::JobView {
+        id: bytes(id),
+        seq,
+        queue,
+        kind,
+        key,
+        state: state(now).into(),
+        priority: level.into(),
+        payload_bytes: payload.len() as u64,
+        payload,
+        content_type,
+        content_encoding,
+        headers,
+        tags,
+        created_at_ms: created_at,
+        run_at_ms: if now == State::Scheduled { run_at } else { 0 },
+        attempt,
+        max_attempts,
+        deliveries,
+        crashes,
+        snoozes,
+        max_crashes,
+        cancel_requested: lease.as_ref().is_some_and(|lease| lease.cancel_asked),
+        lease: lease.map(self::lease),
+        finished_at_ms,
+        remove_at_ms,
+        dead_reason: dead.map_or(v1::DeadReason::Unspecified, dead_reason).into(),
+        result,
+        result_content_type,
+        result_dropped,
+        history: history.into_iter().map(self::attempt).collect(),
+        cost,
+        policy: (own != Policy::default()).then(|| policy(&own)),
+        ..v1::JobView::default()
+    }
+}
+
+fn lease(view: LeaseView) -> v1::Lease {
+    let LeaseView { fence, session, worker, leased_at, ends_at, cancel_asked: _ } = view;
+    v1::Lease {
+        fence,
+        session: Bytes::copy_from_slice(&session.0),
+        worker,
+        leased_at_ms: leased_at,
+        ends_at_ms: ends_at,
+        ends_with_session: ends_at == 0,
+    }
+}
+
+fn dead_reason(reason: DeadReason) -> v1::DeadReason {
+    match reason {
+        DeadReason::Failed => v1::DeadReason::Failed,
+        DeadReason::Fatal => v1::DeadReason::Fatal,
+        DeadReason::Poison => v1::DeadReason::Poison,
+        DeadReason::Timeout => v1::DeadReason::Timeout,
+    }
+}
+
+fn attempt(slot: Slot) -> v1::Attempt {
+    let note = match slot {
+        Slot::Note(note) => *note,
+        // Trimmed between the decision and the reading of it.
+        Slot::Empty => return v1::Attempt::default(),
+        Slot::Part(_) | Slot::Bytes(_) => unreachable!("a frame was released with an open note"),
+    };
+    let Note { number: _, attempt, end, kind, message, trace, worker, started_at, ended_at } = note;
+    let outcome = match end {
+        AttemptEnd::Failed => Outcome::Failed,
+        AttemptEnd::Lost => Outcome::Lost,
+        AttemptEnd::Expired => Outcome::Expired,
+        AttemptEnd::Released => Outcome::Released,
+        AttemptEnd::Cancelled => Outcome::Cancelled,
+    };
+    v1::Attempt {
+        attempt,
+        kind,
+        message,
+        trace,
+        worker,
+        started_at_ms: started_at,
+        ended_at_ms: ended_at,
+        outcome: outcome.into(),
+    }
+}
+
+fn queue(view: QueueView) -> v1::QueueView {
+    let QueueView { name, counts, totals, paused, oldest_ready_ms, waiting_streams, conf } = view;
+    let count = |state: State| counts[state.index()];
+    let (version, conf) = match conf {
+        Some((version, ResourceBody::Policy(conf))) => (version, Some(policy(&conf))),
+        // A pause is a resource of its own.
+        Some((version, ResourceBody::Pause { why: _ })) => (version, None),
+        None => (0, None),
+    };
+    v1::QueueView {
+        name,
+        ready: count(State::Ready),
+        scheduled: count(State::Scheduled),
+        blocked: count(State::Blocked),
+        held: count(State::Held),
+        leased: count(State::Leased),
+        completed: count(State::Completed),
+        dead: count(State::Dead),
+        cancelled: count(State::Cancelled),
+        expired: count(State::Expired),
+        enqueued_total: totals.enqueued,
+        completed_total: totals.completed,
+        dead_total: totals.dead,
+        cancelled_total: totals.cancelled,
+        expired_total: totals.expired,
+        failed_total: totals.failed_attempts,
+        crashed_total: totals.crashes,
+        paused: paused.is_some(),
+        paused_why: paused.unwrap_or_default(),
+        oldest_ready_ms,
+        waiting_streams,
+        policy: conf,
+        version,
+    }
+}
+
+fn session(view: SessionView) -> v1::SessionView {
+    let SessionView {
+        id,
+        client,
+        host,
+        pid,
+        labels,
+        since,
+        silent_ms,
+        leases,
+        connections,
+        slots,
+        mut queues,
+        mut kinds,
+        beat,
+    } = view;
+    let Beat { phase, busy, slots: _, rss_bytes, loop_lag_ms } = beat.unwrap_or_default();
+    queues.truncate(SOURCES_MAX);
+    kinds.truncate(KINDS_MAX);
+    v1::SessionView {
+        id: Bytes::copy_from_slice(&id.0),
+        client,
+        host,
+        pid,
+        labels: labels.into_iter().collect(),
+        since_at_ms: since,
+        last_sign_ms_ago: silent_ms,
+        leases,
+        slots,
+        connections: u32::try_from(connections).unwrap_or(u32::MAX),
+        phase,
+        queues,
+        kinds,
+        rss_bytes,
+        loop_lag_ms,
+        busy,
+        ..v1::SessionView::default()
+    }
+}
+
+fn server(view: ServerView) -> v1::ServerView {
+    let ServerView { epoch, started_at, now, jobs, sessions, connections, draining, batch, disk } = view;
+    let DiskView {
+        facts,
+        sync_p50_us,
+        sync_p99_us,
+        journal_bytes,
+        segments,
+        folds,
+        unfolded_bytes,
+        free_bytes,
+        filesystem: _,
+        rss_bytes,
+        cpu_us: _,
+    } = disk;
+    v1::ServerView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        proto: PROTO_VERSION,
+        epoch: epoch.into(),
+        started_at_ms: started_at,
+        uptime_ms: now.saturating_sub(started_at),
+        server_at_ms: now,
+        jobs,
+        sessions,
+        connections,
+        batches_total: batch,
+        facts_total: facts,
+        fsync_p50_us: sync_p50_us,
+        fsync_p99_us: sync_p99_us,
+        journal_bytes,
+        journal_segments: segments,
+        folds_total: folds,
+        unfolded_bytes,
+        rss_bytes,
+        disk_free_bytes: free_bytes,
+        draining,
+        ..v1::ServerView::default()
+    }
+}
+
+fn policy(policy: &Policy) -> v1::Policy {
+    let Policy {
+        priority,
+        max_attempts,
+        backoff,
+        max_crashes,
+        lease_ms,
+        keep_done_ms,
+        keep_dead_ms,
+        keep_done_max,
+        cost,
+    } = *policy;
+    v1::Policy {
+        priority: priority.map(u32::from),
+        max_attempts,
+        backoff: backoff.map(self::backoff),
+        max_crashes,
+        lease_ms,
+        keep_done_ms,
+        keep_dead_ms,
+        keep_done_max,
+        cost,
+        ..v1::Policy::default()
+    }
+}
+
+fn backoff(backoff: Backoff) -> v1::Backoff {
+    let Backoff { base_ms, factor_permille, max_ms, jitter_permille } = backoff;
+    let shape = if factor_permille == 1_000 { Shape::Fixed } else { Shape::Exponential };
+    v1::Backoff {
+        shape: shape.into(),
+        base_ms,
+        factor_permille,
+        max_ms,
+        jitter_permille: Some(jitter_permille),
+        list_ms: Vec::new(),
+    }
+}

@@ -1,0 +1,125 @@
+//! What travels with a job or a result and means nothing to the engine: content types, headers, tags.
+//!
+//! Both directions stand side by side, because one must read what the other wrote, also years later:
+//! the bytes are stored. They are protobuf, so that later fields do not make old ones unreadable.
+
+use super::form::{Checked, at, invalid, text, too_large};
+use bytes::Bytes;
+use prost::Message;
+use windlass_proto::limits::{
+    HEADER_VALUE_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TAG_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX, is_name,
+};
+use windlass_proto::v1::{Complete, JobSpec};
+
+/// Checks the passive fields of a job and packs them; empty if none is set. All other fields of `job`
+/// are ignored.
+pub(super) fn pack_job(job: JobSpec) -> Checked<Bytes> {
+    let JobSpec { content_type, content_encoding, headers, tags, .. } = job;
+    if content_type.is_empty() && content_encoding.is_empty() && headers.is_empty() && tags.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let content_type = text(content_type, TEXT_BYTES_MAX, "content_type")?;
+    let content_encoding = text(content_encoding, TEXT_BYTES_MAX, "content_encoding")?;
+    if headers.len() > HEADERS_MAX {
+        return Err(too_large("headers", format!("a job has at most {HEADERS_MAX} headers")));
+    }
+    let mut bytes = 0;
+    for (key, value) in &headers {
+        if !is_name(key) {
+            return Err(invalid("headers", "the key of a header is a name"));
+        }
+        if value.len() > HEADER_VALUE_BYTES_MAX {
+            let message = format!("the value of {key} is longer than {HEADER_VALUE_BYTES_MAX} bytes");
+            return Err(too_large("headers", message));
+        }
+        bytes += key.len() + value.len();
+    }
+    if bytes > HEADERS_BYTES_MAX {
+        return Err(too_large("headers", format!("{bytes} bytes of headers, at most {HEADERS_BYTES_MAX}")));
+    }
+    if tags.len() > TAGS_MAX {
+        return Err(too_large("tags", format!("a job has at most {TAGS_MAX} tags")));
+    }
+    let tags = tags.into_iter().enumerate();
+    let tags: Checked<Vec<String>> = tags
+        .map(|(index, tag)| text(tag, TAG_BYTES_MAX, "").map_err(|fault| at("tags", index, fault)))
+        .collect();
+    let packed = JobSpec { content_type, content_encoding, headers, tags: tags?, ..JobSpec::default() };
+    Ok(packed.encode_to_vec().into())
+}
+
+/// The passive fields of a job; everything else in the message is empty.
+pub(super) fn unpack_job(packed: &Bytes) -> JobSpec {
+    if packed.is_empty() {
+        return JobSpec::default();
+    }
+    JobSpec::decode(packed.clone()).unwrap_or_else(|error| {
+        tracing::error!(%error, "the stored headers of a job cannot be read");
+        JobSpec::default()
+    })
+}
+
+/// Checks a result and packs it with its content type; empty if there is neither.
+pub(super) fn pack_result(complete: Complete, bytes_max: usize) -> Checked<Bytes> {
+    let Complete { result, content_type } = complete;
+    if result.len() > bytes_max {
+        let message = format!("a result of {} bytes, at most {bytes_max}", result.len());
+        return Err(too_large("complete.result", message));
+    }
+    let content_type = text(content_type, TEXT_BYTES_MAX, "complete.content_type")?;
+    Ok(Complete { result, content_type }.encode_to_vec().into())
+}
+
+/// A result with its content type.
+pub(super) fn unpack_result(packed: &Bytes) -> Complete {
+    Complete::decode(packed.clone()).unwrap_or_else(|error| {
+        tracing::error!(%error, "the stored result of a job cannot be read");
+        Complete::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> JobSpec {
+        JobSpec {
+            content_type: "application/json".into(),
+            content_encoding: "zstd".into(),
+            headers: [("traceparent".into(), "00-1".into())].into(),
+            tags: vec!["blue".into(), "zoë".into()],
+            ..JobSpec::default()
+        }
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        assert_eq!(unpack_job(&pack_job(job()).unwrap()), job());
+        let full = Complete { result: Bytes::from_static(b"42"), content_type: "text/plain".into() };
+        assert_eq!(unpack_result(&pack_result(full.clone(), 2).unwrap()), full);
+    }
+
+    #[test]
+    fn nothing_packs_into_nothing() {
+        assert!(pack_job(JobSpec::default()).unwrap().is_empty());
+        assert!(pack_result(Complete::default(), 0).unwrap().is_empty());
+        assert_eq!(unpack_job(&Bytes::new()), JobSpec::default());
+    }
+
+    #[test]
+    fn what_breaks_a_bound_is_refused_at_its_field() {
+        let broken: [(&str, fn(&mut JobSpec)); 6] = [
+            ("content_type", |job| job.content_type = "a\nb".into()),
+            ("content_encoding", |job| job.content_encoding = "x".repeat(201)),
+            ("headers", |job| drop(job.headers.insert("a b".into(), String::new()))),
+            ("headers", |job| drop(job.headers.insert("a".into(), "x".repeat(4_097)))),
+            ("headers", |job| job.headers.extend((0..5).map(|n| (format!("h{n}"), "x".repeat(4_000))))),
+            ("tags[1]", |job| job.tags[1] = "x".repeat(101)),
+        ];
+        for (field, spoil) in broken {
+            let mut job = job();
+            spoil(&mut job);
+            assert_eq!(pack_job(job).unwrap_err().field, field);
+        }
+    }
+}

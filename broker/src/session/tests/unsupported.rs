@@ -1,0 +1,270 @@
+//! Every field of the schema that this broker does not act on, and what it says to it. Whoever makes
+//! one of them work deletes its line here.
+
+use super::*;
+use windlass_proto::v1::{
+    After, Backoff, Beat, Bury, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Move, Patch, Policy,
+    Put, QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink, State, Stop, Tell, Token,
+    Touch, Watch, backoff::Shape, change::To, enqueue::Wait, fetch, resource,
+};
+
+fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
+    for (field, request) in cases {
+        let mut session = open(terms());
+        let shown = format!("{request:?}");
+        let refused = refused(ask(&mut session, 2, request));
+        assert_eq!(refused, (2, Code::Unsupported, field.to_owned()), "{shown}");
+    }
+}
+
+fn id() -> Bytes {
+    Bytes::from_static(&[1; 16])
+}
+
+#[test]
+fn of_a_job() {
+    let one = |field, spoil: fn(&mut JobSpec)| {
+        let mut spec = job("k");
+        spoil(&mut spec);
+        (field, enqueue(vec![spec]))
+    };
+    check([
+        one("jobs[0].expires_at_ms", |job| job.expires_at_ms = NOW),
+        one("jobs[0].weight", |job| job.weight = 2),
+        one("jobs[0].limits", |job| job.limits.push("gpu".into())),
+        one("jobs[0].dedup", |job| job.dedup = Some(Dedup::default())),
+        one("jobs[0].after", |job| job.after.push(After::default())),
+        one("jobs[0].dep_policy", |job| job.dep_policy = 3),
+        one("jobs[0].group", |job| job.group = id()),
+        one("jobs[0].hold", |job| job.hold = true),
+        one("jobs[0].hold_ttl_ms", |job| job.hold_ttl_ms = 1),
+        one("jobs[0].run_on_hold_timeout", |job| job.run_on_hold_timeout = true),
+        one("jobs[0].need_labels", |job| drop(job.need_labels.insert("a".into(), "b".into()))),
+    ]);
+    let all = Enqueue { jobs: vec![job("k")], ..Enqueue::default() };
+    check([
+        ("wait", Request::Enqueue(Enqueue { wait: Wait::Finished.into(), ..all.clone() })),
+        ("wait_ms", Request::Enqueue(Enqueue { wait_ms: 1, ..all })),
+    ]);
+}
+
+#[test]
+fn of_a_policy() {
+    let one = |field, policy| (field, enqueue(vec![JobSpec { policy: Some(policy), ..job("k") }]));
+    let list = Backoff { shape: Shape::List.into(), list_ms: vec![1], ..Backoff::default() };
+    let listed = Backoff { list_ms: vec![1], ..Backoff::default() };
+    check([
+        one("jobs[0].policy.timeout_ms", Policy { timeout_ms: Some(1), ..Policy::default() }),
+        one("jobs[0].policy.stall_ms", Policy { stall_ms: Some(1), ..Policy::default() }),
+        one("jobs[0].policy.ttl_ms", Policy { ttl_ms: Some(1), ..Policy::default() }),
+        one("jobs[0].policy.ordering", Policy { ordering: Some(2), ..Policy::default() }),
+        one("jobs[0].policy.ordering", Policy { ordering: Some(3), ..Policy::default() }),
+        one("jobs[0].policy.backoff.shape", Policy { backoff: Some(list), ..Policy::default() }),
+        one("jobs[0].policy.backoff.list_ms", Policy { backoff: Some(listed), ..Policy::default() }),
+    ]);
+}
+
+#[test]
+fn of_a_fetch() {
+    let two = || vec![source("a"), source("b")];
+    let weighted = vec![Source { queue: "a".into(), weight: 2 }];
+    let open = Fetch { sources: vec![source("a")], slots: 1, ..Fetch::default() };
+    let change = Fetch { stream: 9, slots: 1, ..Fetch::default() };
+    check([
+        ("batch", Request::Fetch(Fetch { batch: Some(fetch::Batch::default()), ..open.clone() })),
+        ("strict", Request::Fetch(Fetch { sources: two(), ..open.clone() })),
+        ("sources[0].weight", Request::Fetch(Fetch { sources: weighted, ..open })),
+        ("sources", Request::Fetch(Fetch { sources: two(), ..change.clone() })),
+        ("kinds", Request::Fetch(Fetch { kinds: vec!["k".into()], ..change.clone() })),
+        ("once", Request::Fetch(Fetch { once: 1, ..change.clone() })),
+        ("wait_ms", Request::Fetch(Fetch { wait_ms: 1, ..change.clone() })),
+        ("lease_ms", Request::Fetch(Fetch { lease_ms: 1, ..change.clone() })),
+        ("batch", Request::Fetch(Fetch { batch: Some(fetch::Batch::default()), ..change })),
+    ]);
+}
+
+#[test]
+fn of_a_settled_result() {
+    let release = |release| Some(result::How::Release(release));
+    let done = v1::Result { id: id(), fence: 1, how: release(Release::default()), ..v1::Result::default() };
+    let throttled = |throttled| v1::Result { how: release(throttled), ..done.clone() };
+    let cases = [
+        ("spawn", v1::Result { spawn: vec![job("k")], ..done.clone() }),
+        ("checkpoint", v1::Result { checkpoint: Some(Bytes::new()), ..done.clone() }),
+        ("release.throttle_limit", throttled(Release { throttle_limit: "l".into(), ..Release::default() })),
+        ("release.throttle_key", throttled(Release { throttle_key: "k".into(), ..Release::default() })),
+        ("release.throttle_ms", throttled(Release { throttle_ms: 1, ..Release::default() })),
+    ];
+    for (field, result) in cases {
+        let mut session = open(terms());
+        asked(ask(&mut session, 2, Request::Settle(Settle { results: vec![result] })));
+        session.take(vec![answer(2, Body::Settled(Vec::new()))]);
+        let Some(Words::Settled(mut settled)) = said(&mut session).remove(0).body else { panic!("{field}") };
+        let error = settled.results.remove(0).error.unwrap();
+        assert_eq!((error.code(), error.field), (Code::Unsupported, format!("results[0].{field}")));
+    }
+}
+
+#[test]
+fn of_a_touch() {
+    let one = |field, spoil: fn(&mut JobTouch)| {
+        let mut touch = JobTouch { id: id(), fence: 1, ..JobTouch::default() };
+        spoil(&mut touch);
+        (field, Request::Touch(Touch { beat: None, jobs: vec![touch] }))
+    };
+    let beat = Beat { labels: [("a".into(), "b".into())].into(), ..Beat::default() };
+    check([
+        ("beat.labels", Request::Touch(Touch { beat: Some(beat), jobs: Vec::new() })),
+        one("jobs[0].progress_permille", |touch| touch.progress_permille = Some(0)),
+        one("jobs[0].note", |touch| touch.note = "half".into()),
+        one("jobs[0].logs", |touch| touch.logs.push(LogLine::default())),
+        one("jobs[0].checkpoint", |touch| touch.checkpoint = Some(Bytes::new())),
+        one("jobs[0].stream", |touch| touch.stream = id()),
+    ]);
+}
+
+fn selectors() -> Vec<(&'static str, Selector)> {
+    let one = |field, spoil: fn(&mut Selector)| {
+        let mut select = Selector::default();
+        spoil(&mut select);
+        (field, select)
+    };
+    vec![
+        one("select.tags", |select| select.tags.push("a".into())),
+        one("select.error_fingerprint", |select| select.error_fingerprint = "a".into()),
+        one("select.group", |select| select.group = id()),
+        one("select.dedup_key", |select| select.dedup_key = "a".into()),
+        one("select.schedule", |select| select.schedule = "a".into()),
+        one("select.session", |select| select.session = id()),
+        one("select.created_after_at_ms", |select| select.created_after_at_ms = 1),
+        one("select.created_before_at_ms", |select| select.created_before_at_ms = 1),
+        one("select.finished_after_at_ms", |select| select.finished_after_at_ms = 1),
+        one("select.finished_before_at_ms", |select| select.finished_before_at_ms = 1),
+        one("select.filter", |select| select.filter = "a".into()),
+    ]
+}
+
+#[test]
+fn of_a_change() {
+    let to = |to| Change { to: Some(to), ..Change::default() };
+    let by_id = Selector { ids: vec![id(), id()], ..Selector::default() };
+    let retry = Change { select: Some(by_id), ..to(To::Retry(Retry::default())) };
+    let by = |select| Request::Change(Change { select: Some(select), ..retry.clone() });
+    check(selectors().into_iter().map(|(field, select)| (field, by(select))));
+    check([
+        ("max", Request::Change(Change { max: 1, ..retry.clone() })),
+        ("per_second", Request::Change(Change { per_second: 1, ..retry.clone() })),
+        ("stop_failure_permille", Request::Change(Change { stop_failure_permille: 1, ..retry.clone() })),
+        ("operation", Request::Change(Change { operation: id(), ..retry.clone() })),
+        ("select.queue", by(Selector { queue: "a".into(), ..Selector::default() })),
+        ("select.kind", by(Selector { kind: "a".into(), ..Selector::default() })),
+        ("select.key", by(Selector { key: "a".into(), ..Selector::default() })),
+        ("select.states", by(Selector { states: vec![State::Dead.into()], ..Selector::default() })),
+        ("select.all", by(Selector { all: true, ..Selector::default() })),
+        ("retry.spread_ms", Request::Change(to(To::Retry(Retry { spread_ms: 1, ..Retry::default() })))),
+        ("cancel.dependents", Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() })))),
+        ("move", Request::Change(to(To::Move(Move::default())))),
+        ("patch", Request::Change(to(To::Patch(Patch::default())))),
+        ("bury", Request::Change(to(To::Bury(Bury {})))),
+        ("confirm", Request::Change(to(To::Confirm(Confirm {})))),
+        ("tell", Request::Change(to(To::Tell(Tell::default())))),
+        ("stop", Request::Change(to(To::Stop(Stop {})))),
+    ]);
+    // As many as there are ids is no bound at all.
+    asked(ask(&mut open(terms()), 2, Request::Change(Change { max: 2, ..retry })));
+    let far = Change {
+        select: Some(Selector { ids: vec![id()], ..Selector::default() }),
+        ..to(To::RunAt(RunAt { run_at_ms: u64::MAX }))
+    };
+    assert_eq!(refused(ask(&mut open(terms()), 2, Request::Change(far))).2, "run_at.run_at_ms");
+}
+
+#[test]
+fn of_a_query() {
+    let all = Some(Selector { all: true, ..Selector::default() });
+    let query = |what: What| Query { what: what.into(), select: all.clone(), ..Query::default() };
+    let by = |what, select| Request::Query(Query { select: Some(select), ..query(what) });
+    let nouns = [What::Jobs, What::Job, What::Queues, What::Sessions, What::Server];
+    check(nouns.into_iter().flat_map(|what| {
+        [
+            ("fields", Request::Query(Query { fields: vec!["payload".into()], ..query(what) })),
+            ("window_ms", Request::Query(Query { window_ms: 1, ..query(what) })),
+            ("step_ms", Request::Query(Query { step_ms: 1, ..query(what) })),
+        ]
+    }));
+    check(nouns.into_iter().flat_map(|what| {
+        selectors().into_iter().map(move |(field, select)| (field, by(what, select))).collect::<Vec<_>>()
+    }));
+    let ids = Selector { ids: vec![id()], ..Selector::default() };
+    let two = Selector { ids: vec![id(), id()], ..Selector::default() };
+    let name = "n".to_owned();
+    check([
+        ("select.ids", by(What::Jobs, ids.clone())),
+        ("select.ids", by(What::Job, two)),
+        ("select.ids", by(What::Queues, ids.clone())),
+        ("select.ids", by(What::Sessions, ids.clone())),
+        ("select.ids", by(What::Server, ids)),
+        ("select.queue", by(What::Sessions, Selector { queue: "a".into(), ..Selector::default() })),
+        ("select.kind", by(What::Queues, Selector { kind: "a".into(), ..Selector::default() })),
+        ("name", Request::Query(Query { name: name.clone(), ..query(What::Jobs) })),
+        ("name", Request::Query(Query { name: name.clone(), ..query(What::Sessions) })),
+        ("name", Request::Query(Query { name, ..query(What::Server) })),
+        ("newest_first", Request::Query(Query { newest_first: true, ..query(What::Queues) })),
+        ("newest_first", Request::Query(Query { newest_first: true, ..query(What::Sessions) })),
+        ("cursor", Request::Query(Query { cursor: id(), ..query(What::Server) })),
+    ]);
+    let others = (1..=19).filter_map(|what| What::try_from(what).ok()).filter(|what| !nouns.contains(what));
+    check(others.map(|what| ("what", Request::Query(query(what)))));
+}
+
+#[test]
+fn of_a_put() {
+    let set = |name: &str, what| {
+        let resource = Resource { name: name.into(), if_version: 0, what: Some(what) };
+        Request::Put(Put { set: vec![resource], ..Put::default() })
+    };
+    let queue = |field, spoil: fn(&mut QueueConf)| {
+        let mut conf = QueueConf::default();
+        spoil(&mut conf);
+        (field, set("queue/mail", resource::What::Queue(conf)))
+    };
+    let pause = |field, spoil: fn(&mut Limit)| {
+        let mut limit = Limit { concurrency: Some(0), ..Limit::default() };
+        spoil(&mut limit);
+        (field, set("limit/pause:queue/mail", resource::What::Limit(limit)))
+    };
+    check([
+        queue("set[0].queue.max_jobs", |conf| conf.max_jobs = 1),
+        queue("set[0].queue.max_bytes", |conf| conf.max_bytes = 1),
+        queue("set[0].queue.max_payload", |conf| conf.max_payload = 1),
+        queue("set[0].queue.overflow", |conf| conf.overflow = 2),
+        queue("set[0].queue.slo_ms", |conf| conf.slo_ms = 1),
+        queue("set[0].queue.fair_every", |conf| conf.fair_every = 1),
+        queue("set[0].queue.keep_bytes", |conf| conf.keep_bytes = 1),
+        queue("set[0].queue.dispatch", |conf| conf.dispatch = 2),
+        pause("set[0].limit.kind", |limit| limit.kind = "k".into()),
+        pause("set[0].limit.key", |limit| limit.key = "k".into()),
+        pause("set[0].limit.per_key", |limit| limit.per_key = true),
+        pause("set[0].limit.concurrency", |limit| limit.concurrency = Some(1)),
+        pause("set[0].limit.rate", |limit| limit.rate = 1),
+        pause("set[0].limit.per_ms", |limit| limit.per_ms = 1),
+        pause("set[0].limit.burst", |limit| limit.burst = 1),
+        pause("set[0].limit.until_at_ms", |limit| limit.until_at_ms = 1),
+        pause("set[0].limit.breaker_failure_permille", |limit| limit.breaker_failure_permille = 1),
+        pause("set[0].limit.breaker_min_samples", |limit| limit.breaker_min_samples = 1),
+        pause("set[0].limit.breaker_open_ms", |limit| limit.breaker_open_ms = 1),
+        pause("set[0].limit.breaker_probes", |limit| limit.breaker_probes = 1),
+        pause("set[0].limit.retry_permille", |limit| limit.retry_permille = 1),
+        ("set[0].name", set("limit/stripe", resource::What::Limit(Limit::default()))),
+        ("set[0].schedule", set("schedule/nightly", resource::What::Schedule(Schedule::default()))),
+        ("set[0].sink", set("sink/ops", resource::What::Sink(Sink::default()))),
+        ("set[0].token", set("token/ci", resource::What::Token(Token::default()))),
+        ("prune", Request::Put(Put { prune: true, ..Put::default() })),
+        ("remove[0]", Request::Put(Put { remove: vec!["schedule/nightly".into()], ..Put::default() })),
+    ]);
+}
+
+#[test]
+fn of_a_watch() {
+    check([("watch", Request::Watch(Watch::default()))]);
+}

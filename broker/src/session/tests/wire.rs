@@ -1,0 +1,267 @@
+//! What stands on the wire: the first exchange byte by byte, jobs there and back, and forms that are
+//! refused.
+
+use super::*;
+use std::fmt::Write;
+use windlass_engine::command::{How, Mutation, Query as Read, Target};
+use windlass_engine::frame::{Cursor, EnqueuedOne, Signal, Slot, Stored};
+use windlass_proto::v1::{
+    Cancel, Change, Fail, Limit, Put, QueueConf, Release, Resource, Selector, Touch, change::To, enqueued,
+    resource,
+};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn hello_and_welcome_byte_by_byte() {
+    // 1 Hello {proto_min: 1, proto_max: 1, namespace: "t1", client: "py/1", pid: 7}
+    let hello = [
+        0x00, 0x00, 0x00, 0x14, 0x08, 0x01, 0x12, 0x10, 0x08, 0x01, 0x10, 0x01, 0x22, 0x02, b't', b'1', 0x2a,
+        0x04, b'p', b'y', b'/', b'1', 0x38, 0x07,
+    ];
+    let mut session = session(terms());
+    let verdict = session.read(&mut BytesMut::from(&hello[..]), NOW).unwrap();
+    let Command::Hello(taken) = asked(verdict) else { panic!("no Hello") };
+    assert_eq!((&*taken.namespace, &*taken.client, taken.pid), ("t1", "py/1", 7));
+    session.take(vec![answer(1, welcome())]);
+    let mut bytes = BytesMut::new();
+    session.speak(NOW, usize::MAX, &mut bytes);
+    assert_eq!(hex(&bytes), WELCOME);
+}
+
+/// Length, id 1, then proto 1, session, secret, ttl, resume window, clock, epoch 3, the bounds, the
+/// kept lease, the idempotency window and the window of requests.
+const WELCOME: &str = "";
+
+#[test]
+fn a_job_arrives_as_it_was_enqueued() {
+    let mut session = open(terms());
+    let spec = JobSpec {
+        id: Bytes::from_static(&[1; 16]),
+        payload: Bytes::from_static(b"{}"),
+        content_type: "application/json".into(),
+        headers: [("traceparent".into(), "00-1".into())].into(),
+        delay_ms: 500,
+        key: "zoë@example.org".into(),
+        ..job("send_email")
+    };
+    let Command::Enqueue(mut taken) = asked(ask(&mut session, 2, enqueue(vec![spec.clone()]))) else {
+        panic!("no Enqueue")
+    };
+    let stored = taken.jobs.remove(0).unwrap();
+    assert_eq!((&*stored.queue, stored.run_at), ("default", NOW + 500));
+    asked(ask(&mut session, 3, long_poll()));
+    let leased = Work {
+        id: stored.id,
+        ends_at: NOW + 30_000,
+        kind: stored.kind,
+        key: stored.key,
+        payload: Slot::Bytes(stored.payload),
+        headers: Slot::Bytes(stored.headers),
+        ..work(1, 0)
+    };
+    session.take(vec![answer(3, Body::Deliver { works: vec![leased], end: true })]);
+    let Some(Words::Deliver(mut deliver)) = said(&mut session).remove(0).body else { panic!("no Deliver") };
+    let arrived = deliver.jobs.remove(0);
+    assert_eq!(arrived.id, spec.id);
+    assert_eq!((arrived.kind, arrived.key), (spec.kind, spec.key));
+    assert_eq!((arrived.payload, arrived.content_type), (spec.payload, spec.content_type));
+    assert_eq!((arrived.headers, arrived.ends_in_ms), (spec.headers, 30_000));
+}
+
+#[test]
+fn a_lease_that_has_just_ended_is_not_said_to_be_endless() {
+    let mut session = open(terms());
+    let late = Work { ends_at: NOW - 1, ..work(1, 0) };
+    session.take(vec![Frame { last: false, ..answer(9, Body::Deliver { works: vec![late], end: false }) }]);
+    let Some(Words::Deliver(deliver)) = said(&mut session).remove(0).body else { panic!("no Deliver") };
+    assert_eq!(deliver.jobs[0].ends_in_ms, 1);
+}
+
+#[test]
+fn a_job_without_an_id_gets_one() {
+    let mut session = open(terms());
+    let Command::Enqueue(taken) = asked(ask(&mut session, 2, enqueue(vec![job("k"), job("k")]))) else {
+        panic!("no Enqueue")
+    };
+    let ids: Vec<JobId> = taken.jobs.into_iter().map(|job| job.unwrap().id).collect();
+    assert!(ids[0] != ids[1] && ids.iter().all(|id| id.0[6] >> 4 == 7));
+}
+
+#[test]
+fn a_small_payload_does_not_hold_its_frame() {
+    let frame = Bytes::from(vec![1; 1 << 20]);
+    let spec = JobSpec { payload: frame.slice(10..20), ..job("k") };
+    let Command::Enqueue(mut taken) = asked(ask(&mut open(terms()), 2, enqueue(vec![spec]))) else {
+        panic!("no Enqueue")
+    };
+    assert_eq!(taken.jobs.remove(0).unwrap().payload.len(), 10);
+    assert!(frame.is_unique(), "nothing of it is shared any more");
+}
+
+#[test]
+fn the_answers_of_enqueue() {
+    let mut session = open(terms());
+    let stored = |duplicate| Stored { seq: 91, state: JobState::Ready, duplicate };
+    let fault = Refusal::new(EngineCode::Invalid, "jobs[2].kind", "no kind");
+    let one = |what| EnqueuedOne { id: JobId([1; 16]), what };
+    let ones = vec![one(Ok(stored(false))), one(Ok(stored(true))), one(Err(fault))];
+    session.take(vec![answer(2, Body::Enqueued(ones))]);
+    let Some(Words::Enqueued(enqueued)) = said(&mut session).remove(0).body else { panic!("no Enqueued") };
+    let outcomes: Vec<enqueued::Outcome> = enqueued.results.iter().map(enqueued::One::outcome).collect();
+    use enqueued::Outcome::{Created, Duplicate, Rejected};
+    assert_eq!(outcomes, [Created, Duplicate, Rejected]);
+    assert_eq!((enqueued.results[0].seq, enqueued.results[0].state()), (91, v1::State::Ready));
+    assert!(enqueued.results[2].id.is_empty());
+    assert_eq!(enqueued.results[2].error.as_ref().unwrap().field, "jobs[2].kind");
+}
+
+#[test]
+fn texts_of_a_settle_are_cut_and_times_are_capped() {
+    let fail = Fail {
+        kind: "k".repeat(200),
+        message: "ë".repeat(4_000),
+        retry_after_ms: Some(u64::MAX),
+        ..Fail::default()
+    };
+    let release = Release { delay_ms: u64::MAX, ..Release::default() };
+    let how = |how| v1::Result { id: Bytes::from_static(&[1; 16]), how: Some(how), ..v1::Result::default() };
+    let results = vec![how(result::How::Fail(fail)), how(result::How::Release(release))];
+    let Command::Settle(taken) = asked(ask(&mut open(terms()), 2, Request::Settle(Settle { results }))) else {
+        panic!("no Settle")
+    };
+    let How::Fail { error, retry_after_ms, .. } = &taken[0].how else { panic!("no Fail") };
+    assert_eq!((error.kind.len(), error.message.len()), (128, 4_096));
+    let year = windlass_proto::limits::RETRY_MS_MAX;
+    assert_eq!(*retry_after_ms, Some(year));
+    assert!(matches!(taken[1].how, How::Release { delay_ms, .. } if delay_ms == year));
+}
+
+#[test]
+fn a_page_goes_on_where_its_cursor_says() {
+    let mut session = open(terms());
+    let rows = Rows { cursor: Some(Cursor::Seq(77)), total: Some(500), ..Rows::default() };
+    session.take(vec![answer(2, Body::Rows(rows))]);
+    let Some(Words::Rows(rows)) = said(&mut session).remove(0).body else { panic!("no Rows") };
+    assert_eq!((rows.total, rows.total_exact), (500, true));
+    let select = Some(Selector { queue: "mail".into(), states: vec![7, 7], ..Selector::default() });
+    let next = Query { what: What::Jobs.into(), select, cursor: rows.cursor, ..Query::default() };
+    let Command::Query(Read::Jobs(page)) = asked(ask(&mut session, 3, Request::Query(next))) else {
+        panic!("no Query")
+    };
+    assert_eq!((page.after, page.states, &*page.queue), (Some(77), vec![JobState::Dead], "mail"));
+}
+
+#[test]
+fn a_pause_is_a_limit_of_nothing() {
+    let limit = Limit { queue: "mail".into(), concurrency: Some(0), why: "down".into(), ..Limit::default() };
+    let resource = Resource {
+        name: "limit/pause:queue/mail".into(),
+        if_version: 3,
+        what: Some(resource::What::Limit(limit)),
+    };
+    let put = Put { set: vec![resource], remove: vec!["limit/pause:queue/ads".into()], ..Put::default() };
+    let Command::Put(taken) = asked(ask(&mut open(terms()), 2, Request::Put(put))) else { panic!("no Put") };
+    assert_eq!((&taken.set[0].target, taken.set[0].if_version), (&Target::PauseQueue("mail".into()), 3));
+    assert_eq!(taken.remove, [Target::PauseQueue("ads".into())]);
+}
+
+#[test]
+fn a_cancel_has_its_grace() {
+    let select = Some(Selector { ids: vec![Bytes::from_static(&[1; 16])], ..Selector::default() });
+    let change = Change { select, to: Some(To::Cancel(Cancel::default())), ..Change::default() };
+    let Command::Change(taken) = asked(ask(&mut open(terms()), 2, Request::Change(change))) else {
+        panic!("no Change")
+    };
+    assert!(matches!(taken.to, Mutation::Cancel { grace_ms: 30_000, .. }));
+}
+
+#[test]
+fn signals_belong_to_no_request() {
+    let mut session = open(terms());
+    let cancel = Signal::Cancel { job: JobId([1; 16]), fence: 8, reason: "stop".into(), ends_in_ms: 30_000 };
+    let push = |signal| Frame { last: false, ..answer(0, Body::Signal(signal)) };
+    session.take(vec![push(cancel), push(Signal::GoAway)]);
+    let said = said(&mut session);
+    let types: Vec<(u64, v1::signal::Type)> = said
+        .into_iter()
+        .filter_map(|frame| match frame.body {
+            Some(Words::Signal(signal)) => Some((frame.id, signal.r#type())),
+            Some(_) | None => None,
+        })
+        .collect();
+    assert_eq!(types, [(0, v1::signal::Type::Cancel), (0, v1::signal::Type::Goaway)]);
+}
+
+#[test]
+fn what_is_out_of_form_is_refused_at_its_field() {
+    let spec = |spoil: fn(&mut JobSpec)| {
+        let mut spec = job("k");
+        spoil(&mut spec);
+        enqueue(vec![spec])
+    };
+    let fetch = Fetch { sources: vec![source("a")], slots: 1, ..Fetch::default() };
+    let change = |select| Request::Change(Change { select, to: Some(To::Delete(v1::Delete {})), ..Change::default() });
+    let query = |what: i32| Query { what, ..Query::default() };
+    let put = |name: &str, what| {
+        let resource = Resource { name: name.into(), if_version: 0, what };
+        Request::Put(Put { set: vec![resource], ..Put::default() })
+    };
+    let conf = || Some(resource::What::Queue(QueueConf::default()));
+    let cases = [
+        ("jobs", enqueue(Vec::new())),
+        ("jobs[0].kind", enqueue(vec![job("")])),
+        ("jobs[0].id", spec(|job| job.id = Bytes::from_static(&[0; 16]))),
+        ("jobs[0].queue", spec(|job| job.queue = "a b".into())),
+        ("jobs[0].key", spec(|job| job.key = "x".repeat(201))),
+        ("jobs[0].delay_ms", spec(|job| (job.delay_ms, job.run_at_ms) = (1, 1))),
+        ("jobs[0].delay_ms", spec(|job| job.delay_ms = u64::MAX)),
+        ("jobs[0].run_at_ms", spec(|job| job.run_at_ms = u64::MAX)),
+        ("jobs[0].weight", spec(|job| job.weight = 1_001)),
+        ("jobs[0].dep_policy", spec(|job| job.dep_policy = 9)),
+        ("wait", Request::Enqueue(Enqueue { wait: 9, jobs: vec![job("k")], ..Enqueue::default() })),
+        ("sources", Request::Fetch(Fetch { sources: Vec::new(), ..fetch.clone() })),
+        ("sources[0].queue", Request::Fetch(Fetch { sources: vec![source("")], ..fetch.clone() })),
+        ("kinds[0]", Request::Fetch(Fetch { kinds: vec!["a b".into()], ..fetch.clone() })),
+        ("slots", Request::Fetch(Fetch { slots: 0, ..fetch.clone() })),
+        ("slots", Request::Fetch(Fetch { slots: 10_001, ..fetch.clone() })),
+        ("slots", Request::Fetch(Fetch { stream: 1, ..Fetch::default() })),
+        ("once", Request::Fetch(Fetch { once: 10_001, ..fetch.clone() })),
+        ("wait_ms", Request::Fetch(Fetch { wait_ms: 1, ..fetch.clone() })),
+        ("wait_ms", Request::Fetch(Fetch { once: 1, wait_ms: 600_001, ..fetch.clone() })),
+        ("lease_ms", Request::Fetch(Fetch { lease_ms: u64::MAX, ..fetch.clone() })),
+        ("stream", Request::Fetch(Fetch { close: true, ..fetch })),
+        ("results", Request::Settle(Settle::default())),
+        ("", Request::Touch(Touch::default())),
+        ("beat.phase", Request::Touch(Touch { beat: Some(v1::Beat { phase: 9, ..Default::default() }), jobs: vec![] })),
+        ("select", change(None)),
+        ("select.ids[0]", change(Some(Selector { ids: vec![Bytes::new()], ..Selector::default() }))),
+        ("to", Request::Change(Change::default())),
+        ("what", Request::Query(query(0))),
+        ("what", Request::Query(query(99))),
+        ("select", Request::Query(query(What::Jobs.into()))),
+        ("select.ids", Request::Query(query(What::Job.into()))),
+        ("limit", Request::Query(Query { limit: 1_001, ..query(What::Queues.into()) })),
+        ("cursor", Request::Query(Query { cursor: Bytes::from_static(b"x"), ..query(What::Queues.into()) })),
+        ("set[0].name", put("queue/", conf())),
+        ("set[0].name", put("kind/mail", conf())),
+        ("set[0].name", put("cheese/mail", conf())),
+        ("set[0].what", put("queue/mail", None)),
+        ("set[0].limit.concurrency", put("limit/pause:queue/a", Some(resource::What::Limit(Limit::default())))),
+    ];
+    for (field, request) in cases {
+        let shown = format!("{request:?}");
+        let refused = refused(ask(&mut open(terms()), 2, request));
+        assert_eq!(refused, (2, Code::Invalid, field.to_owned()), "{shown}");
+    }
+    let large = spec(|job| job.payload = Bytes::from(vec![0; PAYLOAD_BYTES_DEFAULT + 1]));
+    assert_eq!(
+        refused(ask(&mut open(terms()), 2, large)),
+        (2, Code::TooLarge, "jobs[0].payload".into())
+    );
+}

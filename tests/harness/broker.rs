@@ -1,0 +1,104 @@
+//! A broker: the real program on a directory and a port of its own.
+
+use super::patience::eventually;
+use super::{Peer, Program, WINDLASS};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What a small broker needs: the defaults are meant for more than a few jobs.
+const SMALL: [&str; 4] = ["--segment-bytes", "1MiB", "--disk-reserve-bytes", "1MiB"];
+
+/// A broker that serves; it is killed, and its directory removed, when the value is dropped.
+pub(crate) struct Broker {
+    program: Program,
+    addr: String,
+    flags: Vec<String>,
+    starts: u32,
+    home: TempDir,
+}
+
+impl Broker {
+    /// A new broker, small in its files and otherwise as it comes.
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A new broker with further flags.
+    pub(crate) fn with(flags: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let mut program = serve(home.path(), "127.0.0.1:0", &flags, 1);
+        let addr = listening(&mut program);
+        Self { program, addr, flags, starts: 1, home }
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// A directory beside the data, for whatever a test needs.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The process.
+    pub(crate) fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// A raw peer in a session of its own.
+    pub(crate) fn peer(&self) -> Peer {
+        Peer::open(&self.addr)
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.program.kill();
+    }
+
+    /// Starts it again on the same data and the same port, after it has ended.
+    pub(crate) fn restart(&mut self) {
+        self.starts += 1;
+        self.program = serve(self.home.path(), &self.addr, &self.flags, self.starts);
+        listening(&mut self.program);
+    }
+
+    /// Asks it to end, and waits. The exit code.
+    pub(crate) fn terminate(&mut self) -> i32 {
+        self.program.signal(Signal::TERM);
+        self.program.wait()
+    }
+
+    /// Resident memory.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        self.program.rss_bytes()
+    }
+}
+
+fn serve(home: &Path, listen: &str, flags: &[String], start: u32) -> Program {
+    let mut command = Command::new(WINDLASS);
+    command.arg("serve").arg("--data").arg(home.join("data")).args(["--listen", listen]);
+    command.args(SMALL).args(flags);
+    Program::start(&mut command, home, &format!("broker-{start}"))
+}
+
+/// Waits for the line that says where it listens.
+fn listening(program: &mut Program) -> String {
+    eventually("the broker listens", || {
+        let said = program.stdout();
+        if let Some((line, _)) = said.split_once('\n') {
+            return Some(line.strip_prefix("windlass listening on ").unwrap().to_owned());
+        }
+        let ended = program.exit_code();
+        assert!(ended.is_none(), "the broker ended with {ended:?}: {}", program.stderr());
+        None
+    })
+}

@@ -1,0 +1,25 @@
+//! What the tests share: the real programs as child processes, a raw peer, a proxy that misbehaves, and
+//! patience. Nothing here knows how the broker works inside.
+
+mod broker;
+mod cli;
+mod example;
+mod patience;
+mod peer;
+mod program;
+mod proxy;
+mod verbs;
+
+pub(crate) use broker::Broker;
+pub(crate) use cli::{Answer, start_windlass, windlass, windlass_reading};
+pub(crate) use example::ExampleWorker;
+pub(crate) use patience::eventually;
+pub(crate) use peer::{Peer, body, encode, hello};
+pub(crate) use program::Program;
+pub(crate) use proxy::Proxy;
+pub(crate) use verbs::{complete, fail, fetch_once, fresh_id, hex, job, result_of, stream};
+
+/// The two programs under test.
+pub(crate) const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass-under-test");
+/// See [`WINDLASS`].
+pub(crate) const WORKER_EXAMPLE: &str = env!("CARGO_BIN_EXE_worker-example-under-test");

@@ -1,0 +1,82 @@
+//! A program as a child process: its output in files, signals to its own process id, and never left behind.
+
+use super::patience::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A running program; dropping it kills it.
+pub(crate) struct Program {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Program {
+    /// Starts the program; its stdout and stderr go to files of that name in `logs`.
+    pub(crate) fn start(command: &mut Command, logs: &Path, name: &str) -> Self {
+        let (out, err) = (logs.join(format!("{name}.out")), logs.join(format!("{name}.err")));
+        let file = |path: &Path| Stdio::from(File::create(path).unwrap());
+        // What the tester has in the environment must not steer the programs under test.
+        for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("WINDLASS_")) {
+            command.env_remove(variable);
+        }
+        let child = command.stdout(file(&out)).stderr(file(&err)).spawn().unwrap();
+        Self { child, out, err }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, to this process only.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// kill -9, and waits for the end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// The exit code, once it has ended by itself; 128 and the signal's number if a signal did it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap()))
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> i32 {
+        eventually("the program ends", || self.exit_code())
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(&self.out).unwrap()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(&self.err).unwrap()
+    }
+
+    /// Resident memory.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nobody to kill.
+        let _gone_already = self.child.kill();
+        let _gone_already = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- stderr of process {}:\n{}", self.pid(), self.stderr());
+        }
+    }
+}
