@@ -15,6 +15,7 @@ pub(crate) struct Broker {
     program: Program,
     addr: String,
     flags: Vec<String>,
+    env: Vec<(String, String)>,
     starts: u32,
     home: TempDir,
 }
@@ -27,11 +28,17 @@ impl Broker {
 
     /// A new broker with further flags.
     pub(crate) fn with(flags: &[&str]) -> Self {
+        Self::with_env(flags, &[])
+    }
+
+    /// A new broker with further flags and an environment.
+    pub(crate) fn with_env(flags: &[&str], env: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut program = serve(home.path(), "127.0.0.1:0", &flags, 1);
+        let env: Vec<_> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &env, 1);
         let addr = listening(&mut program);
-        Self { program, addr, flags, starts: 1, home }
+        Self { program, addr, flags, env, starts: 1, home }
     }
 
     /// Where it listens.
@@ -67,7 +74,7 @@ impl Broker {
     /// Starts it again on the same data and the same port, after it has ended.
     pub(crate) fn restart(&mut self) {
         self.starts += 1;
-        self.program = serve(self.home.path(), &self.addr, &self.flags, self.starts);
+        self.program = serve(self.home.path(), &self.addr, &self.flags, &self.env, self.starts);
         listening(&mut self.program);
     }
 
@@ -83,10 +90,10 @@ impl Broker {
     }
 }
 
-fn serve(home: &Path, listen: &str, flags: &[String], start: u32) -> Program {
+fn serve(home: &Path, listen: &str, flags: &[String], env: &[(String, String)], start: u32) -> Program {
     let mut command = Command::new(WINDLASS);
     command.arg("serve").arg("--data").arg(home.join("data")).args(["--listen", listen]);
-    command.args(SMALL).args(flags);
+    command.args(SMALL).args(flags).envs(env.iter().cloned());
     Program::start(&mut command, home, &format!("broker-{start}"))
 }
 

@@ -54,7 +54,10 @@ fn framed(message: &[u8]) -> Vec<u8> {
 impl Peer {
     /// A connection on which nothing was said.
     pub(crate) fn mute(addr: &str) -> Self {
-        let socket = TcpStream::connect(addr).unwrap();
+        Self::over(TcpStream::connect(addr).unwrap())
+    }
+
+    fn over(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -74,9 +77,24 @@ impl Peer {
         peer
     }
 
+    /// A connection with a session of its own, if there is a broker just now.
+    pub(crate) fn try_open(addr: &str) -> Option<Self> {
+        let socket = TcpStream::connect(addr).ok()?;
+        let mut peer = Self::over(socket);
+        peer.try_send(&encode(1, Request::Hello(hello()))).ok()?;
+        peer.welcome = body!(peer.hear_answer()?.1, Welcome);
+        Some(peer)
+    }
+
     /// A further connection of the same session.
     pub(crate) fn attached(&self, addr: &str) -> Self {
         Self::with(addr, self.coming_back(None))
+    }
+
+    /// The same connection in other hands, so that one can write while the other reads.
+    pub(crate) fn twin(&self) -> Self {
+        let socket = self.socket.try_clone().unwrap();
+        Self { socket, next_id: self.next_id, welcome: self.welcome.clone(), signals: VecDeque::new() }
     }
 
     /// The Hello of somebody who comes back to this peer's session; without `running` it only attaches.

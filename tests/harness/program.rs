@@ -20,8 +20,12 @@ impl Program {
         let (out, err) = (logs.join(format!("{name}.out")), logs.join(format!("{name}.err")));
         let file = |path: &Path| Stdio::from(File::create(path).unwrap());
         // What the tester has in the environment must not steer the programs under test.
-        for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("WINDLASS_")) {
-            command.env_remove(variable);
+        let given: Vec<String> =
+            command.get_envs().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+        for (name, _) in std::env::vars() {
+            if name.starts_with("WINDLASS_") && !given.contains(&name) {
+                command.env_remove(name);
+            }
         }
         let child = command.stdout(file(&out)).stderr(file(&err)).spawn().unwrap();
         Self { child, out, err }

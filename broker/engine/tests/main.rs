@@ -20,3 +20,9 @@ mod verdict;
 
 // Thousands of random histories, told to both.
 mod model;
+
+// Copies of some records and the rest of the journal make the same ledger again.
+mod fold;
+
+// Hostile numbers, late ticks, jumping clocks: nothing panics, nothing drifts.
+mod storm;

@@ -1,6 +1,7 @@
 //! Histories: random commands from a seed, told to the engine and to a naive broker alike. After
 //! each turn both must agree, and what was delivered must have been allowed.
 
+use crate::fold::Store;
 use crate::reference::Model;
 use crate::verdict;
 use crate::world::{Asked, World};
@@ -10,7 +11,7 @@ use windlass_engine::command::{
     Change, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, Mutation, Put, SetResource,
     Settlement, Target, Touch,
 };
-use windlass_engine::engine::{Pressure, Turn};
+use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::frame::{Body, Frame};
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, SessionId};
@@ -410,8 +411,8 @@ impl History {
 
     /// The store says how far it has folded, so that unused names can go.
     fn fold_names(&mut self) {
-        let mut turn = Turn::new(self.world.batch);
-        let replay_from = self.world.replay_from;
+        let mut turn = self.world.begin_turn();
+        let replay_from = self.world.store.as_ref().map_or(0, Store::replay_from);
         self.world.engine.folded(replay_from, &mut turn);
         let before = self.world.facts;
         let frames = self.world.end_turn(turn);

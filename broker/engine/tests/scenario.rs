@@ -18,7 +18,7 @@ use crate::world::{DAWN, World, bytes_of};
 use std::fmt::Write as _;
 use windlass_engine::Frame;
 use windlass_engine::command::Command;
-use windlass_engine::engine::{Pressure, Turn};
+use windlass_engine::engine::Pressure;
 use windlass_engine::ids::{JobId, Request};
 
 struct Line {
@@ -128,7 +128,7 @@ fn told(world: &World, speaker: &str, frame: &Frame) -> String {
 /// What happens without anybody's words.
 fn event(world: &mut World, verb: &str, rest: &str) -> Vec<String> {
     let words: Vec<&str> = rest.split_whitespace().collect();
-    let mut turn = Turn::new(world.next_batch());
+    let mut turn = world.begin_turn();
     match verb {
         "time" => {}
         "look" => {

@@ -1,5 +1,6 @@
 //! A world for tests: one engine, its clock, its journal, and named actors on connections.
 
+use crate::fold::Store;
 use std::collections::BTreeMap;
 use windlass_engine::command::Command;
 use windlass_engine::engine::Start;
@@ -12,7 +13,6 @@ use windlass_engine::{Engine, Turn};
 
 /// Midnight of every scenario.
 pub(crate) const DAWN: Ms = 1_800_000_000_000;
-const SEED: u64 = 7;
 
 /// One engine and all that a driver and a network would add to it.
 pub(crate) struct World {
@@ -37,8 +37,12 @@ pub(crate) struct World {
     pub(crate) asked: BTreeMap<Request, Asked>,
     /// Turns may join the batch before them, as they do while a sync takes its time.
     pub(crate) joins: bool,
-    /// No fact before this batch is replayed any more.
-    pub(crate) replay_from: u64,
+    /// Batches up to this one are complete.
+    sealed: u64,
+    /// What a store holds beside the journal, if there is one.
+    pub(crate) store: Option<Store>,
+    /// Keeps clients from choosing hash collisions.
+    pub(crate) seed: u64,
     /// How many facts there ever were.
     pub(crate) facts: usize,
     next_request: u64,
@@ -60,7 +64,7 @@ pub(crate) struct Asked {
 impl World {
     pub(crate) fn new() -> Self {
         let mut world = Self {
-            engine: Engine::new(SEED),
+            engine: Engine::new(7),
             now: DAWN,
             batch: 0,
             journal: Vec::new(),
@@ -72,7 +76,9 @@ impl World {
             cursor: None,
             asked: BTreeMap::new(),
             joins: false,
-            replay_from: 0,
+            sealed: 0,
+            store: None,
+            seed: 7,
             facts: 0,
             next_request: 1,
         };
@@ -81,6 +87,7 @@ impl World {
     }
 
     fn start(&mut self) {
+        self.sealed = self.batch;
         let mut turn = Turn::new(self.batch + 1);
         self.engine.start(Start { now: self.now, minutes: 1 }, &mut turn);
         self.commit(turn);
@@ -89,18 +96,24 @@ impl World {
     /// The process ends, in order or not, and comes back with what its journal holds.
     pub(crate) fn restart(&mut self, in_order: bool) {
         if in_order {
-            let mut turn = Turn::new(self.next_batch());
+            let mut turn = self.begin_turn();
             self.engine.stop(&mut turn);
             self.commit(turn);
         }
-        self.engine = replayed(&self.journal);
+        self.engine = match &mut self.store {
+            Some(store) => {
+                store.crashed(&self.journal);
+                store.recover(self.seed, &self.journal)
+            }
+            None => replayed(self.seed, &self.journal),
+        };
         self.conns.clear();
         self.start();
     }
 
     /// A turn: these commands, then the tick.
     pub(crate) fn turn(&mut self, commands: Vec<(Request, Command)>) -> Vec<Frame> {
-        let mut turn = Turn::new(self.next_batch());
+        let mut turn = self.begin_turn();
         for (from, command) in commands {
             let is_hangup = matches!(command, Command::Hangup);
             if let Some(asked) = self.asked.get_mut(&from) {
@@ -120,10 +133,18 @@ impl World {
         self.commit(turn)
     }
 
-    /// The batch of the next turn: a new one, or now and then the last one again.
-    pub(crate) fn next_batch(&self) -> u64 {
-        let again = self.joins && self.batch > 1 && !self.facts.is_multiple_of(3);
-        if again { self.batch } else { self.batch + 1 }
+    /// A turn of a new batch, or now and then of the last one again, unless the store has looked at
+    /// that as complete.
+    pub(crate) fn begin_turn(&mut self) -> Turn {
+        let again = self.joins && self.batch > self.sealed && !self.facts.is_multiple_of(3);
+        if again {
+            return Turn::new(self.batch);
+        }
+        self.sealed = self.batch;
+        if let Some(store) = &mut self.store {
+            store.work(self.engine.ledger(), &self.journal);
+        }
+        Turn::new(self.batch + 1)
     }
 
     fn commit(&mut self, turn: Turn) -> Vec<Frame> {
@@ -223,7 +244,7 @@ impl World {
 
     /// What a second engine makes of the journal is what the first one has.
     pub(crate) fn compare_with_replay(&self) {
-        let mut fresh = replayed(&self.journal);
+        let mut fresh = replayed(self.seed, &self.journal);
         assert_eq!(fresh.ledger().epoch, self.engine.ledger().epoch, "epochs differ");
         fresh.start(Start { now: self.now, minutes: 1 }, &mut Turn::new(self.batch + 1));
         assert_same(fresh.ledger(), self.engine.ledger());
@@ -232,8 +253,8 @@ impl World {
 }
 
 /// A new engine, fed with all facts of a journal; its run has not begun.
-fn replayed(journal: &[(u64, Vec<Fact>)]) -> Engine {
-    let mut fresh = Engine::new(SEED);
+fn replayed(seed: u64, journal: &[(u64, Vec<Fact>)]) -> Engine {
+    let mut fresh = Engine::new(seed);
     for (batch, facts) in journal {
         for fact in facts {
             fresh.replay(*batch, fact).expect("every fact of a whole journal applies");

@@ -65,6 +65,27 @@ struct State {
     stats: JournalStats,
 }
 
+/// What the journal thread has in hand.
+pub struct Work {
+    batch: Batch,
+    recycle: Option<u64>,
+}
+
+impl State {
+    fn take(&mut self) -> Option<Work> {
+        let recycle = self.recycle.take();
+        if self.waiting.is_none() && recycle.is_none() {
+            return None;
+        }
+        let batch = self.waiting.take().unwrap_or_default();
+        if !batch.facts.is_empty() {
+            self.taken = batch.number;
+        }
+        self.is_busy = true;
+        Some(Work { batch, recycle })
+    }
+}
+
 impl Commit {
     /// A commit that goes on after `last_batch`.
     #[must_use]
@@ -137,44 +158,51 @@ impl Commit {
     /// The first error of the journal. The process must end then: nothing of the batch was said.
     pub fn run<J: Journal>(&self, journal: &mut J) -> Result<(), StoreError> {
         self.publish(journal.stats());
-        while let Some((batch, recycle)) = self.next() {
-            let number = batch.number;
-            let has_facts = !batch.facts.is_empty();
-            if has_facts {
-                let body = record::encode_facts(&batch.facts);
-                journal.append(Record { batch: number, format: record::FORMAT, body: &body })?;
-            }
-            batch.release();
-            if let Some(from) = recycle {
-                journal.recycle(from)?;
-            }
-            let mut state = self.lock();
-            if has_facts {
-                state.durable = number;
-            }
-            state.is_busy = false;
-            state.stats = journal.stats();
-            drop(state);
-            self.changed.notify_all();
+        while let Some(work) = self.next() {
+            self.write(work, journal)?;
         }
         Ok(())
     }
 
+    /// What waits for the journal thread, taken out of the slot; None = nothing.
+    pub fn take(&self) -> Option<Work> {
+        self.lock().take()
+    }
+
+    /// Makes a batch durable, lets its frames go, and frees the journal behind a fold.
+    ///
+    /// # Errors
+    /// The first error of the journal. The process must end then: nothing of the batch was said.
+    pub fn write<J: Journal>(&self, work: Work, journal: &mut J) -> Result<(), StoreError> {
+        let Work { batch, recycle } = work;
+        let number = batch.number;
+        let has_facts = !batch.facts.is_empty();
+        if has_facts {
+            let body = record::encode_facts(&batch.facts);
+            journal.append(Record { batch: number, format: record::FORMAT, body: &body })?;
+        }
+        batch.release();
+        if let Some(from) = recycle {
+            journal.recycle(from)?;
+        }
+        let mut state = self.lock();
+        if has_facts {
+            state.durable = number;
+        }
+        state.is_busy = false;
+        state.stats = journal.stats();
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
     /// What the journal thread does next; None = closed and nothing left.
-    fn next(&self) -> Option<(Batch, Option<u64>)> {
+    fn next(&self) -> Option<Work> {
         let mut state = self.lock();
         loop {
-            let recycle = state.recycle.take();
-            if state.waiting.is_some() || recycle.is_some() {
-                let batch = state.waiting.take().unwrap_or_default();
-                if !batch.facts.is_empty() {
-                    state.taken = batch.number;
-                }
-                state.is_busy = true;
-                return Some((batch, recycle));
-            }
-            if state.is_closed {
-                return None;
+            let work = state.take();
+            if work.is_some() || state.is_closed {
+                return work;
             }
             state = self.wait(state);
         }

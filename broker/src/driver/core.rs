@@ -184,6 +184,11 @@ impl Core {
         self.fold.slice(self.engine.ledger(), &self.parts, complete)
     }
 
+    /// How many leaves one slice of a fold copies; with few of them more comes between two slices.
+    pub fn set_leaves_per_slice(&mut self, leaves: usize) {
+        self.fold.set_leaves_per_slice(leaves);
+    }
+
     /// Slices are still to be copied.
     #[must_use]
     pub fn is_copying(&self) -> bool {

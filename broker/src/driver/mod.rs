@@ -76,13 +76,31 @@ impl Driver {
         while !self.is_draining {
             self.door.take(Some(self.deadline()), &mut taken);
             let now = self.look_up();
-            let mut batch = self.commit.begin();
-            if batch.is_fresh() {
-                self.copy_slice(batch.number - 1);
-            }
-            self.turn(now, &mut taken, &mut batch)?;
-            self.commit.end(batch);
+            self.round(now, &mut taken)?;
         }
+        self.finish()
+    }
+
+    /// One round of the loop, once the clock and the door were looked at: a slice if the moment
+    /// lies between two batches, then a turn over what was taken.
+    ///
+    /// # Errors
+    /// Any is fatal.
+    pub fn round(&mut self, now: u64, taken: &mut Taken) -> Result<(), StoreError> {
+        let mut batch = self.commit.begin();
+        if batch.is_fresh() {
+            self.copy_slice(batch.number - 1);
+        }
+        self.turn(now, taken, &mut batch)?;
+        self.commit.end(batch);
+        Ok(())
+    }
+
+    /// The last round, after which the journal thread ends too.
+    ///
+    /// # Errors
+    /// Any is fatal.
+    pub fn finish(mut self) -> Result<(), StoreError> {
         let mut batch = self.commit.begin();
         let mut turn = Turn::new(batch.number);
         self.core.stop(&mut turn)?;
@@ -90,6 +108,17 @@ impl Driver {
         self.commit.end(batch);
         self.commit.close();
         Ok(())
+    }
+
+    /// What it drives, to look at.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The broker was away, or the wall clock was set, by so much.
+    pub fn shift(&mut self, by_ms: i64) {
+        self.core.shift(by_ms);
     }
 
     /// When the next turn is due at the latest.
@@ -110,12 +139,12 @@ impl Driver {
         let away_ms = i64::try_from(away.as_millis()).unwrap_or(i64::MAX);
         if away > LOOK_UP + Duration::from_millis(STALL_MS) {
             tracing::warn!(ms = away_ms, "the broker was away; nobody's silence counts for that time");
-            self.core.shift(away_ms);
+            self.shift(away_ms);
         }
         let jump_ms = reading.wall_ms.cast_signed() - self.last.wall_ms.cast_signed() - away_ms;
         if jump_ms.unsigned_abs() > STALL_MS {
             tracing::warn!(ms = jump_ms, "the wall clock was set; leases and sessions keep their time");
-            self.core.shift(jump_ms);
+            self.shift(jump_ms);
         }
         self.last = reading;
         reading.wall_ms

@@ -251,7 +251,7 @@ impl Connection {
         self.patience.for_hello(self.session.awaits_hello());
         if !self.asked.is_empty() {
             self.line.send(self.asked.drain(..));
-        } else if !self.session.awaits_hello() && self.patience.half_sign_is_due() {
+        } else if self.session.is_open() && self.patience.half_sign_is_due() {
             self.line.sign();
         }
         self.put_away();
@@ -314,7 +314,7 @@ impl Connection {
 
     /// Looks at the deadlines, a few times a second while there are any.
     fn look_up(&mut self) -> Option<End> {
-        if self.patience.deaf_sign_is_due() {
+        if self.session.is_open() && self.patience.deaf_sign_is_due() {
             // It is the broker that does not listen; the session must not end for it.
             self.line.sign();
         }

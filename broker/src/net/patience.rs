@@ -123,7 +123,8 @@ impl Patience {
     /// What was waited for too long.
     pub(super) fn overdue(&self, options: &NetOptions) -> Option<Overdue> {
         let now = Instant::now();
-        let is_over = |since: Option<Instant>, most| since.is_some_and(|since| now.duration_since(since) >= most);
+        let is_over =
+            |since: Option<Instant>, most| since.is_some_and(|since| now.duration_since(since) >= most);
         [
             (self.farewell, options.farewell, Overdue::Farewell),
             (self.hello, options.handshake, Overdue::Hello),

@@ -148,6 +148,15 @@ impl Session {
         matches!(self.state, State::Opening(_))
     }
 
+    /// The engine knows the client, or is about to: its silence is watched.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            State::Opening(_) | State::Open => true,
+            State::Greeting | State::Closed => false,
+        }
+    }
+
     /// One more request may come; without room the broker does not read on.
     #[must_use]
     pub fn has_room(&self) -> bool {

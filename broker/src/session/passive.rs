@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn what_breaks_a_bound_is_refused_at_its_field() {
-        let broken: [(&str, fn(&mut JobSpec)); 6] = [
+        type Spoil = fn(&mut JobSpec);
+        let broken: [(&str, Spoil); 6] = [
             ("content_type", |job| job.content_type = "a\nb".into()),
             ("content_encoding", |job| job.content_encoding = "x".repeat(201)),
             ("headers", |job| drop(job.headers.insert("a b".into(), String::new()))),

@@ -30,10 +30,17 @@ struct Dirty {
 }
 
 /// The driver's side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fold {
     dirty: Dirty,
     running: Option<Running>,
+    leaves_per_slice: usize,
+}
+
+impl Default for Fold {
+    fn default() -> Self {
+        Self { dirty: Dirty::default(), running: None, leaves_per_slice: LEAVES_PER_SLICE }
+    }
 }
 
 /// A fold under way.
@@ -72,6 +79,11 @@ struct LeafImage {
 }
 
 impl Fold {
+    /// How many leaves one slice copies.
+    pub fn set_leaves_per_slice(&mut self, leaves: usize) {
+        self.leaves_per_slice = leaves.max(1);
+    }
+
     /// The record of a decided fact is dirty.
     pub fn follow(&mut self, fact: &Fact) {
         match fact.record() {
@@ -114,7 +126,7 @@ impl Fold {
             ..Slice::default()
         };
         for _ in 0..LOOKS_PER_SLICE {
-            if slice.leaves.len() >= LEAVES_PER_SLICE {
+            if slice.leaves.len() >= self.leaves_per_slice {
                 break;
             }
             let Some(leaf) = running.frozen.leaves.pop_first() else { break };

@@ -162,7 +162,7 @@ impl Shared {
 
     /// Closes a stream; afterwards nothing more comes out of it.
     pub(crate) async fn close_stream(&self, name: StreamName) {
-        let closing = self.lock().closing_of(name);
+        let closing = self.lock().close_stream(name, Instant::now());
         if let Some(fetch) = closing
             && let Ok(answer) = self.submit(Request::Fetch(fetch), Rules::HERE).await
         {
@@ -244,7 +244,12 @@ impl Shared {
         let identity = Identity { broker, session, secret, ttl: state.session_ttl() };
         drop(state);
         self.give_up(failed);
-        self.identity.send_replace(Some(identity));
+        // Other connections stay attached as long as the session is the same.
+        self.identity.send_if_modified(|known| {
+            let is_new = known.as_ref() != Some(&identity);
+            *known = Some(identity);
+            is_new
+        });
         self.to_send.notify_one();
     }
 

@@ -23,8 +23,8 @@ pub(super) struct Stream {
     id: u64,
     fetch: Fetch,
     to: mpsc::UnboundedSender<Incoming>,
-    /// Deliver nothing for now.
-    quiet: bool,
+    /// It is not to be opened, for now or for ever.
+    rests: bool,
     /// The broker has ended it, or did not take it; it is opened again then.
     reopen_at: Option<Instant>,
 }
@@ -56,7 +56,7 @@ impl State {
             self.push_once(id, Request::Fetch(fetch.clone()))?;
         }
         let name = StreamName(id);
-        self.streams.push(Stream { name, id, fetch, to, quiet: false, reopen_at: None });
+        self.streams.push(Stream { name, id, fetch, to, rests: false, reopen_at: None });
         Ok((name, from))
     }
 
@@ -75,7 +75,7 @@ impl State {
         }
         for at in 0..self.streams.len() {
             let stream = &self.streams[at];
-            if stream.quiet || stream.reopen_at.is_none_or(|due| due > now) {
+            if stream.rests || stream.reopen_at.is_none_or(|due| due > now) {
                 continue;
             }
             let fetch = stream.fetch.clone();
@@ -88,11 +88,14 @@ impl State {
         }
     }
 
-    /// The request that closes a stream; `None` if the broker does not have it open.
-    pub(super) fn closing_of(&self, name: StreamName) -> Option<Fetch> {
-        let stream = self.streams.iter().find(|stream| stream.name == name)?;
-        let is_open = self.is_online() && stream.reopen_at.is_none();
-        is_open.then(|| Fetch { stream: stream.id, close: true, ..Fetch::default() })
+    /// Lets the stream rest: it is not opened any more. Returns the request that closes it, unless the broker
+    /// does not have it open.
+    pub(super) fn close_stream(&mut self, name: StreamName, now: Instant) -> Option<Fetch> {
+        let is_online = self.is_online();
+        let stream = self.streams.iter_mut().find(|stream| stream.name == name)?;
+        stream.rests = true;
+        let was_open = stream.reopen_at.replace(now).is_none();
+        (is_online && was_open).then(|| Fetch { stream: stream.id, close: true, ..Fetch::default() })
     }
 
     /// The stream is over on this side: what still comes for it is given back.
@@ -100,21 +103,19 @@ impl State {
         self.streams.retain(|stream| stream.name != name);
     }
 
-    /// Lets no more jobs come, or lets them come again.
+    /// Lets no more jobs come, or lets them come again. What runs goes on.
     pub(super) fn set_quiet(&mut self, name: StreamName, quiet: bool, now: Instant) {
-        let Some(stream) = self.streams.iter_mut().find(|stream| stream.name == name) else {
-            return;
-        };
-        stream.quiet = quiet;
-        let slots = if quiet { 0 } else { stream.fetch.slots };
-        let change = Fetch { stream: stream.id, slots, ..stream.fetch.clone() };
-        if stream.reopen_at.is_some() {
-            self.reopen_streams(now);
-        } else if self.is_online() {
-            // The answer says nothing new, and a cut opens the stream as it is to be then.
-            if let Ok((id, open)) = self.push(Request::Fetch(change), Rules::HERE, now) {
+        if quiet {
+            let closing = self.close_stream(name, now);
+            // Its answer says nothing new, and a cut closes the stream just as well.
+            if let Some(fetch) = closing
+                && let Ok((id, open)) = self.push(Request::Fetch(fetch), Rules::HERE, now)
+            {
                 self.open.insert(id, open);
             }
+        } else if let Some(stream) = self.streams.iter_mut().find(|stream| stream.name == name) {
+            stream.rests = false;
+            self.reopen_streams(now);
         }
     }
 

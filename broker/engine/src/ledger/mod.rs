@@ -124,5 +124,6 @@ impl Ledger {
         for (id, since) in named {
             self.names.set_since(id, since & !REPLAYED);
         }
+        self.names.recount(self.jobs.iter().flat_map(|job| [job.key, job.policy]));
     }
 }

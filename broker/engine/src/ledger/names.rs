@@ -212,6 +212,20 @@ impl Names {
         }
     }
 
+    /// Counts anew how often jobs refer to names. A store written over several turns may hold a job
+    /// beside an older row of its name, whose count goes when replay replaces the row.
+    pub(crate) fn recount(&mut self, uses: impl Iterator<Item = NameId>) {
+        self.idle.clear();
+        for (id, row) in self.rows.iter_mut().enumerate() {
+            let Some(row) = row.as_mut() else { continue };
+            row.uses = 0;
+            if let (true, Ok(id)) = (row.name.is_counted(), NameId::try_from(id)) {
+                self.idle.insert((row.idle_since, id));
+            }
+        }
+        uses.for_each(|id| self.take(id));
+    }
+
     /// Names unused since before `batch`: no fact at or after it refers to them.
     pub(crate) fn idle_before(&self, batch: u64) -> impl Iterator<Item = NameId> + '_ {
         self.idle.range(..(batch, 0)).map(|&(_, id)| id)
@@ -243,7 +257,8 @@ impl Names {
         if rows == free && self.by_name.len() == rows {
             Ok(())
         } else {
-            Err(format!("{rows} names, {free} taken, {} found", self.by_name.len()))
+            let lost: Vec<_> = self.by_name.iter().filter(|(name, id)| self.get(**id) != Some(&***name)).collect();
+            Err(format!("{rows} names, {free} taken, {} found, {lost:?}", self.by_name.len()))
         }
     }
 

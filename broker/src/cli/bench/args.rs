@@ -12,7 +12,7 @@ use std::path::PathBuf;
     windlass bench life --workers 2 --slots 1000              whole lives of jobs, pipelined\n  \
     windlass bench latency --rate 1000                        from enqueue to handler start\n  \
     windlass bench backlog --jobs 1000000 --drain             a full queue, kill -9, restart")]
-pub struct BenchArgs {
+pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(super) scenario: Scenario,
 }

@@ -1,5 +1,6 @@
 //! A full queue: filling it, what it takes, and the way back after kill -9.
 
+use super::Problem;
 use super::args::BacklogArgs;
 use super::broker::Target;
 use super::credit::Credit;
@@ -8,7 +9,6 @@ use super::report::Report;
 use super::tally::Tally;
 use super::throughput::{drain, load, produce, producers};
 use super::timed::{Tasks, ended};
-use super::Problem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
 //! The open loop: jobs on schedule, timed from the instant at which each was due.
 
+use super::Problem;
 use super::args::LatencyArgs;
 use super::broker::Target;
 use super::credit::Credit;
@@ -10,7 +11,6 @@ use super::report::Report;
 use super::tally::{Tally, nanos};
 use super::throughput::{clear, work, workers};
 use super::timed::{self, Tasks};
-use super::Problem;
 use std::rc::Rc;
 use std::time::Duration;
 use windlass_client::proto::{ServerFrame, server_frame::Body};
@@ -81,7 +81,7 @@ impl Schedule {
                 }
                 frame = self.receiver.recv() => {
                     hear(frame?)?;
-                    while let Some(frame) = self.receiver.next()? {
+                    while let Some(frame) = self.receiver.try_recv()? {
                         hear(Some(frame))?;
                     }
                 }

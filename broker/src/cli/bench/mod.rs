@@ -29,7 +29,7 @@ mod worker;
 use super::{exit, fail_with, output};
 use std::process::ExitCode;
 
-pub use args::BenchArgs;
+pub(crate) use args::BenchArgs;
 use args::Scenario;
 
 /// Queue and kind of all jobs of a benchmark.
@@ -61,7 +61,7 @@ impl Problem {
 }
 
 /// Runs the command.
-pub async fn run(args: BenchArgs) -> ExitCode {
+pub(crate) async fn run(args: BenchArgs) -> ExitCode {
     let measured = tokio::task::spawn_blocking(move || measure(args.scenario)).await;
     match measured {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -27,7 +27,7 @@ impl Pacer {
         };
         let schedule = Itimerspec { it_interval: every, it_value: every };
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &schedule)?;
-        Ok(Self { timer: AsyncFd::new(timer)? })
+        Ok(Self { timer: watched(timer)? })
     }
 
     /// Waits until jobs are due, and says how many since the last time. Safe to cancel.
@@ -42,4 +42,12 @@ impl Pacer {
             }
         }
     }
+}
+
+#[expect(
+    deprecated,
+    reason = "an OwnedFd stays open and the same, which is all that `register`, unsafe, asks"
+)]
+fn watched(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(timer)
 }

@@ -86,7 +86,7 @@ impl Producer {
                 () = self.credit.more() => continue,
             };
             self.hear(frame)?;
-            while let Some(frame) = self.receiver.next()? {
+            while let Some(frame) = self.receiver.try_recv()? {
                 self.hear(Some(frame))?;
             }
             if let Some(pause) = self.pause.take() {
@@ -159,8 +159,7 @@ pub(super) struct Reused {
 impl Reused {
     /// The first request of a connection after Hello.
     pub(super) fn new(load: &Load) -> Self {
-        let policy =
-            load.keep_done_ms.map(|keep| Policy { keep_done_ms: Some(keep), ..Policy::default() });
+        let policy = load.keep_done_ms.map(|keep| Policy { keep_done_ms: Some(keep), ..Policy::default() });
         let spec = JobSpec { queue: NAME.into(), kind: NAME.into(), policy, ..JobSpec::default() };
         let enqueue = Enqueue { jobs: vec![spec; load.batch as usize], ..Enqueue::default() };
         Self {

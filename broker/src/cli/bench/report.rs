@@ -137,7 +137,12 @@ impl Report {
     fn lines(&self) -> Vec<(&'static str, String)> {
         let mut lines = vec![(
             "jobs/s",
-            format!("{} ({} in {:.2} s)", thousands(self.jobs_per_s), thousands(self.jobs as f64), self.seconds),
+            format!(
+                "{} ({} in {:.2} s)",
+                thousands(self.jobs_per_s),
+                thousands(self.jobs as f64),
+                self.seconds
+            ),
         )];
         for (name, micros) in
             [("p50", self.p50_us), ("p99", self.p99_us), ("p99.9", self.p999_us), ("max", self.max_us)]

@@ -1,5 +1,6 @@
 //! The closed loops: jobs acknowledged a second, and whole lives a second.
 
+use super::Problem;
 use super::args::{EnqueueArgs, LifeArgs, Producers, Workers};
 use super::broker::Target;
 use super::credit::Credit;
@@ -9,7 +10,6 @@ use super::report::{Parameter, Report};
 use super::tally::Tally;
 use super::timed::{self, Tasks, unbroken};
 use super::worker::Worker;
-use super::Problem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 

@@ -18,18 +18,6 @@ pub(super) struct Stretch {
     pub(super) latency: Percentiles,
 }
 
-impl Stretch {
-    /// Jobs done in it.
-    pub(super) fn jobs(&self) -> u64 {
-        self.after.done - self.before.done
-    }
-
-    /// How long it was.
-    pub(super) fn seconds(&self) -> f64 {
-        self.after.at.duration_since(self.before.at).as_secs_f64()
-    }
-}
-
 /// Warms up, measures for `seconds`, leaves the load running.
 pub(super) async fn stretch(
     tasks: &mut Tasks,

@@ -58,7 +58,7 @@ impl Worker {
         loop {
             let frame = self.receiver.recv().await?.ok_or_else(cut)?;
             self.hear(frame)?;
-            while let Some(frame) = self.receiver.next()? {
+            while let Some(frame) = self.receiver.try_recv()? {
                 self.hear(frame)?;
             }
             while !self.over.is_empty() {

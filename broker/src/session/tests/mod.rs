@@ -10,11 +10,11 @@ use windlass_engine::frame::{Rows, SettleCode, SettledOne, Work};
 use windlass_engine::ledger::job::State as JobState;
 use windlass_engine::view::QueueView;
 use windlass_engine::{JobId, Request as To, SessionId};
+use windlass_proto::frame::ClientCodec;
 use windlass_proto::v1::{
     Bye, Complete, Enqueue, Fetch, Hello, JobSpec, Query, ServerFrame, Settle, fetch::Source, hello,
     query::What, result,
 };
-use windlass_proto::frame::ClientCodec;
 
 const KEY: [u8; 32] = [7; 32];
 const NOW: u64 = 1_800_000_000_000;

@@ -3,9 +3,9 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Backoff, Beat, Bury, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Move, Patch, Policy,
-    Put, QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink, State, Stop, Tell, Token,
-    Touch, Watch, backoff::Shape, change::To, enqueue::Wait, fetch, resource,
+    After, Backoff, Beat, Bury, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Move, Patch,
+    Policy, Put, QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink, State, Stop, Tell,
+    Token, Touch, Watch, backoff::Shape, change::To, enqueue::Wait, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -162,7 +162,10 @@ fn of_a_change() {
         ("select.states", by(Selector { states: vec![State::Dead.into()], ..Selector::default() })),
         ("select.all", by(Selector { all: true, ..Selector::default() })),
         ("retry.spread_ms", Request::Change(to(To::Retry(Retry { spread_ms: 1, ..Retry::default() })))),
-        ("cancel.dependents", Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() })))),
+        (
+            "cancel.dependents",
+            Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() }))),
+        ),
         ("move", Request::Change(to(To::Move(Move::default())))),
         ("patch", Request::Change(to(To::Patch(Patch::default())))),
         ("bury", Request::Change(to(To::Bury(Bury {})))),

@@ -36,7 +36,16 @@ fn hello_and_welcome_byte_by_byte() {
 
 /// Length, id 1, then proto 1, session, secret, ttl, resume window, clock, epoch 3, the bounds, the
 /// kept lease, the idempotency window and the window of requests.
-const WELCOME: &str = "";
+const WELCOME: &str = concat!(
+    "0000006e0801126a",
+    "0801",
+    "121005050505050505050505050505050505",
+    "1a20296280bc22dcfa8c8b9c771c4d9ddea030608e153a15a333497f99a819c88429",
+    "20987528b8173080a0f1c2b1343803",
+    "40808080024880804050904e",
+    "621009090909090909090909090909090909",
+    "68c0cf24708008",
+);
 
 #[test]
 fn a_job_arrives_as_it_was_enqueued() {
@@ -132,7 +141,8 @@ fn texts_of_a_settle_are_cut_and_times_are_capped() {
     let release = Release { delay_ms: u64::MAX, ..Release::default() };
     let how = |how| v1::Result { id: Bytes::from_static(&[1; 16]), how: Some(how), ..v1::Result::default() };
     let results = vec![how(result::How::Fail(fail)), how(result::How::Release(release))];
-    let Command::Settle(taken) = asked(ask(&mut open(terms()), 2, Request::Settle(Settle { results }))) else {
+    let Command::Settle(taken) = asked(ask(&mut open(terms()), 2, Request::Settle(Settle { results })))
+    else {
         panic!("no Settle")
     };
     let How::Fail { error, retry_after_ms, .. } = &taken[0].how else { panic!("no Fail") };
@@ -206,7 +216,8 @@ fn what_is_out_of_form_is_refused_at_its_field() {
         enqueue(vec![spec])
     };
     let fetch = Fetch { sources: vec![source("a")], slots: 1, ..Fetch::default() };
-    let change = |select| Request::Change(Change { select, to: Some(To::Delete(v1::Delete {})), ..Change::default() });
+    let change =
+        |select| Request::Change(Change { select, to: Some(To::Delete(v1::Delete {})), ..Change::default() });
     let query = |what: i32| Query { what, ..Query::default() };
     let put = |name: &str, what| {
         let resource = Resource { name: name.into(), if_version: 0, what };
@@ -238,7 +249,10 @@ fn what_is_out_of_form_is_refused_at_its_field() {
         ("stream", Request::Fetch(Fetch { close: true, ..fetch })),
         ("results", Request::Settle(Settle::default())),
         ("", Request::Touch(Touch::default())),
-        ("beat.phase", Request::Touch(Touch { beat: Some(v1::Beat { phase: 9, ..Default::default() }), jobs: vec![] })),
+        (
+            "beat.phase",
+            Request::Touch(Touch { beat: Some(v1::Beat { phase: 9, ..Default::default() }), jobs: vec![] }),
+        ),
         ("select", change(None)),
         ("select.ids[0]", change(Some(Selector { ids: vec![Bytes::new()], ..Selector::default() }))),
         ("to", Request::Change(Change::default())),
@@ -252,7 +266,10 @@ fn what_is_out_of_form_is_refused_at_its_field() {
         ("set[0].name", put("kind/mail", conf())),
         ("set[0].name", put("cheese/mail", conf())),
         ("set[0].what", put("queue/mail", None)),
-        ("set[0].limit.concurrency", put("limit/pause:queue/a", Some(resource::What::Limit(Limit::default())))),
+        (
+            "set[0].limit.concurrency",
+            put("limit/pause:queue/a", Some(resource::What::Limit(Limit::default()))),
+        ),
     ];
     for (field, request) in cases {
         let shown = format!("{request:?}");
@@ -260,8 +277,5 @@ fn what_is_out_of_form_is_refused_at_its_field() {
         assert_eq!(refused, (2, Code::Invalid, field.to_owned()), "{shown}");
     }
     let large = spec(|job| job.payload = Bytes::from(vec![0; PAYLOAD_BYTES_DEFAULT + 1]));
-    assert_eq!(
-        refused(ask(&mut open(terms()), 2, large)),
-        (2, Code::TooLarge, "jobs[0].payload".into())
-    );
+    assert_eq!(refused(ask(&mut open(terms()), 2, large)), (2, Code::TooLarge, "jobs[0].payload".into()));
 }

@@ -1,0 +1,342 @@
+//! Storms: hostile numbers, late ticks, jumping clocks, refusals and bounds, from a seed. Nothing
+//! may panic, everything derived must agree with the ledger, every request must be answered once,
+//! and the journal must make the same ledger again.
+
+use crate::model::{Dice, seeds};
+use crate::world::{Asked, World};
+use windlass_engine::command::{
+    Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery, Mutation, Put,
+    Query, Refusal, SetResource, Settlement, Target, Touch,
+};
+use windlass_engine::engine::Pressure;
+use windlass_engine::fact::ResourceBody;
+use windlass_engine::frame::Body;
+use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
+use windlass_engine::ledger::job::State;
+use windlass_engine::policy::{Backoff, Policy};
+
+struct Storm {
+    world: World,
+    dice: Dice,
+    known: Vec<(JobId, u64)>,
+    sessions: Vec<SessionId>,
+    streams: Vec<Request>,
+}
+
+impl Storm {
+    fn new(seed: u64) -> Self {
+        let mut world = World::new();
+        let mut dice = Dice::new(seed);
+        world.joins = dice.one_in(2);
+        world.engine.set_jobs_max(120);
+        Self { world, dice, known: Vec::new(), sessions: Vec::new(), streams: Vec::new() }
+    }
+
+    /// A number from where rules are likely to break.
+    fn number(&mut self) -> u64 {
+        let edges = [0, 1, 2, 999, 1_000, 15_000, 600_000, u64::from(u32::MAX), 1 << 40, 1 << 63, u64::MAX - 1, u64::MAX];
+        match self.dice.roll(4) {
+            0 => self.dice.of(&edges).unwrap_or(0),
+            1 => self.world.now.saturating_add(self.dice.roll(100_000)),
+            _ => self.dice.roll(30_000),
+        }
+    }
+
+    fn small(&mut self) -> u32 {
+        let edges = [0, 1, u32::MAX, u32::MAX - 1, 10_000, 10_001];
+        if self.dice.one_in(8) { self.dice.of(&edges).unwrap_or(0) } else { self.dice.roll(5) as u32 }
+    }
+
+    fn maybe<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Option<T> {
+        self.dice.one_in(3).then(|| make(self))
+    }
+
+    fn name(&mut self, names: &[&str]) -> String {
+        self.dice.of(names).unwrap_or_default().into()
+    }
+
+    fn id(&mut self) -> JobId {
+        JobId([self.dice.roll(60) as u8; 16])
+    }
+
+    fn policy(&mut self) -> Policy {
+        Policy {
+            priority: self.maybe(|storm| storm.small() as u8),
+            max_attempts: self.maybe(Self::small),
+            backoff: self.maybe(|storm| Backoff {
+                base_ms: storm.number(),
+                factor_permille: storm.small().wrapping_mul(500),
+                max_ms: storm.number(),
+                jitter_permille: storm.small().wrapping_mul(300),
+            }),
+            max_crashes: self.maybe(Self::small),
+            lease_ms: self.maybe(Self::number),
+            keep_done_ms: self.maybe(Self::number),
+            keep_dead_ms: self.maybe(Self::number),
+            keep_done_max: self.maybe(Self::small),
+            cost: self.maybe(Self::small),
+        }
+    }
+
+    fn step(&mut self) {
+        let conns: Vec<ConnId> = self.world.conns.values().copied().collect();
+        let roll = self.dice.roll(60);
+        let Some(conn) = self.dice.of(&conns).filter(|_| roll >= 6) else { return self.hello() };
+        match roll {
+            6..14 => self.time(),
+            14 => self.trouble(conn),
+            15 => self.play(conn, Command::Hangup),
+            16 => {
+                let keep_leases = self.dice.one_in(2);
+                self.play(conn, Command::Bye { keep_leases });
+            }
+            17..27 => self.enqueue(conn),
+            27..35 => self.fetch(conn),
+            35..45 => self.settle(conn),
+            45..49 => {
+                let (id, fence) = self.lease();
+                let extend_ms = self.maybe(Self::number);
+                let jobs = vec![JobTouch { id, fence, extend_ms }];
+                self.play(conn, Command::Touch(Touch { beat: None, jobs }));
+            }
+            49..53 => self.change(conn),
+            53..56 => self.put(conn),
+            56 => self.play(conn, Command::Unchoke),
+            57 => self.play(conn, Command::Sign),
+            _ => self.query(conn),
+        }
+    }
+
+    fn play(&mut self, conn: ConnId, command: Command) {
+        let request = self.world.request(conn, Asked::default());
+        for frame in self.world.turn(vec![(request, command)]) {
+            if let Body::Deliver { works, .. } = &frame.body {
+                self.known.extend(works.iter().map(|work| (work.id, work.fence)));
+                self.known.sort_unstable();
+                self.known.dedup();
+            }
+            if let Body::Welcome(welcome) = &frame.body {
+                self.sessions.push(welcome.session);
+            }
+        }
+        for (from, asked) in &self.world.asked {
+            let open = self.world.conns.values().any(|conn| *conn == from.conn);
+            let waits = asked.is_mute || self.streams.contains(from);
+            assert!(asked.is_over || waits || !open, "nobody answers {from:?}");
+        }
+        self.world.asked.retain(|_, asked| !asked.is_over && !asked.is_mute);
+    }
+
+    fn hello(&mut self) {
+        if self.world.conns.len() > 8 {
+            return;
+        }
+        let number = self.world.actors.len();
+        let conn = self.world.connect(&format!("c{number}"));
+        let mut fresh = [0xff; 16];
+        fresh[..8].copy_from_slice(&conn.to_be_bytes());
+        let resume = if self.dice.one_in(2) { self.dice.of(&self.sessions) } else { None };
+        let running = self.maybe(|storm| storm.known.clone());
+        let hello = Hello {
+            namespace: self.name(&["default", "default", "default", "other"]),
+            client: String::new(),
+            host: String::new(),
+            pid: 0,
+            labels: Vec::new(),
+            session_ttl_ms: self.number(),
+            resume,
+            running,
+            fresh: SessionId(fresh),
+        };
+        self.play(conn, Command::Hello(Box::new(hello)));
+        if !self.world.attached.contains_key(&conn) {
+            self.world.conns.retain(|_, open| *open != conn);
+        }
+    }
+
+    /// The clock runs or jumps; the broker wakes late, or counts the time as its own absence.
+    fn time(&mut self) {
+        let by = match self.dice.roll(12) {
+            0 => 700_000,
+            1 => 40 * 86_400_000,
+            2..6 => self.dice.roll(20_000),
+            _ => self.dice.roll(800),
+        };
+        match self.dice.roll(8) {
+            0 => {
+                self.world.now += by;
+                self.world.engine.shift(by as i64);
+            }
+            1 if by < 1_000_000 => {
+                self.world.now -= by;
+                self.world.engine.shift(-(by as i64));
+            }
+            2 => self.world.now += by,
+            _ => drop(self.world.pass(self.world.now + by)),
+        }
+    }
+
+    fn trouble(&mut self, conn: ConnId) {
+        match self.dice.roll(8) {
+            0 | 1 => self.world.engine.choke(conn),
+            2..6 => {
+                let mut flag = || self.dice.one_in(3);
+                let (no_enqueue, small_results, no_leases) = (flag(), flag(), flag());
+                self.world.engine.set_pressure(Pressure { no_enqueue, small_results, no_leases });
+            }
+            6 => {
+                let in_order = self.dice.one_in(2);
+                self.world.now += self.dice.roll(100_000);
+                self.world.restart(in_order);
+                self.world.engine.set_jobs_max(120);
+            }
+            _ => {
+                let mut turn = self.world.begin_turn();
+                self.world.engine.drain(&mut turn);
+                self.world.end_turn(turn);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, conn: ConnId) {
+        let count = self.dice.roll(30);
+        let mut jobs = Vec::new();
+        for _ in 0..count {
+            if self.dice.one_in(20) {
+                jobs.push(Err(Refusal::new(Code::Invalid, "", "malformed")));
+                continue;
+            }
+            jobs.push(Ok(JobSpec {
+                id: self.id(),
+                queue: self.name(&["mail", "mail", "bills"]),
+                kind: self.name(&["send", "print"]),
+                key: self.name(&["", "anna", "bob"]),
+                payload: vec![0; self.dice.roll(3) as usize * 600_000].into(),
+                headers: bytes::Bytes::new(),
+                run_at: self.maybe(Self::number).unwrap_or(0),
+                policy: self.policy(),
+            }));
+        }
+        let partial = self.dice.one_in(2);
+        self.play(conn, Command::Enqueue(Enqueue { jobs, partial }));
+    }
+
+    fn fetch(&mut self, conn: ConnId) {
+        let open: Vec<Request> = self.streams.iter().filter(|key| key.conn == conn).copied().collect();
+        let stream = if self.dice.one_in(3) { self.dice.of(&open) } else { None };
+        let queues = (0..self.dice.roll(4)).map(|_| self.name(&["mail", "bills"])).collect();
+        let fetch = Fetch {
+            stream: stream.map_or(0, |key| key.id),
+            queues,
+            kinds: (0..self.dice.roll(2)).map(|_| self.name(&["send", "print"])).collect(),
+            slots: self.small(),
+            once: if self.dice.one_in(3) { self.small() } else { 0 },
+            wait_ms: if self.dice.one_in(3) { self.number() } else { self.dice.roll(9_000) },
+            lease_ms: self.maybe(Self::number),
+            close: self.dice.one_in(4),
+        };
+        // It may open a stream, which then is not answered yet.
+        let next = self.world.request(conn, Asked::default());
+        self.streams.push(Request { conn, id: next.id + 1 });
+        self.world.asked.remove(&next);
+        self.play(conn, Command::Fetch(Box::new(fetch)));
+    }
+
+    fn lease(&mut self) -> (JobId, u64) {
+        match self.dice.of(&self.known) {
+            Some(lease) if !self.dice.one_in(20) => lease,
+            _ => (self.id(), self.number()),
+        }
+    }
+
+    fn settle(&mut self, conn: ConnId) {
+        let mut results = Vec::new();
+        for _ in 0..self.dice.roll(6) {
+            let (id, fence) = self.lease();
+            let how = match self.dice.roll(5) {
+                0 | 1 => How::Complete(vec![0; self.dice.roll(3) as usize * 3_000].into()),
+                2 => How::Fail {
+                    error: ErrorNote { message: "ä".repeat(3_000), ..ErrorNote::default() },
+                    fatal: self.dice.one_in(9),
+                    retry_after_ms: self.maybe(Self::number),
+                },
+                3 => How::Release { delay_ms: self.number(), reason: self.name(&["", "busy"]) },
+                _ => How::Cancelled { note: String::new() },
+            };
+            results.push(Settlement { id, fence, how });
+        }
+        self.play(conn, Command::Settle(results));
+    }
+
+    fn change(&mut self, conn: ConnId) {
+        let ids = (0..self.dice.roll(5)).map(|_| self.id()).collect();
+        let to = match self.dice.roll(6) {
+            0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.number() },
+            2 | 3 => Mutation::Retry { reset_attempts: self.dice.one_in(2) },
+            4 => Mutation::Delete,
+            _ => Mutation::RunAt(self.number()),
+        };
+        let dry_run = self.dice.one_in(6);
+        self.play(conn, Command::Change(Change { ids, dry_run, to }));
+    }
+
+    fn target(&mut self) -> Target {
+        match self.dice.roll(4) {
+            0 => Target::Namespace,
+            1 => Target::Kind(self.name(&["send", "print"])),
+            2 => Target::Queue(self.name(&["mail", "bills"])),
+            _ => Target::PauseQueue(self.name(&["mail", "bills"])),
+        }
+    }
+
+    fn put(&mut self, conn: ConnId) {
+        let mut put = Put { set: Vec::new(), remove: Vec::new(), dry_run: self.dice.one_in(6) };
+        for _ in 0..self.dice.roll(3) {
+            let target = self.target();
+            let body = match target {
+                Target::PauseQueue(_) => ResourceBody::Pause { why: String::new() },
+                Target::Namespace | Target::Queue(_) | Target::Kind(_) => ResourceBody::Policy(self.policy()),
+            };
+            put.set.push(SetResource { target, if_version: self.dice.roll(2), body });
+        }
+        for _ in 0..self.dice.roll(4) {
+            put.remove.push(self.target());
+        }
+        self.play(conn, Command::Put(put));
+    }
+
+    fn query(&mut self, conn: ConnId) {
+        let limit = self.dice.roll(4) as usize;
+        let query = match self.dice.roll(5) {
+            0 => Query::Job(self.id()),
+            1 => Query::Queues { name: String::new(), after: self.name(&["", "mail"]), limit },
+            2 => Query::Sessions { after: self.dice.of(&self.sessions), limit },
+            3 => Query::Server,
+            _ => Query::Jobs(JobsQuery {
+                queue: self.name(&["", "mail"]),
+                kind: self.name(&["", "send"]),
+                key: self.name(&["", "anna"]),
+                states: (0..self.dice.roll(4)).filter_map(|_| self.dice.of(&State::ALL)).collect(),
+                after: self.maybe(Self::number),
+                limit,
+                newest_first: self.dice.one_in(2),
+            }),
+        };
+        self.play(conn, Command::Query(query));
+    }
+}
+
+#[test]
+fn nothing_breaks_the_rules_from_inside() {
+    for seed in seeds(3_000_000, 150) {
+        let result = std::panic::catch_unwind(|| {
+            let mut storm = Storm::new(seed);
+            (0..150).for_each(|_| storm.step());
+            storm.world.compare_with_replay();
+        });
+        if let Err(error) = result {
+            println!("the storm of seed {seed} breaks something");
+            std::panic::resume_unwind(error);
+        }
+    }
+}

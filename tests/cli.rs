@@ -1,0 +1,323 @@
+//! The command line: what scripts rely on. Forms of output, exit codes, questions, settings.
+
+use crate::harness::{Answer, Broker, Peer, fresh_id, hex, start_windlass, windlass, windlass_reading};
+use serde_json::{Value, json};
+use std::fs;
+use windlass_proto::v1::{JobView, State};
+
+/// `windlass` against this broker.
+fn at(broker: &Broker, arguments: &[&str]) -> Answer {
+    windlass(&[arguments, &["--addr", broker.addr()]].concat())
+}
+
+fn json_at(broker: &Broker, arguments: &[&str]) -> Value {
+    at(broker, &[arguments, &["--output", "json"]].concat()).ok().json()
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The job of an id as the command line prints it.
+fn shown(peer: &mut Peer, id: &str) -> JobView {
+    let digits: Vec<u8> = id.bytes().filter(|byte| *byte != b'-').collect();
+    let bytes = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+    peer.job(&bytes.collect::<Vec<u8>>().into())
+}
+
+fn enqueue(broker: &Broker, arguments: &[&str]) -> String {
+    let answer = at(broker, &[&["enqueue"], arguments].concat()).ok();
+    let [id] = answer.lines()[..] else { panic!("{answer:?}") };
+    id.to_owned()
+}
+
+#[test]
+fn enqueue_prints_an_id_and_takes_what_the_job_needs() {
+    let broker = Broker::start();
+    let mut peer = broker.peer();
+    let plain = shown(&mut peer, &enqueue(&broker, &["mail", r#"{"to":"a@b.c"}"#]));
+    assert_eq!((plain.queue.as_str(), plain.kind.as_str(), plain.state()), ("default", "mail", State::Ready));
+    assert_eq!((&plain.payload[..], plain.content_type.as_str()), (&br#"{"to":"a@b.c"}"#[..], "application/json"));
+    assert_eq!((plain.priority, plain.max_attempts), (4, 20));
+
+    let id = hex(&fresh_id());
+    let options = ["--queue", "q", "--delay", "5m", "--priority", "7", "--attempts", "3", "--key", "t", "--id", &id];
+    assert_eq!(enqueue(&broker, &[&["mail"][..], &options].concat()), id);
+    let job = shown(&mut peer, &id);
+    assert_eq!((job.queue.as_str(), job.key.as_str(), job.state()), ("q", "t", State::Scheduled));
+    assert_eq!((job.priority, job.max_attempts, job.payload.len()), (7, 3, 0));
+    let delay = job.run_at_ms - job.created_at_ms;
+    assert!((299_000..=300_000).contains(&delay), "{delay}");
+
+    let answer = json_at(&broker, &["enqueue", "mail", "--id", &id]);
+    assert_eq!(answer, json!([{"id": id, "state": "scheduled", "duplicate": true}]));
+    let answer = json_at(&broker, &["enqueue", "mail"]);
+    assert_eq!(keys(&answer[0]), ["duplicate", "id", "state"]);
+    assert_eq!((&answer[0]["state"], &answer[0]["duplicate"]), (&json!("ready"), &json!(false)));
+}
+
+#[test]
+fn enqueue_reads_payloads_from_files_and_pipes() {
+    let broker = Broker::start();
+    let mut peer = broker.peer();
+    let file = broker.home().join("payload");
+    fs::write(&file, b"\xff not json").unwrap();
+    let id = enqueue(&broker, &["k", &format!("@{}", file.display())]);
+    assert_eq!(&shown(&mut peer, &id).payload[..], b"\xff not json");
+    let piped = windlass_reading(b"from a pipe", &["enqueue", "k", "-", "--addr", broker.addr()]).ok();
+    assert_eq!(&shown(&mut peer, piped.lines()[0]).payload[..], b"from a pipe");
+
+    let many: String = (0..700).map(|number| format!("{{\"n\":{number}}}\n\n")).collect();
+    let piped = ["enqueue", "k", "--jsonl", "-", "--addr", broker.addr()];
+    let answer = windlass_reading(many.as_bytes(), &piped).ok();
+    let ids = answer.lines();
+    assert_eq!(ids.len(), 700, "an id a line, none for empty lines");
+    assert_eq!(&shown(&mut peer, ids[699]).payload[..], br#"{"n":699}"#);
+    fs::write(&file, "1\n2\n").unwrap();
+    let answer = json_at(&broker, &["enqueue", "k", "--jsonl", file.to_str().unwrap()]);
+    assert_eq!(answer.as_array().unwrap().len(), 2);
+    assert_eq!(peer.server().jobs, 704);
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_2_and_what_the_broker_refuses_is_1() {
+    let broker = Broker::start();
+    let missing = hex(&fresh_id());
+    let cases: [(&[&str], i32); 26] = [
+        (&["enqueue"], 2),
+        (&["enqueue", "k", "{not json"], 2),
+        (&["enqueue", "k", "@/does/not/exist"], 2),
+        (&["enqueue", "k", "--jsonl", "/does/not/exist"], 2),
+        (&["enqueue", "k", "1", "--jsonl", "-"], 2),
+        (&["enqueue", "k", "--delay", "soon"], 2),
+        (&["enqueue", "k", "--delay", "-5m"], 2),
+        (&["enqueue", "k", "--priority", "10"], 2),
+        (&["enqueue", "k", "--attempts", "0"], 2),
+        (&["enqueue", "k", "--id", "not-a-uuid"], 2),
+        (&["enqueue", "k", "--output", "xml"], 2),
+        (&["enqueue", "not a name"], 1),
+        (&["enqueue", "k", "--queue", "not a name"], 1),
+        (&["admin"], 2),
+        (&["admin", "jobs"], 2),
+        (&["admin", "jobs", "list", "--state", "lost"], 2),
+        (&["admin", "jobs", "list", "--limit", "0"], 2),
+        (&["admin", "jobs", "show"], 2),
+        (&["admin", "jobs", "show", "42"], 2),
+        (&["admin", "jobs", "show", &missing], 1),
+        (&["admin", "jobs", "retry", &missing], 1),
+        (&["admin", "jobs", "run-now", &missing], 1),
+        (&["admin", "jobs", "cancel", &missing, "--yes"], 1),
+        (&["admin", "jobs", "delete", &missing, "--yes"], 1),
+        (&["admin", "queue", "pause"], 2),
+        (&["admin", "queue", "pause", "not a name"], 1),
+    ];
+    for (arguments, code) in cases {
+        let answer = at(&broker, arguments);
+        assert_eq!(answer.code, code, "{arguments:?}: {answer:?}");
+        assert!(!answer.err.is_empty(), "{arguments:?}: what is wrong is said on stderr");
+    }
+    assert_eq!(broker.peer().server().jobs, 0);
+    assert_eq!((windlass(&[]).code, windlass(&["brew"]).code), (2, 2));
+    assert!(windlass(&["--help"]).ok().out.contains("windlass demo"));
+    assert!(windlass(&["--version"]).ok().out.starts_with("windlass "));
+    assert!(windlass(&["completions", "bash"]).ok().out.contains("complete"));
+}
+
+#[test]
+fn an_empty_broker_answers_with_empty_lists() {
+    let broker = Broker::start();
+    for noun in [&["admin", "queues"][..], &["admin", "queues", "list"], &["admin", "jobs", "list"]] {
+        assert_eq!(json_at(&broker, noun), json!([]), "{noun:?}");
+        assert_eq!(at(&broker, noun).ok().lines().len(), 1, "a table without rows has its head");
+    }
+    let workers = json_at(&broker, &["admin", "workers"]);
+    assert_eq!(workers.as_array().unwrap().len(), 1, "the command itself");
+    assert_eq!(json_at(&broker, &["admin", "stats"])["jobs"], 0);
+}
+
+const QUEUE_KEYS: [&str; 9] =
+    ["completed", "completed_total", "dead", "dead_total", "leased", "name", "paused", "ready", "scheduled"];
+
+#[test]
+fn queues_are_told_with_exactly_these_keys_paused_and_resumed() {
+    let broker = Broker::start();
+    let mut peer = broker.peer();
+    for _ in 0..2 {
+        enqueue(&broker, &["k", "--queue", "mail"]);
+    }
+    enqueue(&broker, &["k", "--queue", "mail", "--delay", "1h"]);
+    let work = peer.fetch("mail");
+    peer.settle(&work, crate::harness::complete(""));
+    let queues = json_at(&broker, &["admin", "queues"]);
+    assert_eq!(keys(&queues[0]), QUEUE_KEYS);
+    let expected = json!([{
+        "name": "mail", "ready": 1, "scheduled": 1, "leased": 0, "completed": 1, "dead": 0,
+        "completed_total": 1, "dead_total": 0, "paused": false,
+    }]);
+    assert_eq!(queues, expected);
+
+    let paused = json_at(&broker, &["admin", "queue", "pause", "mail", "--why", "incident"]);
+    assert_eq!(paused, json!({"queue": "mail", "paused": true}));
+    assert_eq!(json_at(&broker, &["admin", "queues"])[0]["paused"], true);
+    assert_eq!(peer.queue("mail").paused_why, "incident");
+    let table = at(&broker, &["admin", "queues"]).ok();
+    let [head, row] = table.lines()[..] else { panic!("{table:?}") };
+    assert!(head.starts_with("NAME") && row.starts_with("mail") && row.ends_with("yes"), "{table:?}");
+    assert_eq!(at(&broker, &["admin", "queue", "resume", "mail"]).ok().out, "mail runs\n");
+    assert!(!peer.queue("mail").paused);
+}
+
+#[test]
+fn jobs_are_listed_by_what_is_asked_and_shown_in_full() {
+    let broker = Broker::start();
+    let mut peer = broker.peer();
+    let first = enqueue(&broker, &["pdf", r#"{"title":"Hello"}"#, "--attempts", "2"]);
+    let second = enqueue(&broker, &["mail", "--queue", "mail", "--delay", "1h", "--key", "tenant"]);
+    let ids = |arguments: &[&str]| -> Vec<String> {
+        let rows = json_at(&broker, &[&["admin", "jobs", "list"], arguments].concat());
+        rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&[]), [second.clone(), first.clone()], "newest first");
+    assert_eq!(ids(&["--oldest-first"]), [first.clone(), second.clone()]);
+    assert_eq!(ids(&["--limit", "1"]), [second.clone()]);
+    assert_eq!(ids(&["--queue", "mail"]), [second.clone()]);
+    assert_eq!(ids(&["--kind", "pdf"]), [first.clone()]);
+    assert_eq!(ids(&["--key", "tenant"]), [second.clone()]);
+    assert_eq!(ids(&["--state", "scheduled"]), [second.clone()]);
+    assert_eq!(ids(&["--state", "scheduled", "--state", "ready"]).len(), 2);
+    assert_eq!(ids(&["--state", "dead"]), [""; 0]);
+    assert!(at(&broker, &["admin", "jobs", "list"]).ok().lines()[0].starts_with("ID "));
+
+    let failed = peer.fetch("default");
+    peer.settle(&failed, crate::harness::fail("busy"));
+    let work = peer.fetch("default");
+    peer.settle(&work, crate::harness::complete(r#"{"pages":1}"#));
+    let job = json_at(&broker, &["admin", "jobs", "show", &first]);
+    assert_eq!((&job["id"], &job["state"], &job["attempt"]), (&json!(first), &json!("completed"), &json!(2)));
+    assert_eq!((&job["payload"], &job["result"]), (&json!({"title": "Hello"}), &json!({"pages": 1})));
+    assert!(job["seq"].is_string(), "numbers over 2^53 are strings");
+    let attempt = &job["history"][0];
+    assert_eq!((&attempt["outcome"], &attempt["message"]), (&json!("failed"), &json!("busy")));
+    for instant in [&job["created_at"], &job["finished_at"], &attempt["started_at"], &attempt["ended_at"]] {
+        let text = instant.as_str().unwrap();
+        assert!(text.len() == 24 && text.ends_with('Z'), "RFC 3339 with milliseconds: {text}");
+    }
+    let table = at(&broker, &["admin", "jobs", "show", &first]).ok();
+    assert!(table.lines().iter().any(|line| line.starts_with("state ") && line.ends_with("completed")));
+}
+
+#[test]
+fn jobs_are_steered_and_what_loses_something_is_asked_about() {
+    let broker = Broker::start();
+    let mut peer = broker.peer();
+    let id = enqueue(&broker, &["k", "--queue", "q", "--delay", "1h"]);
+    let steer = |verb: &str, flags: &[&str]| at(&broker, &[&["admin", "jobs", verb, &id], flags].concat());
+    let changed = json!({"matched": 1, "changed": 1});
+    assert_eq!(json_at(&broker, &["admin", "jobs", "run-now", &id]), changed);
+    assert_eq!(shown(&mut peer, &id).state(), State::Ready);
+    for verb in ["cancel", "delete"] {
+        let answer = steer(verb, &[]);
+        assert_eq!((answer.code, answer.out.as_str()), (1, ""), "{answer:?}");
+        assert!(answer.err.contains("--yes"), "{answer:?}");
+    }
+    assert_eq!(shown(&mut peer, &id).state(), State::Ready, "nobody said yes");
+    assert_eq!(steer("cancel", &["--yes", "--why", "not needed"]).ok().out, "1 of 1 found changed\n");
+    assert_eq!(shown(&mut peer, &id).state(), State::Cancelled);
+    assert_eq!(steer("cancel", &["--yes"]).ok().out, "0 of 1 found changed\n");
+    assert_eq!(json_at(&broker, &["admin", "jobs", "retry", &id]), changed);
+    assert_eq!(shown(&mut peer, &id).state(), State::Ready);
+    assert_eq!(json_at(&broker, &["admin", "jobs", "delete", &id, "--yes"]), changed);
+    assert_eq!(steer("show", &[]).code, 1);
+    let other = enqueue(&broker, &["k"]);
+    let both = json_at(&broker, &["admin", "jobs", "delete", &id, &other, "--yes"]);
+    assert_eq!(both, changed, "those that are there are changed");
+}
+
+#[test]
+fn workers_and_the_broker_itself_are_told() {
+    let broker = Broker::start();
+    let mut worker = broker.peer();
+    worker.enqueue_all(vec![crate::harness::job("k")]);
+    let name = worker.open_stream(crate::harness::stream("q", 7));
+    worker.delivery(name);
+    let workers = json_at(&broker, &["admin", "workers"]);
+    let raw = workers.as_array().unwrap().iter().find(|row| row["client"] == "raw/1").unwrap();
+    assert_eq!((&raw["host"], &raw["pid"], &raw["queues"]), (&json!("test"), &json!(7), &json!("q")));
+    assert_eq!((&raw["slots"], &raw["leases"], &raw["connections"]), (&json!(7), &json!(1), &json!(1)));
+    assert!(at(&broker, &["admin", "workers"]).ok().lines()[0].starts_with("CLIENT"));
+    let stats = json_at(&broker, &["admin", "stats"]);
+    assert_eq!((&stats["jobs"], &stats["draining"]), (&json!(1), &json!(false)));
+    assert!(stats["rss_bytes"].as_u64().unwrap() > 0 && stats["epoch"].is_string(), "{stats}");
+    assert!(stats["batches_total"].as_u64().unwrap() > 0 && stats["disk_free_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn who_finds_no_broker_says_so_and_ends_with_3() {
+    let id = hex(&fresh_id());
+    let commands: [&[&str]; 11] = [
+        &["enqueue", "k"],
+        &["enqueue", "k", "--jsonl", "/dev/null"],
+        &["admin", "queues"],
+        &["admin", "queue", "pause", "q"],
+        &["admin", "queue", "resume", "q"],
+        &["admin", "jobs", "list"],
+        &["admin", "jobs", "show", &id],
+        &["admin", "jobs", "retry", &id],
+        &["admin", "jobs", "delete", &id, "--yes"],
+        &["admin", "workers"],
+        &["admin", "stats"],
+    ];
+    // Each of them tries for a while, so they try side by side. Nobody listens on port 1.
+    let running = commands.map(|command| start_windlass(&[command, &["--addr", "127.0.0.1:1"]].concat()));
+    for (answer, command) in running.into_iter().zip(commands) {
+        let answer = answer.end();
+        assert_eq!((answer.code, answer.out.as_str()), (3, ""), "{command:?}: {answer:?}");
+        assert!(answer.err.contains("127.0.0.1:1"), "{command:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_setting_comes_from_the_flag_else_the_environment_else_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("windlass.toml");
+    fs::write(&file, "max-payload = \"2KiB\"\nmax_connections = 9\n").unwrap();
+    let from_file = ["--config", file.to_str().unwrap()];
+    let env = [("WINDLASS_MAX_PAYLOAD", "3KiB")];
+    let flag = ["--config", file.to_str().unwrap(), "--max-payload", "4KiB"];
+    let cases = [
+        (Broker::with_env(&flag, &env), 4 << 10),
+        (Broker::with_env(&from_file, &env), 3 << 10),
+        (Broker::with(&from_file), 2 << 10),
+        (Broker::start(), 1 << 20),
+    ];
+    for (broker, max_payload) in cases {
+        assert_eq!(broker.peer().welcome.max_payload, max_payload);
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused_with_what_would_be_right() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("windlass.toml");
+    fs::write(&file, "lissten = \"127.0.0.1:0\"\n").unwrap();
+    let data = home.path().join("data");
+    let serve = |flags: &[&str]| {
+        windlass(&[&["serve", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"], flags].concat())
+    };
+    let open = windlass(&["serve", "--data", data.to_str().unwrap(), "--listen", "0.0.0.0:0"]);
+    let cases = [
+        (serve(&["--config", file.to_str().unwrap()]), "did you mean \"listen\""),
+        (serve(&["--config", "/does/not/exist"]), "/does/not/exist"),
+        (serve(&["--max-payload", "1GiB"]), "max_payload"),
+        (serve(&["--max-payload", "1XiB"]), "KiB"),
+        (serve(&["--segment-bytes", "1"]), "segment_bytes"),
+        (open, "--insecure"),
+    ];
+    for (answer, expected) in cases {
+        assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{answer:?}");
+        assert!(answer.err.contains(expected), "{expected} is not in {answer:?}");
+    }
+    assert!(!data.exists(), "nothing was made");
+}

@@ -1,0 +1,156 @@
+//! What a broker refuses to start on: a directory that is damaged, incomplete, too new, in use, or none;
+//! and a port that is taken. Nothing is served, nothing is repaired, and the message names the place.
+
+use crate::harness::{Answer, Broker, Peer, eventually, job, start_windlass, windlass};
+use std::fs;
+use std::path::{Path, PathBuf};
+use windlass_proto::v1::JobSpec;
+
+const DAMAGED: i32 = 78;
+
+fn serve(data: &Path) -> Answer {
+    windlass(&["serve", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--segment-bytes", "1MiB"])
+}
+
+/// Checks a refusal: its code, the place it names, and that no port was opened.
+fn refused(answer: &Answer, code: i32, place: &Path) {
+    assert_eq!((answer.code, answer.out.as_str()), (code, ""), "{answer:?}");
+    assert!(answer.err.contains(place.to_str().unwrap()), "{} is not named: {}", place.display(), answer.err);
+}
+
+/// A data directory at rest, with jobs in its journal and in its leaves.
+fn at_rest() -> (Broker, PathBuf) {
+    let mut broker = Broker::with(&["--unfolded-bytes", "1MiB", "--log-level", "debug"]);
+    let mut peer = broker.peer();
+    // Half of what may be unfolded starts a fold.
+    let payload = bytes::Bytes::from(b"folded.".repeat(10_000));
+    for _ in 0..10 {
+        peer.enqueue(JobSpec { payload: payload.clone(), ..job("k") });
+    }
+    eventually("a fold is complete", || (peer.server().folds_total > 0).then_some(()));
+    for number in 0..50 {
+        peer.enqueue(JobSpec { payload: format!("needle-{number}.").into(), ..job("k") });
+    }
+    assert_eq!(broker.terminate(), 0);
+    let data = broker.data();
+    (broker, data)
+}
+
+/// All files below a directory, with their contents.
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let content = fs::read(&path).unwrap();
+            found.push((path, content));
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Where these bytes stand below a directory.
+fn find(dir: &Path, bytes: &[u8]) -> (PathBuf, usize) {
+    let found = files(dir).into_iter().find_map(|(path, content)| {
+        let place = content.windows(bytes.len()).position(|window| window == bytes)?;
+        Some((path, place))
+    });
+    found.unwrap_or_else(|| panic!("{} is nowhere below {}", String::from_utf8_lossy(bytes), dir.display()))
+}
+
+fn flip(file: &Path, place: usize) {
+    let mut content = fs::read(file).unwrap();
+    content[place] ^= 0x55;
+    fs::write(file, content).unwrap();
+}
+
+#[test]
+fn a_damaged_directory_is_refused_and_left_as_it_is() {
+    let (mut broker, data) = at_rest();
+    let (record, in_record) = find(&data.join("journal"), b"needle-25.");
+    let (leaf, in_leaf) = find(&data.join("leaves"), b"folded.folded.");
+    let manifest = data.join("MANIFEST");
+    let damages = [(&record, in_record, &record), (&manifest, 20, &manifest), (&leaf, in_leaf, &data.join("leaves"))];
+    for (file, place, named) in damages {
+        flip(file, place);
+        let before = files(&data.join("journal"));
+        refused(&serve(&data), DAMAGED, named);
+        assert_eq!(files(&data.join("journal")), before, "the journal is left as it is");
+        flip(file, place);
+    }
+    broker.restart();
+    assert_eq!(broker.peer().server().jobs, 60, "undamaged it starts as ever");
+}
+
+#[test]
+fn what_is_missing_is_an_error_and_never_an_empty_queue() {
+    let (mut broker, data) = at_rest();
+    let (record, _) = find(&data.join("journal"), b"needle-25.");
+    for lost in [data.join("MANIFEST"), data.join("journal"), data.join("leaves"), record] {
+        let aside = broker.home().join("aside");
+        fs::rename(&lost, &aside).unwrap();
+        let answer = serve(&data);
+        assert_eq!((answer.code, answer.out.as_str()), (DAMAGED, ""), "without {}: {answer:?}", lost.display());
+        assert!(answer.err.contains(data.to_str().unwrap()), "{answer:?}");
+        // The refused start may have made the folder, but must not have filled it.
+        let _nothing_was_made = fs::remove_dir(&lost);
+        fs::rename(&aside, &lost).unwrap();
+    }
+    broker.restart();
+    assert_eq!(broker.peer().server().jobs, 60);
+}
+
+#[test]
+fn a_directory_of_a_later_version_is_refused() {
+    let mut broker = Broker::start();
+    assert_eq!(broker.terminate(), 0);
+    let manifest = broker.data().join("MANIFEST");
+    let mut content = fs::read(&manifest).unwrap();
+    let crc_at = content.len() - 4;
+    content[8] = 99;
+    let crc = crc32c::crc32c(&content[..crc_at]);
+    content[crc_at..].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&manifest, &content).unwrap();
+    let answer = serve(&broker.data());
+    refused(&answer, DAMAGED, &manifest);
+    assert!(answer.err.contains("99"), "{answer:?}");
+    assert_eq!(fs::read(&manifest).unwrap(), content);
+}
+
+#[test]
+fn a_second_broker_on_a_directory_is_told_who_holds_it() {
+    let mut broker = Broker::start();
+    let answer = serve(&broker.data());
+    refused(&answer, 1, &broker.data());
+    let pid = broker.program().pid().to_string();
+    assert!(answer.err.contains(&pid), "{answer:?}");
+    assert_eq!(broker.peer().server().jobs, 0, "the first one goes on");
+}
+
+#[test]
+fn a_place_that_is_no_directory_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for place in [file.clone(), file.join("below")] {
+        refused(&serve(&place), 1, &place);
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_and_the_directory_is_free_again() {
+    let broker = Broker::start();
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let arguments = ["serve", "--data", data.to_str().unwrap(), "--listen", broker.addr()];
+    let answer = start_windlass(&arguments).end();
+    assert_eq!((answer.code, answer.out.as_str()), (1, ""), "{answer:?}");
+    assert!(answer.err.contains(broker.addr()), "{answer:?}");
+    Peer::open(broker.addr());
+    let again = windlass(&["serve", "--data", data.to_str().unwrap(), "--listen", broker.addr()]);
+    assert!(again.err.contains(broker.addr()), "the first try has let the directory go: {again:?}");
+}

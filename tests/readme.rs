@@ -1,0 +1,105 @@
+//! The commands of the README, run as they stand there.
+
+use crate::harness::{Peer, WINDLASS, WORKER_EXAMPLE, eventually, windlass};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The port that the README's commands use.
+const PORT: &str = "127.0.0.1:7520";
+
+/// The blocks of shell commands, in order.
+fn blocks() -> Vec<String> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let blocks = readme.split("```sh\n").skip(1);
+    blocks.map(|rest| rest.split_once("```").unwrap().0.to_owned()).collect()
+}
+
+/// A shell in a process group of its own, which ends with the test.
+struct Shell {
+    child: Child,
+}
+
+impl Shell {
+    fn say(&mut self, script: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        let _all_have_ended = kill_process_group(group, Signal::KILL);
+        let _all_have_ended = self.child.wait();
+    }
+}
+
+#[test]
+fn the_demo_ends_well_and_says_so() {
+    let first = &blocks()[0];
+    assert_eq!(first.trim(), "cargo run --release --bin windlass -- demo");
+    let answer = windlass(&["demo"]).ok();
+    let lines = answer.lines();
+    assert!(lines.last().unwrap().starts_with("300 of 300 jobs completed"), "{answer:?}");
+    for kind in ["send_email", "resize_image", "generate_pdf"] {
+        let row = lines.iter().find(|line| line.starts_with(kind)).unwrap();
+        assert_eq!(row.split_whitespace().nth(1), Some("100"), "{row}");
+    }
+}
+
+#[test]
+fn the_five_minutes_go_as_they_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    let bin = home.path().join("target/release");
+    fs::create_dir_all(&bin).unwrap();
+    symlink(WINDLASS, bin.join("windlass")).unwrap();
+    symlink(WORKER_EXAMPLE, bin.join("worker-example")).unwrap();
+    // Tests run beside each other, so this broker cannot have the port of everybody.
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let file = |name| File::create(home.path().join(name)).unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail"]).current_dir(home.path()).process_group(0);
+    bash.env("WINDLASS_LISTEN", &addr).env("WINDLASS_ADDR", &addr);
+    bash.stdin(Stdio::piped()).stdout(file("stdout")).stderr(file("stderr"));
+    let mut shell = Shell { child: bash.spawn().unwrap() };
+
+    let blocks = blocks();
+    let (_demo_and_test, tour) = blocks.split_at(2);
+    assert_eq!(blocks[1].trim(), "./test");
+    for block in tour {
+        for line in block.lines().filter(|line| !line.starts_with("cargo build ")) {
+            shell.say(&format!("{}\n", line.replace(PORT, &addr)));
+        }
+    }
+    shell.say("echo the tour is over\n");
+    let read = |name: &str| fs::read_to_string(home.path().join(name)).unwrap();
+    eventually("all commands have run", || {
+        let ended = shell.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{ended:?}: {}{}", read("stdout"), read("stderr"));
+        read("stdout").contains("the tour is over").then_some(())
+    });
+
+    // "the queue shows 101 jobs completed, none lost, none run twice by the restart"
+    let mut peer = Peer::open(&addr);
+    eventually("all jobs are completed", || (peer.queue("default").completed == 101).then_some(()));
+    assert_eq!(fs::read_dir(home.path().join("out/pdf")).unwrap().count(), 101);
+    let ids = read("ids.txt");
+    assert_eq!(ids.lines().count(), 100);
+    let all = windlass(&["admin", "jobs", "list", "--limit", "200", "--output", "json", "--addr", &addr]).ok().json();
+    for job in all.as_array().unwrap() {
+        assert_eq!((&job["attempt"], &job["crashes"]), (&1.into(), &0.into()), "{job}");
+    }
+    let told = read("stdout");
+    let shown = format!("id              {}", ids.lines().next().unwrap());
+    assert!(told.lines().any(|line| line.starts_with("id ") && line.ends_with(&shown[16..])), "{told}");
+
+    shell.say("kill %3 %2\nwait %3\nwait %2\nexit 0\n");
+    let status = eventually("both have stopped", || shell.child.try_wait().unwrap());
+    assert!(status.success(), "{status}: {}", read("stderr"));
+}

@@ -1,0 +1,138 @@
+//! An operator: cancels, retries, deletes, pauses, and looks at everything.
+
+use super::actor::{Actor, Link};
+use super::scene::{QUEUES, Scene};
+use windlass_broker::door::Door;
+use windlass_engine::command::{Change, JobsQuery, Mutation, Put, Query, SetResource, Target};
+use windlass_engine::fact::ResourceBody;
+use windlass_engine::frame::Body;
+use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::{Command, Frame, JobId};
+
+/// One operator.
+pub struct Operator {
+    link: Link,
+    has_configured: bool,
+    is_sorry: bool,
+}
+
+impl Operator {
+    /// An operator who has not touched anything yet.
+    pub fn new() -> Self {
+        let link = Link::new("operator".into(), "default", 60_000);
+        Self { link, has_configured: false, is_sorry: false }
+    }
+
+    /// Retries come quickly here, so that histories stay short.
+    fn configure(&mut self) {
+        let backoff = Backoff { base_ms: 300, factor_permille: 2_000, max_ms: 20_000, jitter_permille: 200 };
+        let policy =
+            Policy { backoff: Some(backoff), keep_done_ms: Some(120_000), ..Policy::default() };
+        self.set(Target::Namespace, ResourceBody::Policy(policy));
+        self.has_configured = true;
+    }
+
+    fn set(&mut self, target: Target, body: ResourceBody) {
+        let set = vec![SetResource { target, if_version: 0, body }];
+        self.link.ask(Command::Put(Put { set, remove: Vec::new(), dry_run: false }));
+    }
+
+    fn remove(&mut self, remove: Vec<Target>) {
+        self.link.ask(Command::Put(Put { set: Vec::new(), remove, dry_run: false }));
+    }
+
+    fn change(&mut self, ids: Vec<JobId>, scene: &mut Scene) {
+        let to = match scene.random.below(10) {
+            0..=3 => {
+                scene.asked.cancels.extend(&ids);
+                let grace_ms = if scene.random.chance(40) { 0 } else { scene.random.from_to(1, 5_000) };
+                Mutation::Cancel { why: "changed my mind".into(), grace_ms }
+            }
+            4..=6 => {
+                scene.asked.retries.extend(&ids);
+                Mutation::Retry { reset_attempts: scene.random.chance(50) }
+            }
+            7 => {
+                scene.asked.deletes.extend(&ids);
+                Mutation::Delete
+            }
+            _ => Mutation::RunAt(if scene.random.chance(50) { 0 } else { scene.now + 3_000 }),
+        };
+        let dry_run = scene.random.chance(5);
+        self.link.ask(Command::Change(Change { ids, dry_run, to }));
+    }
+
+    fn put(&mut self, scene: &mut Scene) {
+        let queue = String::from(*scene.random.pick(&QUEUES));
+        match scene.random.below(4) {
+            0 => self.set(Target::PauseQueue(queue), ResourceBody::Pause { why: "lunch".into() }),
+            1 => self.remove(vec![Target::PauseQueue(queue)]),
+            2 => {
+                let keep = u32::try_from(scene.random.below(6)).ok();
+                let lease_ms = scene.random.chance(20).then_some(4_000);
+                let policy = Policy { keep_done_max: keep, lease_ms, ..Policy::default() };
+                self.set(Target::Queue(queue), ResourceBody::Policy(policy));
+            }
+            _ => self.remove(vec![Target::Queue(queue)]),
+        }
+    }
+
+    fn look(&mut self, scene: &mut Scene) {
+        let query = match scene.random.below(8) {
+            0..=3 => match scene.any_id() {
+                Some(id) => Query::Job(id),
+                None => Query::Server,
+            },
+            4 => Query::Jobs(JobsQuery { limit: 20, newest_first: true, ..JobsQuery::default() }),
+            5 => Query::Queues { name: String::new(), after: String::new(), limit: 0 },
+            6 => Query::Sessions { after: None, limit: 0 },
+            _ => Query::Server,
+        };
+        self.link.ask(Command::Query(query));
+    }
+}
+
+impl Actor for Operator {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn connect(&mut self, door: &Door, scene: &mut Scene) {
+        self.link.hello(door, None, scene);
+        self.is_sorry = false;
+    }
+
+    fn act(&mut self, scene: &mut Scene) {
+        if scene.is_calm {
+            if !self.is_sorry {
+                self.remove(QUEUES.map(|queue| Target::PauseQueue(queue.into())).into());
+                self.is_sorry = true;
+            }
+            return;
+        }
+        if !self.has_configured {
+            return self.configure();
+        }
+        match scene.random.below(10) {
+            0..=3 => {
+                let count = scene.random.from_to(1, 3);
+                let ids: Vec<JobId> = (0..count).filter_map(|_| scene.any_id()).collect();
+                self.change(ids, scene);
+            }
+            4 | 5 => self.put(scene),
+            _ => self.look(scene),
+        }
+    }
+
+    fn hear(&mut self, frame: Frame, _scene: &mut Scene) {
+        match frame.body {
+            Body::Welcome(welcome) => self.link.session = Some(welcome.session),
+            Body::Cut => self.link.wire = None,
+            _ => {}
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_sorry
+    }
+}

@@ -1,0 +1,289 @@
+//! Presence: a second reading of the rules of sessions and leases, by the broker's own clock. No
+//! lease may end without its worker saying so, unless one of these rules says that it is lost; and
+//! none may stand when a rule says that it is.
+
+use super::process::Round;
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_engine::command::{Change, Hello, Mutation};
+use windlass_engine::fact::{Fact, Record};
+use windlass_engine::ids::{Ms, Seq};
+use windlass_engine::ledger::Ledger;
+use windlass_engine::limits::{RESUME_WINDOW_MS, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN};
+use windlass_engine::{Command, ConnId, JobId, SessionId};
+
+/// Who is there and who holds what, as decided so far.
+#[derive(Default)]
+pub struct Presence {
+    sessions: BTreeMap<SessionId, Session>,
+    conns: BTreeMap<ConnId, SessionId>,
+    leases: BTreeMap<Seq, Lease>,
+    ids: BTreeMap<Seq, JobId>,
+    /// What the commands of the round under way excuse.
+    excuses: Excuses,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    ttl_ms: u64,
+    last_sign: Ms,
+    hung_up_at: Option<Ms>,
+    conns: BTreeSet<ConnId>,
+}
+
+#[derive(Clone, Debug)]
+struct Lease {
+    id: JobId,
+    fence: u64,
+    session: SessionId,
+    /// 0 = with the session.
+    ends_at: Ms,
+    /// 0 = nobody asked.
+    revoke_at: Ms,
+}
+
+#[derive(Default)]
+struct Excuses {
+    /// Sessions that said Bye.
+    byes: BTreeSet<SessionId>,
+    /// Sessions that were resumed, with all that their worker runs.
+    resumed: Vec<(SessionId, BTreeSet<(JobId, u64)>)>,
+    /// Jobs that an operator stopped or deleted.
+    stopped: BTreeSet<JobId>,
+    /// Leases that their worker settled.
+    settled: BTreeSet<(SessionId, JobId, u64)>,
+    /// Sessions that were silent for too long.
+    silent: BTreeSet<SessionId>,
+}
+
+impl Session {
+    /// When it is lost if nothing more is heard of it.
+    fn deadline(&self) -> Ms {
+        let silence = self.last_sign + self.ttl_ms;
+        self.hung_up_at.map_or(silence, |at| silence.min(at + RESUME_WINDOW_MS))
+    }
+}
+
+impl Presence {
+    /// A process came up: everybody has their time to come back.
+    pub fn restarted(&mut self, now: Ms, ledger: &Ledger) {
+        *self = Self::default();
+        for (&id, row) in &ledger.sessions {
+            let session = Session { ttl_ms: row.session.ttl_ms, last_sign: now, ..Session::default() };
+            self.sessions.insert(id, session);
+        }
+        for job in ledger.jobs.iter() {
+            self.ids.insert(job.seq, job.id);
+            let Some(lease) = &job.lease else { continue };
+            let spared = lease.ends_at.max(now + SESSION_TTL_MS_DEFAULT);
+            let held = Lease {
+                id: job.id,
+                fence: job.fence,
+                session: lease.session,
+                ends_at: if lease.ends_at == 0 { 0 } else { spared },
+                revoke_at: lease.revoke_at,
+            };
+            self.leases.insert(job.seq, held);
+        }
+    }
+
+    /// Silence in a time in which nobody listened was none.
+    pub fn shift(&mut self, by_ms: i64) {
+        for session in self.sessions.values_mut() {
+            session.last_sign = session.last_sign.saturating_add_signed(by_ms);
+            session.hung_up_at = session.hung_up_at.map(|at| at.saturating_add_signed(by_ms));
+        }
+        for at in self.leases.values_mut().flat_map(|lease| [&mut lease.ends_at, &mut lease.revoke_at]) {
+            *at = if *at == 0 { 0 } else { at.saturating_add_signed(by_ms) };
+        }
+    }
+
+    /// How many leases stand.
+    pub fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Checks what a round decided.
+    pub fn round(&mut self, now: Ms, round: &Round) {
+        self.excuses = Excuses::default();
+        for conn in &round.signs {
+            self.sign(now, *conn);
+        }
+        for (request, command) in &round.commands {
+            self.command(now, request.conn, command);
+        }
+        for fact in &round.facts {
+            self.fact(now, fact);
+        }
+        self.check_overdue(now);
+    }
+
+    fn sign(&mut self, now: Ms, conn: ConnId) {
+        let session = self.conns.get(&conn).and_then(|id| self.sessions.get_mut(id));
+        if let Some(session) = session {
+            session.last_sign = now;
+        }
+    }
+
+    fn command(&mut self, now: Ms, conn: ConnId, command: &Command) {
+        match command {
+            Command::Hello(hello) => return self.hello(now, conn, hello),
+            Command::Hangup => return self.hang_up(now, conn),
+            _ => self.sign(now, conn),
+        }
+        let Some(&id) = self.conns.get(&conn) else { return };
+        match command {
+            Command::Settle(settlements) => {
+                let settled = settlements.iter().map(|settled| (id, settled.id, settled.fence));
+                self.excuses.settled.extend(settled);
+            }
+            Command::Change(Change { ids, to: Mutation::Cancel { .. } | Mutation::Delete, .. }) => {
+                self.excuses.stopped.extend(ids);
+            }
+            Command::Bye { keep_leases: true } => {
+                self.forget(conn);
+            }
+            Command::Bye { keep_leases: false } => {
+                self.excuses.byes.insert(id);
+                self.close(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn hello(&mut self, now: Ms, conn: ConnId, hello: &Hello) {
+        let known = hello.resume.filter(|id| self.sessions.contains_key(id));
+        let id = match (known, hello.resume, &hello.running) {
+            (None, Some(_), None) => return,
+            (Some(id), _, running) => {
+                if let Some(running) = running {
+                    self.excuses.resumed.push((id, running.iter().copied().collect()));
+                }
+                id
+            }
+            (None, _, _) => {
+                let ttl_ms = match hello.session_ttl_ms {
+                    0 => SESSION_TTL_MS_DEFAULT,
+                    asked => asked.clamp(SESSION_TTL_MS_MIN, SESSION_TTL_MS_MAX),
+                };
+                self.sessions.insert(hello.fresh, Session { ttl_ms, ..Session::default() });
+                hello.fresh
+            }
+        };
+        self.conns.insert(conn, id);
+        let session = self.sessions.get_mut(&id).expect("just found or made");
+        session.conns.insert(conn);
+        session.hung_up_at = None;
+        session.last_sign = now;
+    }
+
+    fn forget(&mut self, conn: ConnId) -> Option<&mut Session> {
+        let id = self.conns.remove(&conn)?;
+        let session = self.sessions.get_mut(&id)?;
+        session.conns.remove(&conn);
+        Some(session)
+    }
+
+    fn hang_up(&mut self, now: Ms, conn: ConnId) {
+        if let Some(session) = self.forget(conn)
+            && session.conns.is_empty()
+        {
+            session.hung_up_at = Some(now);
+        }
+    }
+
+    fn close(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.remove(&id) {
+            session.conns.iter().for_each(|conn| {
+                self.conns.remove(conn);
+            });
+        }
+    }
+
+    fn fact(&mut self, now: Ms, fact: &Fact) {
+        match fact {
+            Fact::SessionOpened { id, .. } => {
+                assert!(self.sessions.contains_key(id), "session {id} was opened for nobody");
+            }
+            Fact::SessionClosed { id } => self.close(*id),
+            Fact::Enqueued { seq, job } => {
+                self.ids.insert(*seq, job.id);
+            }
+            Fact::Leased { seq, lease } => {
+                assert!(self.sessions.contains_key(&lease.session), "job {seq} is leased to nobody");
+                let held = Lease {
+                    id: self.ids[seq],
+                    fence: lease.fence,
+                    session: lease.session,
+                    ends_at: lease.ends_at,
+                    revoke_at: 0,
+                };
+                let old = self.leases.insert(*seq, held);
+                assert!(old.is_none(), "job {seq} is leased twice at a time: {old:?}");
+            }
+            Fact::Extended { seq, ends_at } => self.lease(*seq).ends_at = *ends_at,
+            Fact::CancelAsked { seq, revoke_at } => self.lease(*seq).revoke_at = *revoke_at,
+            Fact::Completed { .. }
+            | Fact::Returned { settled: true, .. }
+            | Fact::Died { settled: true, .. }
+            | Fact::Cancelled { settled: true, .. } => self.settled(fact),
+            Fact::Returned { .. } | Fact::Died { .. } | Fact::Cancelled { .. } | Fact::Removed { .. } => {
+                self.lost(now, fact);
+            }
+            _ => {}
+        }
+    }
+
+    fn lease(&mut self, seq: Seq) -> &mut Lease {
+        self.leases.get_mut(&seq).unwrap_or_else(|| panic!("job {seq} has no lease"))
+    }
+
+    fn settled(&mut self, fact: &Fact) {
+        let Record::Job(seq) = fact.record() else { return };
+        let lease = self.leases.remove(&seq).unwrap_or_else(|| panic!("nobody held job {seq}: {fact:?}"));
+        let by_its_worker = self.excuses.settled.contains(&(lease.session, lease.id, lease.fence));
+        assert!(by_its_worker, "nobody settled {lease:?}: {fact:?}");
+    }
+
+    /// A lease that ended without its worker must be lost by a rule.
+    fn lost(&mut self, now: Ms, fact: &Fact) {
+        let Record::Job(seq) = fact.record() else { return };
+        let Some(lease) = self.leases.remove(&seq) else { return };
+        let excuses = &self.excuses;
+        let unlisted = |(id, listed): &(SessionId, BTreeSet<(JobId, u64)>)| {
+            *id == lease.session && !listed.contains(&(lease.id, lease.fence))
+        };
+        if excuses.byes.contains(&lease.session)
+            || excuses.resumed.iter().any(unlisted)
+            || excuses.stopped.contains(&lease.id)
+            || lease.revoke_at > 0 && lease.revoke_at <= now
+            || lease.ends_at > 0 && lease.ends_at <= now
+            || lease.ends_at == 0 && excuses.silent.contains(&lease.session)
+        {
+            return;
+        }
+        let session = self.sessions.get_mut(&lease.session);
+        let session = session.unwrap_or_else(|| panic!("{lease:?} outlived its session: {fact:?}"));
+        let silent = lease.ends_at == 0 && session.deadline() <= now;
+        assert!(silent, "at {now} a lease was taken from a living worker: {lease:?} {session:?} {fact:?}");
+        // Its connections are cut; other leases with a visibility timeout may still stand.
+        session.hung_up_at = Some(now);
+        for conn in std::mem::take(&mut session.conns) {
+            self.conns.remove(&conn);
+        }
+        self.excuses.silent.insert(lease.session);
+    }
+
+    /// What is lost by a rule is taken back at once.
+    fn check_overdue(&self, now: Ms) {
+        for (seq, lease) in &self.leases {
+            let deadline = match self.sessions.get(&lease.session) {
+                Some(session) if lease.ends_at == 0 => session.deadline(),
+                Some(_) => lease.ends_at,
+                None => 0,
+            };
+            assert!(deadline > now, "at {now} job {seq} should have been taken back: {lease:?}");
+            let revoked = lease.revoke_at > 0 && lease.revoke_at <= now;
+            assert!(!revoked, "at {now} job {seq} should have been revoked: {lease:?}");
+        }
+    }
+}

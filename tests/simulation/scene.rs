@@ -1,0 +1,119 @@
+//! The scene: what all actors share. Time, chance, the jobs there are, and how to describe a new
+//! one.
+
+use super::bodies::{any_length, headers_of, job_id, payload_of};
+use super::history::Asked;
+use super::random::Random;
+use windlass_engine::JobId;
+use windlass_engine::command::JobSpec;
+use windlass_engine::ids::Ms;
+use windlass_engine::policy::{Backoff, Policy};
+
+/// Queues that everybody speaks of.
+pub const QUEUES: [&str; 3] = ["mail", "image", "report"];
+/// Kinds that everybody speaks of.
+pub const KINDS: [&str; 3] = ["send", "resize", "print"];
+
+/// What all actors share.
+pub struct Scene {
+    /// The only source of chance.
+    pub random: Random,
+    /// The broker's clock.
+    pub now: Ms,
+    /// Jobs that some producer has made.
+    pub ids: Vec<JobId>,
+    /// What operators asked for.
+    pub asked: Asked,
+    /// Nothing bad happens any more, and everybody does what they should.
+    pub is_calm: bool,
+    /// Longest payload.
+    pub payload_max: u32,
+}
+
+impl Scene {
+    /// A scene of this seed.
+    pub fn new(seed: u64, now: Ms) -> Self {
+        Self {
+            random: Random::new(seed),
+            now,
+            ids: Vec::new(),
+            asked: Asked::default(),
+            is_calm: false,
+            payload_max: 12_000,
+        }
+    }
+
+    /// Some job there was, if there was one.
+    pub fn any_id(&mut self) -> Option<JobId> {
+        if self.ids.is_empty() {
+            return None;
+        }
+        // Mostly a recent one.
+        let back = if self.random.chance(70) { self.ids.len().min(30) } else { self.ids.len() };
+        Some(self.ids[self.ids.len() - 1 - self.random.place(back)])
+    }
+
+    /// A new job.
+    pub fn new_job(&mut self) -> JobSpec {
+        let number = self.ids.len() as u64 + 1;
+        let payload = any_length(&mut self.random, self.payload_max);
+        let headers = if self.random.chance(30) { self.random.from_to(1, 400) } else { 0 };
+        let id = job_id(number, payload, u16::try_from(headers).expect("headers are short"));
+        self.ids.push(id);
+        let run_at = if self.random.chance(20) { self.now + self.random.from_to(1, 20_000) } else { 0 };
+        JobSpec {
+            id,
+            queue: (*self.random.pick(&QUEUES)).into(),
+            kind: (*self.random.pick(&KINDS)).into(),
+            key: self.any_key(number),
+            payload: payload_of(id),
+            headers: headers_of(id),
+            run_at,
+            policy: self.any_policy(),
+        }
+    }
+
+    /// Some keys are shared, some are used once, so that names come and go.
+    fn any_key(&mut self, number: u64) -> String {
+        match self.random.below(10) {
+            0..=4 => String::new(),
+            5..=7 => format!("customer-{}", self.random.below(4)),
+            _ => format!("order-{number}"),
+        }
+    }
+
+    fn any_policy(&mut self) -> Policy {
+        let random = &mut self.random;
+        let mut policy = Policy::default();
+        if random.chance(40) {
+            return policy;
+        }
+        if random.chance(50) {
+            policy.max_attempts = u32::try_from(random.from_to(1, 4)).ok();
+        }
+        if random.chance(30) {
+            let base_ms = random.from_to(1, 3_000);
+            policy.backoff =
+                Some(Backoff { base_ms, factor_permille: 2_000, max_ms: 20_000, jitter_permille: 200 });
+        }
+        if random.chance(30) {
+            policy.max_crashes = u32::try_from(random.from_to(1, 3)).ok();
+        }
+        if random.chance(15) {
+            policy.lease_ms = Some(random.from_to(0, 3) * 4_000);
+        }
+        if random.chance(25) {
+            policy.keep_done_ms = Some(random.below(6_000));
+        }
+        if random.chance(25) {
+            policy.keep_dead_ms = Some(random.below(20_000));
+        }
+        if random.chance(15) {
+            policy.cost = Some(2);
+        }
+        if random.chance(20) {
+            policy.priority = u8::try_from(random.below(10)).ok();
+        }
+        policy
+    }
+}
