@@ -1,13 +1,15 @@
 //! Who gets which job and keeps it: order, fairness, streams, leases, visibility timeouts, cut and silent
 //! connections. Raw peers, so that nothing is done for the worker that it did not ask for.
 
-use crate::harness::{Broker, Peer, Proxy, body, complete, eventually, fail, fetch_once, hello, job, stream};
+use crate::harness::{
+    Broker, Peer, Proxy, body, complete, encode, eventually, fail, fetch_once, hello, job, stream,
+};
 use windlass_proto::v1::attempt::Outcome;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::hello::Running;
 use windlass_proto::v1::hello::running::Held;
 use windlass_proto::v1::{
-    Code, DeadReason, Fetch, Hello, JobSpec, JobTouch, JobView, Policy, Put, SettleCode, State, Touch, Work,
+    Code, DeadReason, Enqueue, Fetch, Hello, JobSpec, JobTouch, JobView, Policy, Put, SettleCode, State, Touch, Work,
     touched,
 };
 
@@ -292,15 +294,12 @@ fn beats_keep_a_session_and_any_byte_is_a_sign_of_life() {
     dribbling.fetch("q");
     // Three times the sessions' ttl, by the broker's clock.
     let until = other.server().server_at_ms + 3_000;
-    let query = windlass_proto::v1::Query { what: 13, ..windlass_proto::v1::Query::default() };
-    let mut frame = crate::harness::encode(900, Request::Query(query)).into_iter();
+    // A frame that takes longer than that to arrive.
+    let enqueue = Enqueue { jobs: vec![JobSpec { payload: vec![0; 9_000].into(), ..job("k") }], ..Enqueue::default() };
+    let mut frame = encode(900, Request::Enqueue(enqueue)).into_iter();
     eventually("three seconds have passed", || {
         beating.beat();
-        if let Some(byte) = frame.next() {
-            dribbling.send(&[byte]);
-        } else {
-            dribbling.beat();
-        }
+        dribbling.send(&[frame.next().unwrap()]);
         (other.server().server_at_ms > until).then_some(())
     });
     for one in ids {

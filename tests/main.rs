@@ -3,3 +3,21 @@
 
 // Histories of a whole broker in virtual time, with everything that can go wrong; one seed each.
 mod simulation;
+// What the tests share: processes, a raw peer, a misbehaving proxy, patience.
+mod harness;
+// Subcommands, forms of output, exit codes, settings.
+mod cli;
+// The client library against the real broker, with a misbehaving network between them.
+mod client;
+// kill -9, stops, signals, damaged directories.
+mod crash;
+// Who gets which job and keeps it: order, streams, leases, cuts, silence.
+mod delivery;
+// What happens to a job from enqueueing to removal.
+mod lifecycle;
+// Too much of everything, and memory that stays where it was.
+mod overload;
+// The wire, byte by byte, as docs/PROTOCOL.md says it.
+mod protocol;
+// The commands of the README, run as written.
+mod readme;

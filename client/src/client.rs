@@ -10,6 +10,7 @@ use crate::admin::Admin;
 use crate::error::Result;
 use crate::fetch::FetchOnce;
 use crate::job::NewJob;
+use crate::limits::WINDOW_MAX;
 use crate::link::{Link, Settings};
 use crate::producer::{self, Enqueue, Enqueued, Many};
 use crate::worker::Worker;
@@ -193,7 +194,7 @@ impl ClientBuilder {
     /// broker allows. A request of more than 16 KiB counts as several, which bounds the memory. Further
     /// requests wait for their turn.
     pub fn window(mut self, requests: u32) -> Self {
-        self.settings.window = requests.clamp(1, 100_000);
+        self.settings.window = requests.clamp(1, WINDOW_MAX);
         self
     }
 

@@ -18,6 +18,7 @@ use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use crate::address::Address;
 use crate::error::{Error, Result};
+use crate::limits::READ_BYTES;
 
 /// An open connection that has been welcomed.
 #[derive(Debug)]
@@ -111,7 +112,7 @@ impl Connection {
             .await
             .map_err(|error| Error::unreachable(format!("{host_port}: {error}")))?;
         // Frames leave in whole batches already; waiting for more would only add latency.
-        socket.set_nodelay(true)?;
+        socket.set_nodelay(true).map_err(Error::io)?;
         hello.proto_min = hello.proto_min.max(PROTO_VERSION);
         hello.proto_max = hello.proto_max.max(PROTO_VERSION);
         let mut connection = Self::over(socket);
@@ -172,7 +173,7 @@ impl Sender {
     /// [`ErrorKind::Unreachable`](crate::ErrorKind::Unreachable) if the connection is gone.
     pub async fn flush(&mut self) -> Result<()> {
         while !self.buffer.is_empty() {
-            if self.socket.write_buf(&mut self.buffer).await? == 0 {
+            if self.socket.write_buf(&mut self.buffer).await.map_err(Error::io)? == 0 {
                 return Err(Error::unreachable("the connection takes no more bytes"));
             }
         }
@@ -181,7 +182,7 @@ impl Sender {
 
     /// Writes frames that are encoded already.
     pub(crate) async fn write(&mut self, frames: &[u8]) -> Result<()> {
-        Ok(self.socket.write_all(frames).await?)
+        self.socket.write_all(frames).await.map_err(Error::io)
     }
 }
 
@@ -208,7 +209,7 @@ impl Receiver {
     /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the bytes are no frames.
     pub fn try_recv(&mut self) -> Result<Option<ServerFrame>> {
         self.codec.decode(&mut self.buffer).map_err(|error| match error {
-            FrameError::Io(error) => error.into(),
+            FrameError::Io(error) => Error::io(error),
             error @ (FrameError::TooLong { .. } | FrameError::Undecodable { .. } | FrameError::CutShort) => {
                 Error::protocol(error.to_string())
             }
@@ -218,7 +219,7 @@ impl Receiver {
     /// Reads what the socket has, at least a byte; 0 means that the broker closed it. Safe to cancel.
     pub(crate) async fn fill(&mut self) -> Result<usize> {
         self.buffer.reserve(READ_BYTES);
-        Ok(self.socket.read_buf(&mut self.buffer).await?)
+        self.socket.read_buf(&mut self.buffer).await.map_err(Error::io)
     }
 }
 
@@ -229,4 +230,3 @@ fn cut_short() -> Error {
 /// The request id of Hello; the first request of every connection.
 pub(crate) const HELLO_ID: u64 = 1;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_BYTES: usize = 32 * 1024;

@@ -99,6 +99,10 @@ impl Error {
         Self::new(ErrorKind::Unreachable, message)
     }
 
+    pub(crate) fn io(error: std::io::Error) -> Self {
+        Self::unreachable(error.to_string())
+    }
+
     pub(crate) fn closed() -> Self {
         Self::new(ErrorKind::Closed, "it is closed")
     }
@@ -128,12 +132,6 @@ impl From<v1::Error> for Error {
         };
         let retry_after = (refusal.retry_after_ms > 0).then(|| Duration::from_millis(refusal.retry_after_ms));
         Self { kind: ErrorKind::Refused(code), message: refusal.message, field: refusal.field, retry_after }
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self::unreachable(error.to_string())
     }
 }
 

@@ -53,6 +53,7 @@ mod fetch;
 mod id;
 mod job;
 mod lease;
+mod limits;
 mod link;
 mod millis;
 mod producer;

@@ -25,7 +25,7 @@ const DAWN: Ms = 1_800_000_000_000;
 /// what the driver allows itself.
 const AWAY_MS: u64 = 750;
 /// Virtual time within which everything comes to its end once nothing bad happens any more.
-const CALM_MS: u64 = 20 * 60_000;
+const CALM_MS: u64 = 60 * 60_000;
 
 /// Everything.
 pub struct World {
@@ -39,9 +39,13 @@ pub struct World {
     actors: Vec<Box<dyn Actor>>,
     /// Lines whose client is gone and whose broker does not know.
     orphans: Vec<Line>,
+    /// How far the broker's clock is ahead of the true time.
+    ahead_ms: i64,
     /// A fault was set on the disk: the process may die of it.
     is_armed: bool,
     print: u64,
+    starts: u64,
+    stats: std::collections::BTreeMap<&'static str, u64>,
 }
 
 impl World {
@@ -76,8 +80,9 @@ impl World {
             presence: Presence::default(),
             actors,
             orphans: Vec::new(),
+            ahead_ms: 0,
             is_armed: false,
-            print: seed,
+            print: seed, starts: 0, stats: Default::default(),
         };
         world.start();
         world
@@ -92,6 +97,12 @@ impl World {
         self.inspect();
         self.stop();
         self.start();
+        if std::env::var("SIM_STATS").is_ok() {
+            let h = &self.history;
+            let n = |f: &dyn Fn(&super::history::Life) -> bool| h.jobs.values().filter(|l| f(l)).count();
+            println!("jobs {} removed {} leases {} batches {} sessions {} starts {} now {} notes {} | {:?}", h.jobs.len(),
+                n(&|l| l.removed.is_some()), h.leases.len(), h.last_batch, h.sessions.len(), self.starts, self.scene.now - DAWN, h.jobs.values().map(|l| l.notes.len()).max().unwrap_or(0), self.stats);
+        }
         self.print ^ self.history.print
     }
 
@@ -142,6 +153,7 @@ impl World {
             }
             self.cut_the_power();
         };
+        self.starts += 1;
         self.history.read();
         self.history.compare(process.engine());
         self.presence.restarted(self.scene.now, process.engine().ledger());
@@ -204,7 +216,8 @@ impl World {
     fn fold(&mut self) {
         let Some(process) = &mut self.process else { return };
         let outcome = process.fold();
-        self.survive(outcome);
+        let x = self.survive(outcome);
+        *self.stats.entry("fold").or_default() += u64::from(x == Some(true));
     }
 
     /// The operator of the machine stops the broker, in order.
@@ -343,7 +356,12 @@ impl World {
 
     /// Somebody sets the clock.
     fn jump(&mut self) {
-        let by_ms = self.scene.random.below(7_200_000).cast_signed() - 3_600_000;
+        let by_ms = self.scene.random.below(600_000).cast_signed() - 300_000;
+        self.set_clock(by_ms);
+    }
+
+    fn set_clock(&mut self, by_ms: i64) {
+        self.ahead_ms += by_ms;
         self.scene.now = self.scene.now.saturating_add_signed(by_ms);
         self.shift(by_ms);
         self.round();
@@ -403,7 +421,8 @@ impl World {
         if let Some(process) = &self.process {
             process.door.notify(Notice::Disk(Pressure::default()));
         }
-        self.orphans.clear();
+        self.hang_up_all();
+        self.set_clock(-self.ahead_ms);
         let until = self.scene.now + CALM_MS;
         while !(self.history.is_over() && self.actors.iter().all(|actor| actor.is_done())) {
             assert!(self.scene.now < until, "not everything came to its end: {}", self.what_is_left());

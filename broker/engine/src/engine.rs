@@ -338,7 +338,8 @@ impl Engine {
         }
         self.ledger.evolve(batch, fact);
         if let Some(job) = self.ledger.jobs.get(seq) {
-            self.roster.join(job, self.ledger.cost(job));
+            let cost = if job.lease.is_some() { self.ledger.cost(job) } else { 0 };
+            self.roster.join(job, cost);
         }
     }
 

@@ -101,10 +101,13 @@ impl Target {
 
 /// Tells an error of the client and picks its exit code.
 fn fail_with(error: &Error) -> ExitCode {
-    let code = match error.kind() {
-        ErrorKind::Unreachable => exit::UNREACHABLE,
-        ErrorKind::Invalid => exit::USAGE,
-        _ => exit::REFUSED,
+    let kind = error.kind();
+    let code = if kind == ErrorKind::Unreachable {
+        exit::UNREACHABLE
+    } else if kind == ErrorKind::Invalid {
+        exit::USAGE
+    } else {
+        exit::REFUSED
     };
     let hint = if code == exit::UNREACHABLE {
         "; is a broker running there? Start one with `windlass serve`"

@@ -195,16 +195,13 @@ impl Core {
         self.fold.is_copying()
     }
 
-    /// The fold thread is done: the journal before the returned batch is needed no more.
-    ///
-    /// # Errors
-    /// Any is fatal.
-    pub fn folded(&mut self, turn: &mut Turn) -> Result<Option<u64>, StoreError> {
-        let Some(replay_from) = self.fold.end(&mut self.parts) else { return Ok(None) };
+    /// The fold thread is done: the journal before the returned batch is needed no more. What this
+    /// decides is taken over at the end of the turn, which goes on.
+    pub fn folded(&mut self, turn: &mut Turn) -> Option<u64> {
+        let replay_from = self.fold.end(&mut self.parts)?;
         self.folds += 1;
         self.engine.folded(replay_from, turn);
-        self.settle(turn)?;
-        Ok(Some(replay_from))
+        Some(replay_from)
     }
 
     /// The engine, to look at.

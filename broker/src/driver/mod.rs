@@ -156,7 +156,7 @@ impl Driver {
         for notice in taken.notices.drain(..) {
             match notice {
                 Notice::Folded => {
-                    if let Some(replay_from) = self.core.folded(&mut turn)? {
+                    if let Some(replay_from) = self.core.folded(&mut turn) {
                         self.commit.recycle(replay_from);
                     }
                 }

@@ -15,7 +15,7 @@ use windlass_engine::{JobId, SessionId};
 use windlass_proto::limits::{JOBS_PER_FRAME_MAX, LABELS_MAX, PROTO_VERSION, RUNNING_MAX, TEXT_BYTES_MAX};
 use windlass_proto::v1::{self, Code};
 
-/// Checks a Hello. A fault ends the connection.
+/// Checks a Hello. A fault ends the connection, unless it is the secret that is wrong.
 pub(super) fn hello(hello: v1::Hello, terms: &Terms) -> Result<Hello, v1::Error> {
     let proven = resumed(&hello, terms)?;
     checked(hello, proven).map_err(outbound::error)
@@ -115,7 +115,7 @@ fn resumed(hello: &v1::Hello, terms: &Terms) -> Result<Option<SessionId>, v1::Er
         code: Code::Unauthenticated.into(),
         message: "the session is not yours, or its broker is another one; open a new session".to_owned(),
         retry_after_ms: 0,
-        field: "resume_session".to_owned(),
+        field: "resume_secret".to_owned(),
     })
 }
 

@@ -209,7 +209,8 @@ impl Session {
 
     fn greet(&mut self, id: u64, request: Option<Request>, bytes: usize) -> Verdict {
         let Some(Request::Hello(hello)) = request else {
-            return self.close(id, invalid("the first request of a connection is Hello"));
+            let message = "the first request of a connection is Hello".to_owned();
+            return self.close(id, outbound::plain(Code::Unauthenticated, message));
         };
         match hello::hello(hello, &self.terms) {
             Ok(hello) => {
@@ -217,6 +218,8 @@ impl Session {
                 self.window.open(id, Open::default());
                 Verdict::Ask((id, Command::Hello(Box::new(hello)), bytes))
             }
+            // Who has lost the secret may still begin anew.
+            Err(fault) if fault.code() == Code::Unauthenticated => Verdict::Refuse(id, fault),
             Err(fault) => self.close(id, fault),
         }
     }
@@ -315,12 +318,12 @@ impl Session {
     /// A Hello was refused by the engine. If only the session to attach to is gone, the client may say
     /// Hello again; anything else ends the connection.
     fn unwelcome(&mut self, refusal: Refusal) -> Error {
-        if refusal.code != NOT_FOUND {
+        if refusal.code == NOT_FOUND {
+            self.state = State::Greeting;
+        } else {
             self.end();
-            return outbound::error(refusal);
         }
-        self.state = State::Greeting;
-        Error { code: Code::Unauthenticated.into(), ..outbound::error(refusal) }
+        outbound::error(refusal)
     }
 
     fn end(&mut self) {

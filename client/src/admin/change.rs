@@ -1,7 +1,6 @@
 //! Changing existing jobs: one, some, or all that match.
 
 use bytes::Bytes;
-use uuid::Uuid;
 use windlass_proto::v1::change::To;
 use windlass_proto::v1::{self, Cancel, Change, Delete, Retry, RunAt, Selector};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
@@ -58,16 +57,12 @@ impl Admin {
         self.change_ids(ids, To::RunAt(RunAt { run_at_ms: 0 })).await
     }
 
-    /// Any change of any selection. Without an operation id it gets one, so that it can be sent again
-    /// after a cut without being done twice.
+    /// Any change of any selection. After a cut it is sent again: what is changed already stays so, only a
+    /// `retry` may grant two runs.
     ///
     /// # Errors
     /// See [`ErrorKind`](crate::ErrorKind).
-    pub async fn change(&self, mut change: Change) -> Result<Changed> {
-        // Stop names the operation to end; a made-up one would end nothing.
-        if change.operation.is_empty() && !matches!(change.to, Some(To::Stop(_))) {
-            change.operation = Bytes::copy_from_slice(Uuid::now_v7().as_bytes());
-        }
+    pub async fn change(&self, change: Change) -> Result<Changed> {
         let Body::Changed(changed) = self.ask(Request::Change(change), Rules::RESEND).await? else {
             return Err(Error::wrong_answer("Changed"));
         };

@@ -15,6 +15,7 @@ use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
+use crate::limits::PAGE_ROWS;
 use crate::link::{Link, Rules};
 
 pub use change::Changed;
@@ -132,6 +133,3 @@ impl Admin {
 fn by_id(id: JobId) -> Selector {
     Selector { ids: vec![id.to_bytes()], ..Selector::default() }
 }
-
-/// Rows of a page where the caller gets all of them anyway; the most that the protocol allows.
-const PAGE_ROWS: u32 = 1_000;

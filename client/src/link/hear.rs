@@ -135,7 +135,7 @@ impl State {
     }
 
     /// A request has failed, and whoever asked learns why.
-    fn fail(&mut self, id: u64, error: Error, heard: &mut Heard) {
+    pub(super) fn fail(&mut self, id: u64, error: Error, heard: &mut Heard) {
         let frame = self.open.get(&id).map(|open| self.outbox.frame(&open.place));
         let Some(Open { waiter, units, cut, .. }) = self.finish(id) else { return };
         match waiter {

@@ -39,6 +39,13 @@ pub(super) struct Place {
     bytes: Range<usize>,
 }
 
+impl Place {
+    /// Bytes of the frame, with the length before it.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 impl Outbox {
     /// Queues a frame and keeps it until [`Outbox::forget`].
     pub(super) fn push(&mut self, frame: &ClientFrame, limit: usize) -> Result<Place> {

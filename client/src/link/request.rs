@@ -14,6 +14,7 @@ use super::outbox::Place;
 use super::settle::Sent;
 use crate::error::{Error, Result};
 use crate::lease::LeaseGuard;
+use crate::limits::{WINDOW_UNIT_BYTES, WINDOW_UNITS_MAX};
 
 /// How long and how often a request is tried.
 #[derive(Debug, Clone, Copy)]
@@ -130,8 +131,5 @@ pub(super) fn units_of(request: &Request) -> u32 {
         | Request::Put(_)
         | Request::Bye(_) => 0,
     };
-    u32::try_from(1 + bytes / UNIT_BYTES).unwrap_or(UNITS_MAX).min(UNITS_MAX)
+    u32::try_from(1 + bytes / WINDOW_UNIT_BYTES).unwrap_or(WINDOW_UNITS_MAX).min(WINDOW_UNITS_MAX)
 }
-
-const UNIT_BYTES: usize = 16 * 1024;
-const UNITS_MAX: u32 = 256;

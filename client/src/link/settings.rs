@@ -6,6 +6,7 @@ use std::time::Duration;
 use windlass_proto::limits::{PROTO_VERSION, TEXT_BYTES_MAX, cut};
 use windlass_proto::v1::Hello;
 
+use crate::limits::WINDOW_DEFAULT;
 use crate::millis;
 
 /// The settings of a link.
@@ -33,7 +34,7 @@ impl Default for Settings {
             session_ttl: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
             give_up_after: Duration::from_secs(30),
-            window: 4_096,
+            window: WINDOW_DEFAULT,
         }
     }
 }

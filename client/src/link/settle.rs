@@ -16,6 +16,7 @@ use super::request::{Rules, Waiter};
 use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
+use crate::limits::SETTLE_FRAMES_MAX;
 use crate::worker::{Tally, WorkerStats};
 
 /// Outcomes that have not been sent yet.
@@ -60,7 +61,7 @@ impl Settles {
 
     /// Whether [`State::send_settles`] has something to do.
     pub(super) fn is_ready(&self) -> bool {
-        !self.queue.is_empty() && self.frames < FRAMES_MAX
+        !self.queue.is_empty() && self.frames < SETTLE_FRAMES_MAX
     }
 
     /// Takes as many outcomes as fit into one frame, at least one.
@@ -248,7 +249,5 @@ fn shown(id: &[u8]) -> String {
     JobId::from_slice(id).map_or_else(|_| "?".to_owned(), |id| id.to_string())
 }
 
-/// Settle frames that may be unanswered at once.
-pub(super) const FRAMES_MAX: usize = 64;
 /// What a frame has besides its list.
 const FRAME_MARGIN: usize = 64;

@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use windlass_proto::frame::LENGTH_BYTES;
 use windlass_proto::limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, JOBS_PER_FRAME_MAX};
 use windlass_proto::v1::{Beat, Bye, ClientFrame, Touch, Welcome, client_frame::Request};
 
+use super::hear::Heard;
 use super::leases::Leases;
 use super::outbox::Outbox;
 use super::request::{AfterACut, Open, Rules, Waiter};
@@ -35,7 +37,7 @@ pub(super) struct State {
     pub(super) closing: bool,
     /// Bye has been said: the connection will close, and no other is wanted.
     pub(super) parting: bool,
-    /// The broker does not want this client, said it at the last try.
+    /// The broker does not want this client: it said so at the last try to connect.
     refusal: Option<Error>,
     /// Where the broker told us to go.
     pub(super) moved_to: Option<String>,
@@ -190,25 +192,44 @@ impl State {
 
     /// Queues every open request once more, in the old order; returns those for which that is not safe.
     fn send_open_again(&mut self, now: Instant) -> Vec<(Open, Error)> {
-        let window = Duration::from_millis(self.welcome.idempotency_window_ms);
         let mut ids: Vec<u64> = self.open.keys().copied().collect();
         ids.sort_unstable();
         let mut failed = Vec::new();
         for id in ids {
-            let Some(open) = self.open.get_mut(&id) else { continue };
-            let is_settle = matches!(open.waiter, Waiter::Settle(_));
-            // A settle carries a fence, which is good for ever; a job id is remembered for a while only.
-            let too_late =
-                open.cut && !is_settle && !window.is_zero() && now.duration_since(open.since) > window;
-            if !too_late {
-                self.outbox.again(&mut open.place);
-                continue;
+            let Some(open) = self.open.get(&id) else { continue };
+            match self.obstacle(open, now) {
+                None => self.send_again(id),
+                Some(error) if matches!(open.waiter, Waiter::Settle(_)) => {
+                    self.fail(id, error, &mut Heard::default());
+                }
+                Some(error) => failed.extend(self.finish(id).map(|open| (open, error))),
             }
-            let error =
-                Error::new(ErrorKind::OutcomeUnknown, "the broker may not know the job's id any more");
-            failed.extend(self.finish(id).map(|open| (open, error)));
         }
         failed
+    }
+
+    /// Why an open request must not be sent on a new connection.
+    fn obstacle(&self, open: &Open, now: Instant) -> Option<Error> {
+        let window = Duration::from_millis(self.welcome.idempotency_window_ms);
+        // A settle carries a fence, which is good for ever; a job id is remembered for a while only.
+        let is_settle = matches!(open.waiter, Waiter::Settle(_));
+        let too_late = open.cut && !is_settle && !window.is_zero() && now.duration_since(open.since) > window;
+        if too_late {
+            return Some(Error::new(
+                ErrorKind::OutcomeUnknown,
+                "the broker may not know the job's id any more",
+            ));
+        }
+        // A broker that came back with other limits would close the connection over it, again and again.
+        let too_large = open.place.len() > self.frame_max() + LENGTH_BYTES;
+        too_large.then(|| Error::invalid("the broker came back with a smaller limit for frames"))
+    }
+
+    fn send_again(&mut self, id: u64) {
+        if let Some(open) = self.open.get_mut(&id) {
+            self.outbox.again(&mut open.place);
+            open.refused = None;
+        }
     }
 
     /// The connection is gone. Returns the requests that must not be sent again.
@@ -218,11 +239,12 @@ impl State {
         }
         let mut over = Vec::new();
         for (id, open) in &mut self.open {
-            let has_left = self.outbox.has_left(&open.place);
-            open.cut |= has_left && open.refused.is_none();
+            // What was refused, and waits to be sent again, has had no effect.
+            let in_doubt = self.outbox.has_left(&open.place) && open.refused.is_none();
+            open.cut |= in_doubt;
             match open.rules.after_a_cut {
                 AfterACut::Again => {}
-                AfterACut::OnlyIfUnsent if !has_left => {}
+                AfterACut::OnlyIfUnsent if !in_doubt => {}
                 AfterACut::OnlyIfUnsent | AfterACut::Never => over.push(*id),
             }
         }
@@ -290,9 +312,7 @@ impl State {
         }
         let due = self.later.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>();
         for (_, id) in due {
-            if let Some(open) = self.open.get_mut(&id) {
-                self.outbox.again(&mut open.place);
-            }
+            self.send_again(id);
         }
     }
 

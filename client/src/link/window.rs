@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::settle;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::WINDOW_RESERVE;
 
 /// The window of unanswered requests.
 #[derive(Debug)]
@@ -46,10 +46,9 @@ impl Window {
     /// Fits the window into what the broker allows, leaving room for outcomes and beats, which do not wait
     /// for it.
     pub(super) fn fit(&self, wanted: u32, max_outstanding: u32) {
-        let reserved = settle::FRAMES_MAX + 16;
         let allowed = match max_outstanding as usize {
             0 => usize::MAX,
-            max => max.saturating_sub(reserved).max(max / 2).max(1),
+            max => max.saturating_sub(WINDOW_RESERVE).max(max / 2).max(1),
         };
         let size = (wanted as usize).min(allowed);
         let before = self.size.load(Ordering::Relaxed);

@@ -39,10 +39,11 @@ impl Beats {
         let pulse =
             Pulse { identity: shared.identity(), shared, stats, slots, phase: Arc::clone(&beats.phase) };
         let stop = beats.stop.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("windlass-beat".to_owned()).spawn(move || {
-            runtime.block_on(stop.run_until_cancelled(pulse.beat())).map(|never| match never {})
-        })?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io)?;
+        let run =
+            move || runtime.block_on(stop.run_until_cancelled(pulse.beat())).map(|never| match never {});
+        std::thread::Builder::new().name("windlass-beat".to_owned()).spawn(run).map_err(Error::io)?;
         Ok(beats)
     }
 
@@ -136,7 +137,8 @@ impl Pulse {
             let now = Instant::now();
             let beat = (now >= next_beat).then(|| self.sign());
             if beat.is_some() {
-                if now.duration_since(attached.heard) > every * 2 {
+                // The one before was not answered.
+                if now.duration_since(attached.heard) > every * 3 / 2 {
                     return Err(Error::unreachable("the broker does not answer beats"));
                 }
                 next_beat = now + every;

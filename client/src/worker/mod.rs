@@ -14,12 +14,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use serde::Serialize;
-use windlass_proto::limits::RUNNING_MAX;
 use windlass_proto::v1::Fetch;
 use windlass_proto::v1::fetch::Source;
 
 use crate::error::Error;
 use crate::job::Job;
+use crate::limits::{CONCURRENCY_DEFAULT, CONCURRENCY_MAX};
 use crate::link::Settings;
 use crate::millis;
 use handler::Handler;
@@ -72,7 +72,7 @@ impl Worker {
         Self {
             settings,
             sources: Vec::new(),
-            concurrency: CONCURRENCY,
+            concurrency: CONCURRENCY_DEFAULT,
             lease: Duration::ZERO,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             handlers: HashMap::new(),
@@ -91,7 +91,7 @@ impl Worker {
     /// How many jobs run at once, or rather the sum of their cost; 1 to 1,500, because that many can come
     /// back after a cut; default 10.
     pub fn concurrency(mut self, jobs: u32) -> Self {
-        self.concurrency = jobs.clamp(1, u32::try_from(RUNNING_MAX).unwrap_or(u32::MAX));
+        self.concurrency = jobs.clamp(1, CONCURRENCY_MAX);
         self
     }
 
@@ -161,7 +161,9 @@ impl Worker {
     }
 
     /// Runs until `shutdown` completes, then ends gracefully: takes no more jobs, waits for those that run
-    /// as long as [`Worker::shutdown_timeout`] says, gives the rest back, and ends the session.
+    /// as long as [`Worker::shutdown_timeout`] says, gives the rest back, and ends the session when the
+    /// broker has acknowledged every outcome, or cannot be reached for
+    /// [`give_up_after`](crate::ClientBuilder::give_up_after).
     ///
     /// Dropping the future instead closes the connection: the broker gives the jobs to others when it
     /// notices, within seconds.
@@ -213,5 +215,4 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-const CONCURRENCY: u32 = 10;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);

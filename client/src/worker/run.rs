@@ -138,6 +138,11 @@ impl Crew {
     }
 
     fn start(&mut self, work: Work, held: Arc<Held>) {
+        // It may have been lost between its delivery and now.
+        if held.is_lost() {
+            self.stats.count(Tally::Lost);
+            return;
+        }
         let Some(handler) = self.handlers.get(&work.kind).or(self.any.as_ref()).cloned() else {
             // The broker was asked for our kinds only; whatever this is, another worker may know it.
             tracing::error!(job = %held.id, kind = work.kind, "there is no handler for this kind");

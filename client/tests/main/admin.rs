@@ -70,7 +70,7 @@ async fn what_does_not_exist_is_none() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_cut_is_sent_again_as_the_same_operation() {
+async fn a_change_that_was_cut_is_sent_again_as_it_was() {
     let peer = Peer::bind().await;
     let (client, mut line) = peer.client(Client::builder()).await;
     let id = JobId::new();
@@ -81,7 +81,7 @@ async fn a_change_that_was_cut_is_sent_again_as_the_same_operation() {
         let second = line.hear_word().await;
         assert_eq!(first.request, second.request);
         let Some(Request::Change(change)) = second.request else { panic!("not Change") };
-        assert_eq!(change.operation.len(), 16);
+        assert!(change.operation.is_empty(), "the broker does not take one yet");
         assert!(matches!(change.to, Some(To::Cancel(cancel)) if cancel.why == "no need"));
         let changed = Changed { matched: 1, changed: 1, sample: vec![id.to_bytes()], ..Changed::default() };
         line.say(second.id, Body::Changed(changed)).await;

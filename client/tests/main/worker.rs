@@ -12,7 +12,7 @@ use windlass_client::proto::hello::running::Held;
 use windlass_client::proto::result::How;
 use windlass_client::proto::server_frame::Body;
 use windlass_client::proto::signal::Type;
-use windlass_client::proto::{Closed, Deliver, SettleCode, Signal, Touched, Work};
+use windlass_client::proto::{Closed, Code, Deliver, Error, SettleCode, Signal, Touched, Work};
 use windlass_client::{Client, Job, JobContext, JobError, Worker, WorkerHandle};
 
 use crate::peer::{Line, Peer, soon, work};
@@ -195,6 +195,30 @@ async fn an_outcome_that_was_cut_is_sent_again_and_counts_once() {
     let stats = handle.stats();
     until("counting", || stats.done() == 1).await;
     assert_eq!(stats.lost(), 0);
+}
+
+#[tokio::test]
+async fn an_outcome_that_the_broker_refuses_becomes_a_failure() {
+    let peer = Peer::bind().await;
+    let (handle, mut line, stream) = started(&peer, |worker| worker.handle_any(|_| async { Ok("x") })).await;
+    line.deliver(stream, vec![work(1, "k", ""), work(2, "k", "")]).await;
+    // Together or not, refused as a whole or one by one: each run ends as a failure, and none stays leased.
+    let mut failed = Vec::new();
+    while failed.len() < 2 {
+        let (request, settle) = line.hear_settle().await;
+        let is_failure = |how: &Option<How>| matches!(how, Some(How::Fail(f)) if f.kind == "outcome_refused");
+        if settle.results.iter().all(|result| is_failure(&result.how)) {
+            failed.extend(settle.results.iter().map(|result| result.fence));
+            line.settled(request, &settle, SettleCode::Settled).await;
+        } else {
+            line.say_error(request, Error { code: Code::TooLarge.into(), ..Error::default() }).await;
+        }
+    }
+    failed.sort_unstable();
+    assert_eq!(failed, [1, 2]);
+    let stats = handle.stats();
+    until("counting", || stats.failed() == 2).await;
+    assert_eq!(stats.done(), 0);
 }
 
 #[tokio::test]

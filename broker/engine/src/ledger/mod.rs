@@ -60,7 +60,11 @@ impl Ledger {
 
     /// The nearest answer to a question of policy: job, kind, queue, namespace.
     pub(crate) fn effective<T>(&self, job: &Job, ask: impl Fn(&Policy) -> Option<T>) -> Option<T> {
-        ask(&self.names.policy(job.policy)).or_else(|| self.chain(job.namespace, job.queue, job.kind, ask))
+        let own = match self.names.get(job.policy) {
+            Some(names::Name::Policy(policy)) if job.policy > 0 => ask(policy),
+            Some(_) | None => None,
+        };
+        own.or_else(|| self.chain(job.namespace, job.queue, job.kind, ask))
     }
 
     /// The same chain without a job of its own.

@@ -103,7 +103,7 @@ impl Lanes {
     }
 
     pub(crate) fn has(&self, kind: NameId) -> bool {
-        self.levels.iter().any(|level| level.rings.contains_key(&kind))
+        self.filled().any(|(_, level)| level.rings.contains_key(&kind))
     }
 
     /// The kinds that have a ready job.
@@ -111,8 +111,12 @@ impl Lanes {
         self.levels.iter().flat_map(|level| level.rings.keys().copied())
     }
 
+    fn filled(&self) -> impl DoubleEndedIterator<Item = (usize, &Level)> {
+        self.levels.iter().enumerate().filter(|(_, level)| !level.rings.is_empty())
+    }
+
     fn first(&self, kinds: &[NameId]) -> Option<Spot> {
-        self.levels.iter().enumerate().rev().find_map(|(number, level)| {
+        self.filled().rev().find_map(|(number, level)| {
             level
                 .fronts(kinds)
                 .min_by_key(|&(turn, .., seq)| (turn, seq))
@@ -121,9 +125,7 @@ impl Lanes {
     }
 
     fn oldest(&self, kinds: &[NameId]) -> Option<Spot> {
-        self.levels
-            .iter()
-            .enumerate()
+        self.filled()
             .flat_map(|(number, level)| level.fronts(kinds).map(move |front| spot(number, front)))
             .min_by_key(|spot| spot.seq)
     }

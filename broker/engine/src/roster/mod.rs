@@ -79,7 +79,7 @@ impl Roster {
         }
     }
 
-    /// Puts the job into every index it belongs to, after it changed.
+    /// Puts the job into every index it belongs to, after it changed. `cost` counts for leases.
     pub(crate) fn join(&mut self, job: &Job, cost: u32) {
         let queue = self.queues.entry(job.queue).or_default();
         queue.states[job.state.index()].insert(job.seq);

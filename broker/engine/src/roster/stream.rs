@@ -56,8 +56,12 @@ pub(crate) struct Streams {
 impl Streams {
     /// Puts the stream behind all that wait: longest idle first is round robin.
     pub(crate) fn wait(&mut self, key: StreamKey) {
-        self.ticket += 1;
         let Some(stream) = self.open.get_mut(&key) else { return };
+        if stream.ticket == self.ticket && stream.ticket > 0 {
+            // It was the last to come, so it stands behind all already.
+            return;
+        }
+        self.ticket += 1;
         let old = core::mem::replace(&mut stream.ticket, self.ticket);
         for place in places(stream) {
             let set = self.waiting.entry(place).or_default();

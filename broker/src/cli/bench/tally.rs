@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 /// Significant digits of a latency.
 const DIGITS: u8 = 3;
+/// The longest latency that is told from longer ones, in microseconds: an hour.
+const LONGEST: u64 = 3_600_000_000;
 
 /// One for all producers and workers of a benchmark.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub(super) struct Percentiles {
 
 impl Tally {
     pub(super) fn new() -> Self {
-        let latency = Histogram::new(DIGITS).unwrap_or_else(|_| unreachable!("3 digits are 0 to 5"));
+        let latency = Histogram::new_with_max(LONGEST, DIGITS);
+        let latency = latency.unwrap_or_else(|_| unreachable!("the bounds are in order"));
         Self {
             begun: Instant::now(),
             done: Cell::new(0),
