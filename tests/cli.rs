@@ -23,7 +23,8 @@ fn keys(object: &Value) -> Vec<&str> {
 /// The job of an id as the command line prints it.
 fn shown(peer: &mut Peer, id: &str) -> JobView {
     let digits: Vec<u8> = id.bytes().filter(|byte| *byte != b'-').collect();
-    let bytes = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+    let bytes =
+        digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
     peer.job(&bytes.collect::<Vec<u8>>().into())
 }
 
@@ -39,11 +40,15 @@ fn enqueue_prints_an_id_and_takes_what_the_job_needs() {
     let mut peer = broker.peer();
     let plain = shown(&mut peer, &enqueue(&broker, &["mail", r#"{"to":"a@b.c"}"#]));
     assert_eq!((plain.queue.as_str(), plain.kind.as_str(), plain.state()), ("default", "mail", State::Ready));
-    assert_eq!((&plain.payload[..], plain.content_type.as_str()), (&br#"{"to":"a@b.c"}"#[..], "application/json"));
+    assert_eq!(
+        (&plain.payload[..], plain.content_type.as_str()),
+        (&br#"{"to":"a@b.c"}"#[..], "application/json")
+    );
     assert_eq!((plain.priority, plain.max_attempts), (4, 20));
 
     let id = hex(&fresh_id());
-    let options = ["--queue", "q", "--delay", "5m", "--priority", "7", "--attempts", "3", "--key", "t", "--id", &id];
+    let options =
+        ["--queue", "q", "--delay", "5m", "--priority", "7", "--attempts", "3", "--key", "t", "--id", &id];
     assert_eq!(enqueue(&broker, &[&["mail"][..], &options].concat()), id);
     let job = shown(&mut peer, &id);
     assert_eq!((job.queue.as_str(), job.key.as_str(), job.state()), ("q", "t", State::Scheduled));
@@ -128,12 +133,12 @@ fn what_is_wrong_on_the_command_line_is_2_and_what_the_broker_refuses_is_1() {
 #[test]
 fn an_empty_broker_answers_with_empty_lists() {
     let broker = Broker::start();
-    for noun in [&["admin", "queues"][..], &["admin", "queues", "list"], &["admin", "jobs", "list"]] {
+    let nouns = [&["queues"][..], &["queues", "list"], &["jobs", "list"], &["workers"]];
+    for noun in nouns.map(|noun| [&["admin"], noun].concat()) {
+        let noun = &noun[..];
         assert_eq!(json_at(&broker, noun), json!([]), "{noun:?}");
         assert_eq!(at(&broker, noun).ok().lines().len(), 1, "a table without rows has its head");
     }
-    let workers = json_at(&broker, &["admin", "workers"]);
-    assert_eq!(workers.as_array().unwrap().len(), 1, "the command itself");
     assert_eq!(json_at(&broker, &["admin", "stats"])["jobs"], 0);
 }
 

@@ -92,12 +92,12 @@ async fn a_worker_keeps_its_jobs_through_a_cut() {
     let (worker, runs) = on_demand(&client, &go);
     let before = leased(&mut looking, &id).lease.unwrap();
     for _ in 0..3 {
-        let sessions = || broker.peer().sessions();
-        let worker_is_back = |session: &windlass_client::proto::SessionView| {
-            session.id == before.session && session.streams == 1 && session.connections > 0
-        };
         proxy.cut();
-        eventually("the worker is back", || sessions().iter().any(worker_is_back).then_some(()));
+        eventually("the worker is back", || {
+            let sessions = looking.sessions();
+            let worker = sessions.iter().find(|session| session.id == before.session).unwrap();
+            (worker.slots == 1 && worker.connections > 0).then_some(())
+        });
     }
     go.notify_one();
     let job = completed(&mut looking, &id);
@@ -152,12 +152,15 @@ async fn a_worker_that_cannot_come_back_stops_its_runs_and_their_results_are_ref
     let work = looking.fetch("q");
     assert_eq!((work.id.clone(), work.crashes), (id.clone(), 1), "somebody else has it now");
     proxy.shut(false);
-    eventually("the worker is back", || looking.sessions().iter().any(|one| one.streams > 0).then_some(()));
+    eventually("the worker is back", || looking.sessions().iter().any(|one| one.slots > 0).then_some(()));
     go.notify_one();
     let stats = worker.stats();
     eventually("its run has ended", || (stats.running() == 0 && stats.lost() == 1).then_some(()));
     assert!(lost.load(Ordering::Relaxed));
-    assert_eq!(looking.settle(&work, crate::harness::complete("mine")), windlass_proto::v1::SettleCode::Settled);
+    assert_eq!(
+        looking.settle(&work, crate::harness::complete("mine")),
+        windlass_proto::v1::SettleCode::Settled
+    );
     assert_eq!(looking.job(&id).result, "mine");
     worker.stop().await.unwrap();
 }
@@ -212,7 +215,7 @@ async fn a_graceful_stop_waits_for_what_runs_and_gives_back_the_rest_uncounted()
     let given_back = looking.job(&endless);
     assert_eq!((given_back.state(), given_back.attempt, given_back.crashes), (State::Ready, 0, 0));
     assert_eq!((stats.done(), stats.released(), stats.lost()), (1, 1, 0));
-    let workers = looking.sessions().iter().filter(|session| session.streams > 0).count();
+    let workers = looking.sessions().iter().filter(|session| session.slots > 0).count();
     assert_eq!(workers, 0, "its session is over");
 }
 

@@ -4,7 +4,7 @@
 // What is refused at the start, before the port opens.
 mod refused_starts;
 
-use crate::harness::{Broker, ExampleWorker, Peer, complete, eventually, fresh_id, job};
+use crate::harness::{Broker, ExampleWorker, Peer, complete, encode, eventually, fetch_once, fresh_id, job};
 use bytes::Bytes;
 use rustix::process::Signal;
 use std::collections::HashMap;
@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-use windlass_client::{Client, JobContext, JobError, JobId};
+use tokio::runtime::Runtime;
+use windlass_client::{Client, JobContext, JobError, JobId, WorkerHandle};
 use windlass_proto::v1::attempt::Outcome;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::server_frame::Body;
-use windlass_proto::v1::{Enqueue, JobSpec, JobView, SettleCode, State};
+use windlass_proto::v1::{Enqueue, Fetch, JobSpec, JobView, SettleCode, State};
 
 /// A job of the example worker that takes its time.
 fn slow(hold_ms: u32) -> JobSpec {
@@ -80,25 +81,36 @@ fn workers_keep_their_leases_when_the_broker_is_killed() {
 /// What the handlers of a test have been given, by job.
 type Runs = Arc<Mutex<HashMap<JobId, u32>>>;
 
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// A worker in this process that counts its runs; each takes some time.
+async fn working(broker: &Broker, runs: &Runs, time: Duration) -> WorkerHandle {
+    let client = Client::connect(broker.addr()).await.unwrap();
+    let runs = Arc::clone(runs);
+    let handler = move |context: JobContext| {
+        *runs.lock().unwrap().entry(context.id()).or_default() += 1;
+        async move {
+            tokio::time::sleep(time).await;
+            Ok::<_, JobError>("done")
+        }
+    };
+    client.worker().queues(["q-work", "stubborn"]).concurrency(50).handle_any(handler).start()
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_or_run_twice_when_the_broker_is_killed_at_work() {
     const KILLS: usize = 3;
     let mut broker = Broker::start();
     let runs = Runs::default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let counted = Arc::clone(&runs);
-    let worker = runtime.block_on(async {
-        let client = Client::connect(broker.addr()).await.unwrap();
-        let handler = move |context: JobContext| {
-            *counted.lock().unwrap().entry(context.id()).or_default() += 1;
-            async { Ok::<_, JobError>("done") }
-        };
-        client.worker().queues(["q"]).concurrency(50).handle_any(handler).start()
-    });
+    let runtime = runtime();
+    let worker = runtime.block_on(working(&broker, &runs, Duration::ZERO));
     let stop = Arc::new(AtomicBool::new(false));
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let producers = [(); 2].map(|()| {
-        let (addr, stop, acknowledged) = (broker.addr().to_owned(), Arc::clone(&stop), Arc::clone(&acknowledged));
+        let (addr, stop, acknowledged) =
+            (broker.addr().to_owned(), Arc::clone(&stop), Arc::clone(&acknowledged));
         thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 produce(&addr, &stop, &acknowledged);
@@ -107,7 +119,9 @@ fn nothing_acknowledged_is_lost_or_run_twice_when_the_broker_is_killed_at_work()
     });
     for _ in 0..KILLS {
         let enough = acknowledged.lock().unwrap().len() + 300;
-        eventually("more jobs are acknowledged", || (acknowledged.lock().unwrap().len() >= enough).then_some(()));
+        eventually("more jobs are acknowledged", || {
+            (acknowledged.lock().unwrap().len() >= enough).then_some(())
+        });
         broker.kill();
         broker.restart();
     }
@@ -117,7 +131,7 @@ fn nothing_acknowledged_is_lost_or_run_twice_when_the_broker_is_killed_at_work()
     let acknowledged = acknowledged.lock().unwrap().clone();
     let mut peer = broker.peer();
     eventually("the queue is empty", || {
-        let queue = peer.queue("q");
+        let queue = peer.queue("q-work");
         (queue.ready + queue.leased + queue.scheduled == 0).then_some(())
     });
     runtime.block_on(worker.stop()).unwrap();
@@ -139,8 +153,9 @@ fn produce(addr: &str, stop: &AtomicBool, acknowledged: &Mutex<Vec<Bytes>>) {
     };
     while !stop.load(Ordering::Relaxed) {
         let ids: Vec<Bytes> = (0..10).map(|_| fresh_id()).collect();
-        let jobs = ids.iter().map(|id| JobSpec { id: id.clone(), ..job("k") }).collect();
-        let frame = crate::harness::encode(9, Request::Enqueue(Enqueue { jobs, ..Enqueue::default() }));
+        let jobs =
+            ids.iter().map(|id| JobSpec { id: id.clone(), queue: "q-work".into(), ..job("k") }).collect();
+        let frame = encode(9, Request::Enqueue(Enqueue { jobs, ..Enqueue::default() }));
         if peer.try_send(&frame).is_err() {
             return;
         }
@@ -155,29 +170,37 @@ fn produce(addr: &str, stop: &AtomicBool, acknowledged: &Mutex<Vec<Bytes>>) {
 #[test]
 fn a_broker_that_was_stopped_for_twenty_seconds_takes_nobody_s_job_away() {
     let mut broker = Broker::start();
-    let worker = ExampleWorker::start(broker.home(), "worker", broker.addr(), 2);
     let mut peer = broker.peer();
-    let running = peer.enqueue(slow(24_000));
-    leased_by(&mut peer, &running);
-    // A worker that cannot beat, with a lease of its session's and one with a visibility timeout.
+    // One worker whose handler goes on whatever it hears, and the example, which listens.
+    let runs = Runs::default();
+    let runtime = runtime();
+    let worker = runtime.block_on(working(&broker, &runs, Duration::from_secs(24)));
+    let example = ExampleWorker::start(broker.home(), "worker", broker.addr(), 1);
+    let stubborn = peer.enqueue(JobSpec { queue: "stubborn".into(), ..job("k") });
+    let polite = peer.enqueue(slow(24_000));
+    leased_by(&mut peer, &stubborn);
+    leased_by(&mut peer, &polite);
+    // And one that cannot beat, with a lease of its session's and one with a visibility timeout.
     let ids = [peer.enqueue(job("k")), peer.enqueue(job("k"))];
     let bound = peer.fetch("q");
-    let timed = windlass_proto::v1::Fetch { lease_ms: 15_000, ..crate::harness::fetch_once("q", 1) };
-    let timed = peer.poll(timed).remove(0);
+    let timed = peer.poll(Fetch { lease_ms: 15_000, ..fetch_once("q", 1) }).remove(0);
 
     broker.program().signal(Signal::STOP);
     thread::sleep(Duration::from_secs(20));
     broker.program().signal(Signal::CONT);
 
-    assert_eq!(peer.settle(&bound, complete("")), SettleCode::Settled);
-    assert_eq!(peer.settle(&timed, complete("")), SettleCode::Settled);
-    for id in &ids {
+    for (work, id) in [&bound, &timed].into_iter().zip(&ids) {
+        assert_eq!(peer.settle(work, complete("")), SettleCode::Settled);
         let job = peer.job(id);
         assert_eq!((job.state(), job.deliveries, job.crashes), (State::Completed, 1, 0));
     }
-    let job = completed(&mut peer, &running);
+    let job = completed(&mut peer, &stubborn);
     assert_eq!((job.deliveries, job.attempt, job.crashes), (1, 1, 0), "{job:?}");
-    assert_eq!(worker.runs().len(), 1, "{:?}", worker.runs());
+    // Out of reach of the broker for longer than its lease lasts, the example may give its job back before
+    // it has begun with it; it is not run twice for that.
+    let job = completed(&mut peer, &polite);
+    assert_eq!((job.attempt, job.crashes, example.runs().len()), (1, 0, 1), "{job:?}");
+    runtime.block_on(worker.stop()).unwrap();
 }
 
 #[test]

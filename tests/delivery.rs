@@ -5,12 +5,14 @@ use crate::harness::{
     Broker, Peer, Proxy, body, complete, encode, eventually, fail, fetch_once, hello, job, stream,
 };
 use windlass_proto::v1::attempt::Outcome;
+use windlass_proto::v1::change::To;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::hello::Running;
 use windlass_proto::v1::hello::running::Held;
+use windlass_proto::v1::signal::Type;
 use windlass_proto::v1::{
-    Code, DeadReason, Enqueue, Fetch, Hello, JobSpec, JobTouch, JobView, Policy, Put, SettleCode, State, Touch, Work,
-    touched,
+    Cancel, Code, DeadReason, Enqueue, Fetch, Hello, JobSpec, JobTouch, JobView, Policy, Put, SettleCode,
+    State, Touch, Work, touched,
 };
 
 fn of_key(key: &str) -> JobSpec {
@@ -160,6 +162,24 @@ fn a_paused_queue_hands_out_nothing_until_it_is_resumed() {
 }
 
 #[test]
+fn a_running_job_that_is_cancelled_gets_its_grace_and_then_loses_its_lease() {
+    let broker = Broker::start();
+    let (mut worker, mut operator) = (broker.peer(), broker.peer());
+    let id = operator.enqueue(job("k"));
+    let name = worker.open_stream(stream("q", 1));
+    let work = worker.delivery(name).jobs.remove(0);
+    let cancel = To::Cancel(Cancel { why: "not needed".into(), grace_ms: 300, ..Cancel::default() });
+    assert_eq!(operator.change(&id, cancel).changed, 1);
+    let signal = worker.signal();
+    assert_eq!((signal.r#type(), signal.fence, signal.job.as_ref()), (Type::Cancel, work.fence, &id[..]));
+    assert!(signal.reason == "not needed" && (1..=300).contains(&signal.ends_in_ms), "{signal:?}");
+    let cancelled = eventually("its grace is over", || ended(&mut operator, &id));
+    assert_eq!(cancelled.state(), State::Cancelled);
+    assert_eq!(worker.signal().r#type(), Type::LeaseLost);
+    assert_eq!(worker.settle(&work, complete("late")), SettleCode::LeaseLost);
+}
+
+#[test]
 fn a_simple_worker_settles_over_another_connection_of_its_session() {
     let broker = Broker::start();
     let mut worker = broker.peer();
@@ -177,7 +197,10 @@ fn a_simple_worker_settles_over_another_connection_of_its_session() {
     stranger.enqueue(crate::harness::job("k"));
     let work = stranger.fetch("q");
     assert_eq!(second.settle(&work, complete("")), SettleCode::LeaseLost, "it is another session's lease");
-    assert_eq!(stranger.settle(&Work { fence: work.fence + 1, ..work.clone() }, fail("")), SettleCode::LeaseLost);
+    assert_eq!(
+        stranger.settle(&Work { fence: work.fence + 1, ..work.clone() }, fail("")),
+        SettleCode::LeaseLost
+    );
     let unknown = Work { id: crate::harness::fresh_id(), ..work };
     assert_eq!(stranger.settle(&unknown, complete("")), SettleCode::UnknownJob);
 }
@@ -295,7 +318,8 @@ fn beats_keep_a_session_and_any_byte_is_a_sign_of_life() {
     // Three times the sessions' ttl, by the broker's clock.
     let until = other.server().server_at_ms + 3_000;
     // A frame that takes longer than that to arrive.
-    let enqueue = Enqueue { jobs: vec![JobSpec { payload: vec![0; 9_000].into(), ..job("k") }], ..Enqueue::default() };
+    let enqueue =
+        Enqueue { jobs: vec![JobSpec { payload: vec![0; 9_000].into(), ..job("k") }], ..Enqueue::default() };
     let mut frame = encode(900, Request::Enqueue(enqueue)).into_iter();
     eventually("three seconds have passed", || {
         beating.beat();

@@ -46,11 +46,17 @@ async fn a_job_carries_everything_from_its_producer_to_its_worker_and_its_result
     let leased = fetch(&client).await;
     assert_eq!((leased.id(), leased.kind(), leased.queue(), leased.key()), (enqueued.id, "k", "q", "tenant"));
     assert_eq!((&leased.payload()[..], leased.attempt()), (&b"payload"[..], 1));
-    assert_eq!((leased.headers()["traceparent"].as_str(), leased.work().content_type.as_str()), ("00-1", "text/plain"));
+    assert_eq!(
+        (leased.headers()["traceparent"].as_str(), leased.work().content_type.as_str()),
+        ("00-1", "text/plain")
+    );
     assert_eq!(leased.complete("result").await.unwrap(), State::Completed);
 
     let done = view(&client.admin(), enqueued.id).await;
-    assert_eq!((done.state(), &done.payload[..], &done.result[..]), (State::Completed, &b"payload"[..], &b"result"[..]));
+    assert_eq!(
+        (done.state(), &done.payload[..], &done.result[..]),
+        (State::Completed, &b"payload"[..], &b"result"[..])
+    );
     assert_eq!((done.priority, done.tags, done.history.len()), (7, vec!["blue".to_owned()], 0));
     assert!(done.created_at_ms <= done.finished_at_ms && done.finished_at_ms < done.remove_at_ms);
     let queue = client.admin().queue("q").await.unwrap().unwrap();

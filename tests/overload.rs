@@ -61,7 +61,9 @@ fn peers_that_are_slow_for_too_long_are_cut_and_cost_little() {
     let mut half_frame = broker.peer();
     half_frame.send(&encode(2, server())[..6]);
     let mut trickles = broker.peer();
-    let mut rest = encode(2, Request::Enqueue(Enqueue { jobs: vec![of_bytes(1 << 20)], ..Enqueue::default() })).into_iter();
+    let mut rest =
+        encode(2, Request::Enqueue(Enqueue { jobs: vec![of_bytes(1 << 20)], ..Enqueue::default() }))
+            .into_iter();
     let mut never_reads = broker.peer();
     let select = Selector { ids: vec![big.clone()], ..Selector::default() };
     let read_big = Request::Query(Query { what: What::Job.into(), select: Some(select), ..Query::default() });
@@ -241,7 +243,10 @@ fn more_jobs_than_there_is_room_for_are_refused_for_now() {
     peer.enqueue_all((0..5).map(|_| job("k")).collect());
     assert_eq!(peer.refused(enqueue(vec![job("k")])).code(), Code::Exhausted);
     let work = peer.fetch("q");
-    assert_eq!(peer.change(&work.id, windlass_proto::v1::change::To::Delete(windlass_proto::v1::Delete {})).changed, 1);
+    assert_eq!(
+        peer.change(&work.id, windlass_proto::v1::change::To::Delete(windlass_proto::v1::Delete {})).changed,
+        1
+    );
     peer.enqueue(job("k"));
 }
 

@@ -6,5 +6,7 @@ mod frames;
 mod greeting;
 // The appendix of docs/PROTOCOL.md.
 mod producer;
+// Pages and versions.
+mod reading;
 // Every request that a welcomed peer can have refused.
 mod refusals;

@@ -49,7 +49,8 @@ fn the_demo_ends_well_and_says_so() {
     assert!(lines.last().unwrap().starts_with("300 of 300 jobs completed"), "{answer:?}");
     for kind in ["send_email", "resize_image", "generate_pdf"] {
         let row = lines.iter().find(|line| line.starts_with(kind)).unwrap();
-        assert_eq!(row.split_whitespace().nth(1), Some("100"), "{row}");
+        let completed: u32 = row.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!((95..=105).contains(&completed), "about a third: {row}");
     }
 }
 
@@ -91,7 +92,9 @@ fn the_five_minutes_go_as_they_are_told() {
     assert_eq!(fs::read_dir(home.path().join("out/pdf")).unwrap().count(), 101);
     let ids = read("ids.txt");
     assert_eq!(ids.lines().count(), 100);
-    let all = windlass(&["admin", "jobs", "list", "--limit", "200", "--output", "json", "--addr", &addr]).ok().json();
+    let all = windlass(&["admin", "jobs", "list", "--limit", "200", "--output", "json", "--addr", &addr])
+        .ok()
+        .json();
     for job in all.as_array().unwrap() {
         assert_eq!((&job["attempt"], &job["crashes"]), (&1.into(), &0.into()), "{job}");
     }

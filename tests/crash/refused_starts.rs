@@ -1,15 +1,26 @@
 //! What a broker refuses to start on: a directory that is damaged, incomplete, too new, in use, or none;
 //! and a port that is taken. Nothing is served, nothing is repaired, and the message names the place.
 
-use crate::harness::{Answer, Broker, Peer, eventually, job, start_windlass, windlass};
+use crate::harness::{Answer, Broker, Peer, body, eventually, job, start_windlass, windlass};
+use bytes::Bytes;
 use std::fs;
 use std::path::{Path, PathBuf};
-use windlass_proto::v1::JobSpec;
+use windlass_proto::v1::client_frame::Request;
+use windlass_proto::v1::server_frame::Body;
+use windlass_proto::v1::{Code, Enqueue, JobSpec};
 
 const DAMAGED: i32 = 78;
 
 fn serve(data: &Path) -> Answer {
-    windlass(&["serve", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--segment-bytes", "1MiB"])
+    windlass(&[
+        "serve",
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--segment-bytes",
+        "1MiB",
+    ])
 }
 
 /// Checks a refusal: its code, the place it names, and that no port was opened.
@@ -18,22 +29,32 @@ fn refused(answer: &Answer, code: i32, place: &Path) {
     assert!(answer.err.contains(place.to_str().unwrap()), "{} is not named: {}", place.display(), answer.err);
 }
 
-/// A data directory at rest, with jobs in its journal and in its leaves.
-fn at_rest() -> (Broker, PathBuf) {
-    let mut broker = Broker::with(&["--unfolded-bytes", "1MiB", "--log-level", "debug"]);
+/// A broker at rest whose jobs lie in its journal and in its leaves, and their ids. Of the first ones
+/// the journal knows nothing any more.
+fn at_rest() -> (Broker, Vec<Bytes>) {
+    let mut broker = Broker::with(&["--unfolded-bytes", "1MiB", "--segment-bytes-max", "1MiB"]);
     let mut peer = broker.peer();
-    // Half of what may be unfolded starts a fold.
-    let payload = bytes::Bytes::from(b"folded.".repeat(10_000));
-    for _ in 0..10 {
-        peer.enqueue(JobSpec { payload: payload.clone(), ..job("k") });
+    let mut ids = Vec::new();
+    let large = Bytes::from(b"folded.".repeat(10_000));
+    while ids.len() < 60 {
+        let spec = JobSpec { payload: large.clone(), ..job("k") };
+        let id = spec.id.clone();
+        let request = Request::Enqueue(Enqueue { jobs: vec![spec], ..Enqueue::default() });
+        // The fold may be behind for a moment.
+        let answer = peer.ask(request);
+        if let Body::Error(refusal) = answer {
+            assert_eq!(refusal.code(), Code::Exhausted, "{refusal:?}");
+        } else {
+            body!(answer, Enqueued);
+            ids.push(id);
+        }
     }
-    eventually("a fold is complete", || (peer.server().folds_total > 0).then_some(()));
+    eventually("the fold is done", || (peer.server().unfolded_bytes < 1 << 19).then_some(()));
     for number in 0..50 {
-        peer.enqueue(JobSpec { payload: format!("needle-{number}.").into(), ..job("k") });
+        ids.push(peer.enqueue(JobSpec { payload: format!("needle-{number}.").into(), ..job("k") }));
     }
     assert_eq!(broker.terminate(), 0);
-    let data = broker.data();
-    (broker, data)
+    (broker, ids)
 }
 
 /// All files below a directory, with their contents.
@@ -61,6 +82,14 @@ fn find(dir: &Path, bytes: &[u8]) -> (PathBuf, usize) {
     found.unwrap_or_else(|| panic!("{} is nowhere below {}", String::from_utf8_lossy(bytes), dir.display()))
 }
 
+fn copy(from: &Path, to: &Path) {
+    for (file, content) in files(from) {
+        let place = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, content).unwrap();
+    }
+}
+
 fn flip(file: &Path, place: usize) {
     let mut content = fs::read(file).unwrap();
     content[place] ^= 0x55;
@@ -68,39 +97,75 @@ fn flip(file: &Path, place: usize) {
 }
 
 #[test]
-fn a_damaged_directory_is_refused_and_left_as_it_is() {
-    let (mut broker, data) = at_rest();
+fn a_damaged_journal_or_manifest_is_refused_and_left_as_it_is() {
+    let (mut broker, _) = at_rest();
+    let data = broker.data();
     let (record, in_record) = find(&data.join("journal"), b"needle-25.");
-    let (leaf, in_leaf) = find(&data.join("leaves"), b"folded.folded.");
     let manifest = data.join("MANIFEST");
-    let damages = [(&record, in_record, &record), (&manifest, 20, &manifest), (&leaf, in_leaf, &data.join("leaves"))];
-    for (file, place, named) in damages {
+    for (file, place) in [(&record, in_record), (&manifest, 20)] {
         flip(file, place);
         let before = files(&data.join("journal"));
-        refused(&serve(&data), DAMAGED, named);
+        refused(&serve(&data), DAMAGED, file);
         assert_eq!(files(&data.join("journal")), before, "the journal is left as it is");
         flip(file, place);
     }
     broker.restart();
-    assert_eq!(broker.peer().server().jobs, 60, "undamaged it starts as ever");
+    assert_eq!(broker.peer().server().jobs, 110, "undamaged it starts as ever");
+}
+
+#[test]
+fn damaged_leaves_are_refused_unless_nothing_depends_on_the_damage() {
+    const PLACES: usize = 12;
+    let (mut broker, ids) = at_rest();
+    let (data, kept) = (broker.data(), broker.home().join("kept"));
+    fs::rename(&data, &kept).unwrap();
+    let leaves = data.join("leaves/db");
+    let length = fs::metadata(kept.join("leaves/db")).unwrap().len();
+    let mut refusals = 0;
+    for place in 0..PLACES {
+        copy(&kept, &data);
+        flip(&leaves, usize::try_from(length).unwrap() * place / PLACES);
+        match broker.try_restart() {
+            // sled keeps what is no longer needed for a while; there damage harms nobody.
+            Ok(()) => {
+                let mut peer = broker.peer();
+                let payloads: Vec<usize> = ids.iter().map(|id| peer.job(id).payload.len()).collect();
+                assert!(payloads.iter().take(60).all(|bytes| *bytes == 70_000), "{payloads:?}");
+                broker.kill();
+            }
+            Err(code) => {
+                let err = broker.program().stderr();
+                assert!(code == DAMAGED && err.contains(leaves.to_str().unwrap()), "{code}: {err}");
+                refusals += 1;
+            }
+        }
+        fs::remove_dir_all(&data).unwrap();
+    }
+    assert!(refusals > 0, "none of {PLACES} damages was noticed");
 }
 
 #[test]
 fn what_is_missing_is_an_error_and_never_an_empty_queue() {
-    let (mut broker, data) = at_rest();
+    let (mut broker, _) = at_rest();
+    let data = broker.data();
     let (record, _) = find(&data.join("journal"), b"needle-25.");
     for lost in [data.join("MANIFEST"), data.join("journal"), data.join("leaves"), record] {
         let aside = broker.home().join("aside");
         fs::rename(&lost, &aside).unwrap();
         let answer = serve(&data);
-        assert_eq!((answer.code, answer.out.as_str()), (DAMAGED, ""), "without {}: {answer:?}", lost.display());
+        assert_eq!(
+            (answer.code, answer.out.as_str()),
+            (DAMAGED, ""),
+            "without {}: {answer:?}",
+            lost.display()
+        );
         assert!(answer.err.contains(data.to_str().unwrap()), "{answer:?}");
         // The refused start may have made the folder, but must not have filled it.
         let _nothing_was_made = fs::remove_dir(&lost);
         fs::rename(&aside, &lost).unwrap();
     }
     broker.restart();
-    assert_eq!(broker.peer().server().jobs, 60);
+    assert_eq!(broker.peer().server().jobs, 110);
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Broker {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let env: Vec<_> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut program = serve(home.path(), "127.0.0.1:0", &flags, &env, 1);
-        let addr = listening(&mut program);
+        let addr = listening(&mut program).unwrap();
         Self { program, addr, flags, env, starts: 1, home }
     }
 
@@ -73,9 +73,16 @@ impl Broker {
 
     /// Starts it again on the same data and the same port, after it has ended.
     pub(crate) fn restart(&mut self) {
+        if let Err(code) = self.try_restart() {
+            panic!("the broker ended with {code}: {}", self.program.stderr());
+        }
+    }
+
+    /// The same, if it is willing to; otherwise its exit code.
+    pub(crate) fn try_restart(&mut self) -> Result<(), i32> {
         self.starts += 1;
         self.program = serve(self.home.path(), &self.addr, &self.flags, &self.env, self.starts);
-        listening(&mut self.program);
+        listening(&mut self.program).map(drop)
     }
 
     /// Asks it to end, and waits. The exit code.
@@ -97,15 +104,15 @@ fn serve(home: &Path, listen: &str, flags: &[String], env: &[(String, String)], 
     Program::start(&mut command, home, &format!("broker-{start}"))
 }
 
-/// Waits for the line that says where it listens.
-fn listening(program: &mut Program) -> String {
+/// Waits for the line that says where it listens; an exit code if it ends instead.
+fn listening(program: &mut Program) -> Result<String, i32> {
     eventually("the broker listens", || {
-        let said = program.stdout();
-        if let Some((line, _)) = said.split_once('\n') {
-            return Some(line.strip_prefix("windlass listening on ").unwrap().to_owned());
-        }
+        // Asked first: what it said before it ended stands in the file by then.
         let ended = program.exit_code();
-        assert!(ended.is_none(), "the broker ended with {ended:?}: {}", program.stderr());
-        None
+        let said = program.stdout();
+        match said.split_once('\n') {
+            Some((line, _)) => Some(Ok(line.strip_prefix("windlass listening on ").unwrap().to_owned())),
+            None => ended.map(Err),
+        }
     })
 }

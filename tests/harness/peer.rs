@@ -38,7 +38,14 @@ pub(crate) use body;
 
 /// A Hello that asks for nothing in particular.
 pub(crate) fn hello() -> Hello {
-    Hello { proto_min: 1, proto_max: 1, client: "raw/1".into(), host: "test".into(), pid: 7, ..Hello::default() }
+    Hello {
+        proto_min: 1,
+        proto_max: 1,
+        client: "raw/1".into(),
+        host: "test".into(),
+        pid: 7,
+        ..Hello::default()
+    }
 }
 
 /// A frame as it goes over the wire.

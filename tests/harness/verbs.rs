@@ -10,9 +10,9 @@ use windlass_proto::v1::enqueued::One;
 use windlass_proto::v1::fetch::Source;
 use windlass_proto::v1::result::How;
 use windlass_proto::v1::{
-    self, Beat, Change, Changed, Complete, Deliver, Enqueue, Fail, Fetch, JobSpec, JobView, Limit, Put, Query,
-    QueueView, Resource, Rows, Selector, ServerView, SessionView, Settle, SettleCode, Touch, Work, query::What,
-    resource, settled,
+    self, Beat, Change, Changed, Complete, Deliver, Enqueue, Fail, Fetch, JobSpec, JobView, Limit, Put,
+    Query, QueueView, Resource, Rows, Selector, ServerView, SessionView, Settle, SettleCode, Touch, Work,
+    query::What, resource, settled,
 };
 
 /// A job of the queue `q` with an id of its own.

@@ -50,7 +50,9 @@ fn what_is_no_message_is_answered_and_the_connection_is_closed() {
 fn a_frame_over_the_limit_is_refused_by_its_length_alone() {
     let broker = Broker::start();
     let http = u32::from_be_bytes(*b"GET ");
-    for (welcomed, length) in [(false, (64 << 10) + 1), (false, http), (true, (4 << 20) + 1), (true, u32::MAX)] {
+    for (welcomed, length) in
+        [(false, (64 << 10) + 1), (false, http), (true, (4 << 20) + 1), (true, u32::MAX)]
+    {
         let mut peer = if welcomed { broker.peer() } else { Peer::mute(broker.addr()) };
         peer.send(&length.to_be_bytes());
         let (id, body) = peer.hear_answer().unwrap();
@@ -186,7 +188,8 @@ fn a_fault_in_one_result_does_not_keep_the_others_from_being_settled() {
     results[2].spawn = vec![job("k")];
     results[3].how = Some(complete(&"x".repeat((1 << 20) + 1)));
     let settled = peer.settle_all(results);
-    let faults: Vec<_> = settled.iter().map(|one| one.error.as_ref().map(|error| error.field.as_str())).collect();
+    let faults: Vec<_> =
+        settled.iter().map(|one| one.error.as_ref().map(|error| error.field.as_str())).collect();
     let expected =
         ["results[0].how", "results[1].id", "results[2].spawn", "results[3].complete.result"].map(Some);
     assert_eq!(faults, [&expected[..], &[None]].concat());
@@ -202,7 +205,9 @@ fn enqueue_and_settle_are_applied_in_the_order_sent() {
     let jobs: Vec<JobSpec> = (0..300).map(|_| job("k")).collect();
     let frames: Vec<u8> = (1_000..)
         .zip(&jobs)
-        .flat_map(|(id, job)| encode(id, Request::Enqueue(Enqueue { jobs: vec![job.clone()], ..Enqueue::default() })))
+        .flat_map(|(id, job)| {
+            encode(id, Request::Enqueue(Enqueue { jobs: vec![job.clone()], ..Enqueue::default() }))
+        })
         .collect();
     peer.send(&frames);
     let mut answers: Vec<(u64, u64)> = (0..jobs.len())

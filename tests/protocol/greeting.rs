@@ -158,4 +158,3 @@ fn a_broker_that_drains_tells_everybody_to_come_back() {
     assert_eq!(peer.signal().r#type(), Type::Goaway);
     assert_eq!(peer.hear(), None);
 }
-

@@ -23,7 +23,10 @@ fn the_appendix_enqueues_a_job_with_nothing_but_a_standard_library() {
     assert_eq!((code, producer.stderr().as_str()), (0, ""));
 
     let work = broker.peer().fetch("default");
-    assert_eq!((work.kind.as_str(), &work.payload[..]), ("send_email", &b"{\"to\": \"ada@example.org\"}"[..]));
+    assert_eq!(
+        (work.kind.as_str(), &work.payload[..]),
+        ("send_email", &b"{\"to\": \"ada@example.org\"}"[..])
+    );
     assert_eq!(producer.stdout().trim(), crate::harness::hex(&work.id));
 
     let mut refused = Command::new("python3");

@@ -269,7 +269,10 @@ fn puts() -> Vec<Case> {
         (set("queue/a b", Content::Queue(QueueConf::default())), "set[1].name"),
         (set("mail", Content::Queue(QueueConf::default())), "set[1].name"),
         (set("kind/k", Content::Queue(QueueConf::default())), "set[1].name"),
-        (set("kind/k", Content::Kind(Policy { priority: Some(10), ..Policy::default() })), "set[1].kind.priority"),
+        (
+            set("kind/k", Content::Kind(Policy { priority: Some(10), ..Policy::default() })),
+            "set[1].kind.priority",
+        ),
         (conf(QueueConf { overflow: 9, ..QueueConf::default() }), "set[1].queue.overflow"),
         (conf(QueueConf { dispatch: 9, ..QueueConf::default() }), "set[1].queue.dispatch"),
         (pause(other), "set[1].limit.queue"),
@@ -286,11 +289,8 @@ fn puts() -> Vec<Case> {
         (Request::Put(Put { prune: true, ..Put::default() }), "prune"),
     ];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);
-    let newer = Resource {
-        name: "queue/q".into(),
-        if_version: 3,
-        what: Some(Content::Queue(QueueConf::default())),
-    };
+    let newer =
+        Resource { name: "queue/q".into(), if_version: 3, what: Some(Content::Queue(QueueConf::default())) };
     let put = Request::Put(Put { set: vec![newer], ..Put::default() });
     cases.push((put, Code::VersionConflict, "set[0].if_version"));
     cases

@@ -50,6 +50,15 @@ pub struct Asked {
     pub deletes: BTreeSet<JobId>,
 }
 
+impl Asked {
+    /// Takes over what `other` holds.
+    pub fn append(&mut self, other: &mut Self) {
+        self.retries.append(&mut other.retries);
+        self.cancels.append(&mut other.cancels);
+        self.deletes.append(&mut other.deletes);
+    }
+}
+
 /// One job from its enqueueing on.
 #[derive(Clone, Debug)]
 pub struct Life {

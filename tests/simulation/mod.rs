@@ -17,10 +17,10 @@ pub mod process;
 mod producer;
 mod promises;
 pub mod random;
-mod scene;
-mod wire;
+pub mod scene;
+pub mod wire;
 mod worker;
-mod world;
+pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use world::World;

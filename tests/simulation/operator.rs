@@ -18,8 +18,8 @@ pub struct Operator {
 
 impl Operator {
     /// An operator who has not touched anything yet.
-    pub fn new() -> Self {
-        let link = Link::new("operator".into(), "default", 60_000);
+    pub fn new(namespace: &'static str) -> Self {
+        let link = Link::new("operator".into(), namespace, 60_000);
         Self { link, has_configured: false, is_sorry: false }
     }
 

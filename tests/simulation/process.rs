@@ -28,6 +28,8 @@ struct Taped {
     durable: Vec<(u64, Vec<Fact>)>,
     /// The batch whose append failed: it may be on disk or not.
     in_flight: Option<(u64, Vec<Fact>)>,
+    /// The journal says that it is long, so that a fold begins.
+    is_long: bool,
 }
 
 impl Tape {
@@ -82,7 +84,8 @@ impl<J: Journal> Journal for Watched<J> {
     }
 
     fn stats(&self) -> JournalStats {
-        self.journal.stats()
+        let stats = self.journal.stats();
+        if self.tape.lock().is_long { JournalStats { segments: 1_000, ..stats } } else { stats }
     }
 }
 
@@ -124,6 +127,8 @@ pub struct Process<J, L> {
     slice: Option<Slice>,
     /// The last batch that is durable.
     durable: u64,
+    /// Folds that were written to their end.
+    folds: u64,
 }
 
 impl<J: Journal, L: Leaves> Process<J, L> {
@@ -150,9 +155,18 @@ impl<J: Journal, L: Leaves> Process<J, L> {
         let door = Door::default();
         let driver = Driver::new(core, door.clone(), commit.clone(), to_fold, Arc::default());
         let folder = Folder::new(leaves, loaded.meta, loaded.checksums);
-        let process =
-            Self { door, driver, commit, journal, work: None, folder, slices, slice: None, durable: first };
-        Ok(process)
+        Ok(Self {
+            door,
+            driver,
+            commit,
+            journal,
+            work: None,
+            folder,
+            slices,
+            slice: None,
+            durable: first,
+            folds: 0,
+        })
     }
 
     /// The engine, to look at.
@@ -229,9 +243,39 @@ impl<J: Journal, L: Leaves> Process<J, L> {
         }
         let Some(slice) = self.slice.take_if(|slice| slice.to <= self.durable) else { return Ok(false) };
         if self.folder.write(slice)?.is_some() {
+            self.folds += 1;
             self.door.notify(Notice::Folded);
         }
         Ok(true)
+    }
+
+    /// Folds all there is: whatever fold is under way, and one that begins after it.
+    pub fn fold_all(&mut self, now: u64) -> Result<(), StoreError> {
+        while self.fold_slice(now)? {}
+        self.want_fold(true)?;
+        let until = self.folds + 1;
+        while self.folds < until {
+            self.fold_slice(now)?;
+        }
+        self.want_fold(false)?;
+        self.round(now)?;
+        self.pump()
+    }
+
+    /// Begins a fold with the next round, or lets none begin.
+    pub fn want_fold(&mut self, wanted: bool) -> Result<(), StoreError> {
+        self.pump()?;
+        self.journal.tape.lock().is_long = wanted;
+        // Whatever the journal's side does, it tells its figures afterwards.
+        self.commit.recycle(0);
+        self.pump()
+    }
+
+    /// A round, its commit, and one slice of a fold. False = there was none.
+    pub fn fold_slice(&mut self, now: u64) -> Result<bool, StoreError> {
+        self.round(now)?;
+        self.pump()?;
+        self.fold()
     }
 
     /// Stops in order: says so to everybody, writes all, and gives the leaves back.

@@ -1,8 +1,8 @@
 //! The world: a disk, a broker that crashes, a network that breaks, a clock that jumps, and actors
 //! who cope. One seed is one history.
 
-use super::actor::Actor;
-use super::history::History;
+use super::actor::{Actor, Link};
+use super::history::{Asked, History};
 use super::operator::Operator;
 use super::presence::Presence;
 use super::process::{Process, Setup, Tape};
@@ -14,10 +14,11 @@ use super::worker::Worker;
 use windlass_broker::door::{Line, Notice};
 use windlass_broker::driver::core::CoreOptions;
 use windlass_broker::store::simulated::{SimDisk, SimJournal, SimLeaves};
-use windlass_engine::command::{Hello, Query};
+use windlass_engine::command::Query;
 use windlass_engine::engine::Pressure;
+use windlass_engine::frame::Body;
 use windlass_engine::ids::Ms;
-use windlass_engine::{Command, SessionId};
+use windlass_engine::{Command, Frame};
 
 /// When every history begins.
 const DAWN: Ms = 1_800_000_000_000;
@@ -41,6 +42,8 @@ pub struct World {
     orphans: Vec<Line>,
     /// How far the broker's clock is ahead of the true time.
     ahead_ms: i64,
+    /// How much of what may go wrong does, in a hundred.
+    roughness: u64,
     /// A fault was set on the disk: the process may die of it.
     is_armed: bool,
     print: u64,
@@ -49,6 +52,11 @@ pub struct World {
 }
 
 impl World {
+    /// A world of this seed in which nothing goes wrong by itself, with its broker running.
+    pub fn quiet(seed: u64) -> Self {
+        Self { roughness: 0, ..Self::new(seed) }
+    }
+
     /// A world of this seed, with its broker running.
     pub fn new(seed: u64) -> Self {
         let mut scene = Scene::new(seed, DAWN);
@@ -60,13 +68,15 @@ impl World {
             Box::new(Worker::new("worker-1".into(), "default", ttl_ms)),
             Box::new(Worker::new("worker-2".into(), "default", 0)),
             Box::new(Worker::new("worker-3".into(), "other", ttl_ms)),
-            Box::new(Operator::new()),
+            Box::new(Operator::new("default")),
+            Box::new(Operator::new("other")),
         ];
         let core = CoreOptions {
             unfolded_bytes_max: 40_000 << random.below(5),
             cache_bytes_max: 3_000 << random.below(8),
             jobs_max: if random.chance(10) { 60 } else { 100_000 },
         };
+        let roughness = *random.pick(&[20, 50, 100]);
         let leaves_per_slice = 1 + random.place(4);
         let setup = Setup { now: DAWN, seed: random.next(), core, leaves_per_slice };
         let tape = Tape::default();
@@ -81,11 +91,22 @@ impl World {
             actors,
             orphans: Vec::new(),
             ahead_ms: 0,
+            roughness,
             is_armed: false,
             print: seed, starts: 0, stats: Default::default(),
         };
         world.start();
+        world.open_for_business();
         world
+    }
+
+    /// The operators come first: they make retries quick, so that histories stay short.
+    fn open_for_business(&mut self) {
+        for place in 5..self.actors.len() {
+            self.settle_down(place);
+            self.settle_down(place);
+        }
+        self.pump();
     }
 
     /// Lives for so many steps, then in peace until everything is done.
@@ -106,26 +127,26 @@ impl World {
         self.print ^ self.history.print
     }
 
-    fn step(&mut self) {
+    /// Lets something happen.
+    pub fn step(&mut self) {
         if self.process.is_none() {
             let down_ms = self.scene.random.below(20_000);
             self.scene.now += if self.scene.random.chance(70) { down_ms / 10 } else { down_ms };
             return self.start();
         }
-        match self.scene.random.below(1_000) {
-            0..=329 => self.act(),
-            330..=479 => self.carry(),
-            480..=599 => self.round(),
-            600..=669 => self.take(),
-            670..=769 => self.write(),
-            770..=829 => self.fold(),
-            830..=909 => self.hear(),
-            910..=964 => self.advance_a_little(),
-            965..=979 => self.break_a_connection(),
-            980..=988 => self.trouble(),
-            989..=993 => self.crash(),
-            994 | 995 => self.stop(),
-            _ => self.time_trouble(),
+        let roll = self.scene.random.below(1_000);
+        match roll {
+            0..=449 => self.act(),
+            450..=499 => self.carry(),
+            500..=629 => self.round(),
+            630..=689 => self.take(),
+            690..=799 => self.write(),
+            800..=859 => self.fold(),
+            860..=909 => self.hear(),
+            910..=969 => self.advance_a_little(),
+            // Some histories are rough, others let things grow.
+            _ if self.scene.random.chance(self.roughness) => self.trouble(roll),
+            _ => {}
         }
         self.collect();
         if self.scene.random.chance(5) {
@@ -135,12 +156,12 @@ impl World {
 
     // ------------------------------------------------------------------ the broker
 
-    /// The broker comes up, perhaps after having died of coming up.
-    fn start(&mut self) {
+    /// The broker comes up, perhaps after having died of coming up; it must hold what is durable.
+    pub fn start(&mut self) {
         let process = loop {
             let (journal, recovered) = self.disk.open_journal();
             let leaves = self.disk.open_leaves();
-            if !self.scene.is_calm && self.scene.random.chance(10) {
+            if !self.scene.is_calm && self.scene.random.chance(self.roughness / 5) {
                 self.is_armed = true;
                 self.disk.fail_append(1);
             }
@@ -167,7 +188,7 @@ impl World {
     }
 
     /// The process dies, and the machine with it.
-    fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.process = None;
         self.orphans.clear();
         self.hang_up_all();
@@ -188,9 +209,6 @@ impl World {
 
     fn round(&mut self) {
         let now = self.scene.now;
-        self.history.asked.retries.append(&mut self.scene.asked.retries);
-        self.history.asked.cancels.append(&mut self.scene.asked.cancels);
-        self.history.asked.deletes.append(&mut self.scene.asked.deletes);
         self.history.latest = self.history.latest.max(now);
         let Some(process) = &mut self.process else { return };
         let outcome = process.round(now);
@@ -255,7 +273,11 @@ impl World {
     }
 
     fn act(&mut self) {
-        let place = self.scene.random.place(self.actors.len());
+        let place = if self.scene.random.chance(50) {
+            self.scene.random.place(self.actors.len())
+        } else {
+            2 + self.scene.random.place(3)
+        };
         let (actor, scene) = (&mut self.actors[place], &mut self.scene);
         let Some(process) = &self.process else { return };
         if actor.link().wire.is_some() {
@@ -263,21 +285,53 @@ impl World {
         } else {
             actor.connect(&process.door, scene);
         }
+        self.history.asked.append(&mut scene.asked);
+        // Most of the time the network is quick.
+        if self.scene.random.chance(70) {
+            self.carry_from(place, 4);
+        }
+        if self.scene.random.chance(60) {
+            self.hear_at(place, 6);
+        }
     }
 
     fn carry(&mut self) {
         let place = self.scene.random.place(self.actors.len());
+        let most = 1 + self.scene.random.place(6);
+        self.carry_from(place, most);
+    }
+
+    fn carry_from(&mut self, place: usize, most: usize) {
         if let Some(wire) = &mut self.actors[place].link().wire {
-            wire.carry(1 + self.scene.random.place(6));
+            wire.carry(most);
         }
     }
 
     fn hear(&mut self) {
         let place = self.scene.random.place(self.actors.len());
+        let most = 1 + self.scene.random.place(6);
+        self.hear_at(place, most);
+    }
+
+    fn hear_at(&mut self, place: usize, most: usize) {
         let actor = &mut self.actors[place];
-        for _ in 0..=self.scene.random.below(6) {
+        for _ in 0..most {
             let Some(frame) = actor.link().wire.as_mut().and_then(Wire::hear) else { return };
             actor.hear(frame, &mut self.scene);
+        }
+    }
+
+    // ------------------------------------------------------------------ trouble
+
+    fn trouble(&mut self, roll: u64) {
+        match roll {
+            970..=979 => self.break_a_connection(),
+            980..=985 => self.trouble_of_the_disk(),
+            986..=990 => self.crash(),
+            991 => self.stop(),
+            992 | 993 => self.stall(),
+            994 | 995 => self.jump(),
+            _ => self.advance(60_000),
         }
     }
 
@@ -311,10 +365,8 @@ impl World {
         self.orphans.clear();
     }
 
-    // ------------------------------------------------------------------ trouble
-
     /// The disk is about to fail, or to be full.
-    fn trouble(&mut self) {
+    fn trouble_of_the_disk(&mut self) {
         let nth = 1 + self.scene.random.below(4);
         match self.scene.random.below(6) {
             0 => self.disk.fail_append(nth),
@@ -334,14 +386,6 @@ impl World {
             }
         }
         self.is_armed = true;
-    }
-
-    fn time_trouble(&mut self) {
-        match self.scene.random.below(3) {
-            0 => self.stall(),
-            1 => self.jump(),
-            _ => self.advance(60_000),
-        }
     }
 
     /// The whole process stands still, and does not hear that its clients live.
@@ -451,15 +495,54 @@ impl World {
         }
     }
 
-    fn pump(&mut self) {
-        self.round();
-        self.write();
-        self.write();
+    /// Everything that waits is done, but for time.
+    pub fn pump(&mut self) {
+        self.commit_all();
         while let Some(process) = &mut self.process
             && process.fold().expect("nothing fails any more")
         {}
         self.collect();
         self.audit();
+    }
+
+    /// Everything that was said so far is decided, and durable.
+    pub fn commit_all(&mut self) {
+        self.round();
+        self.write();
+        self.write();
+        self.collect();
+    }
+
+    /// What operators are allowed to have asked for.
+    pub fn asked(&mut self) -> &mut Asked {
+        &mut self.history.asked
+    }
+
+    /// The broker's process.
+    pub fn process(&mut self) -> &mut Process<SimJournal, SimLeaves> {
+        self.process.as_mut().expect("the broker is up")
+    }
+
+    /// Folds all there is.
+    pub fn fold_all(&mut self) {
+        let now = self.scene.now;
+        self.process().fold_all(now).expect("nothing fails in a quiet world");
+        self.history.read();
+        self.collect();
+    }
+
+    /// A round, its commit, and one slice of a fold that is wanted. False = there was none.
+    pub fn fold_slice(&mut self) -> bool {
+        let now = self.scene.now;
+        let written = self.process().fold_slice(now).expect("nothing fails in a quiet world");
+        self.history.read();
+        self.collect();
+        written
+    }
+
+    /// The first batch that the journal still holds.
+    pub fn first_batch(&self) -> u64 {
+        self.disk.open_journal().1.first_batch
     }
 
     fn what_is_left(&self) -> String {
@@ -473,31 +556,41 @@ impl World {
         format!("actors done {done:?}, jobs {left:?}")
     }
 
-    /// Looks at every job that is there, with all its bytes.
-    fn inspect(&mut self) {
+    /// What an operator sees of every job that is there, with all its bytes.
+    pub fn inspect(&mut self) -> Vec<String> {
+        let mut seen = Vec::new();
         for namespace in ["default", "other"] {
-            let Some(process) = &self.process else { return };
-            let mut wire = Wire::open(&process.door);
-            let hello = Hello {
-                namespace: namespace.into(),
-                client: "inspector/1".into(),
-                host: String::new(),
-                pid: 0,
-                labels: Vec::new(),
-                session_ttl_ms: 0,
-                resume: None,
-                running: None,
-                fresh: SessionId(self.scene.random.bytes16()),
-            };
-            wire.ask(Command::Hello(Box::new(hello)));
-            for id in self.scene.ids.clone() {
-                wire.ask(Command::Query(Query::Job(id)));
-            }
-            wire.carry(usize::MAX);
-            while wire.unanswered().next().is_some() {
-                self.pump();
-                wire.collect(&self.history);
-            }
+            let queries = self.scene.ids.iter().map(|&id| Command::Query(Query::Job(id))).collect();
+            let mut wire = self.newcomer(namespace);
+            let frames = self.converse(&mut wire, queries);
+            seen.extend(frames.iter().filter_map(|frame| match &frame.body {
+                Body::Rows(rows) => Some(format!("{:?}", rows.jobs)),
+                _ => None,
+            }));
         }
+        seen
+    }
+
+    /// A new connection that has said Hello.
+    pub fn newcomer(&mut self, namespace: &'static str) -> Wire {
+        let process = self.process.as_ref().expect("the broker is up");
+        let mut link = Link::new("newcomer".into(), namespace, 0);
+        link.hello(&process.door, None, &mut self.scene);
+        link.wire.expect("just opened")
+    }
+
+    /// Asks, and waits for the answers.
+    pub fn converse(&mut self, wire: &mut Wire, commands: Vec<Command>) -> Vec<Frame> {
+        for command in commands {
+            wire.ask(command);
+        }
+        wire.carry(usize::MAX);
+        let mut frames = Vec::new();
+        while wire.unanswered().next().is_some() {
+            self.pump();
+            wire.collect(&self.history);
+            frames.extend(std::iter::from_fn(|| wire.hear()));
+        }
+        frames
     }
 }

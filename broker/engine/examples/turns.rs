@@ -33,6 +33,13 @@ unsafe impl GlobalAlloc for Counted {
         unsafe { System.alloc(layout) }
     }
 
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        BYTES.fetch_add(grow(size) - grow(layout.size()), Ordering::Relaxed);
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's pointer, layout and size, unchanged.
+        unsafe { System.realloc(at, layout, size) }
+    }
+
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         BYTES.fetch_sub(grow(layout.size()), Ordering::Relaxed);
         // SAFETY: the caller's pointer and layout, unchanged.
@@ -174,11 +181,7 @@ fn lives(name: &str, workers: u64, slots: u32, count: usize, keys: u128) {
     }
     let took = processor_time(clock) - start;
     let calls = CALLS.load(Ordering::Relaxed) - before;
-    println!(
-        "{name:<44} {:>6} ns a life, {} allocations",
-        took.as_nanos() / u128::from(jobs),
-        calls / jobs
-    );
+    println!("{name:<44} {:>6} ns a life, {} allocations", took.as_nanos() / u128::from(jobs), calls / jobs);
 }
 
 /// A backlog: memory per ready job, and what it costs to fill and to empty it.

@@ -11,6 +11,7 @@ use crate::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
 use crate::ledger::{Applied, EvolveError, Ledger};
 use crate::limits::{EPOCH_MINUTES_MAX, JOBS_MAX_DEFAULT, RESUME_WINDOW_MS};
 use crate::roster::{EndedIds, Presence, Roster};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// What one turn decided. It becomes part of the batch whose number it carries.
@@ -316,7 +317,6 @@ impl Engine {
     /// Records a decision: the ledger evolves, the roster follows, the fact joins the batch.
     pub(crate) fn decide(&mut self, turn: &mut Turn, fact: Fact) {
         if let Record::Job(seq) = fact.record() {
-            self.tally(seq, &fact);
             self.decide_job(turn.batch, seq, &fact);
         } else {
             self.ledger.evolve(turn.batch, &fact);
@@ -333,8 +333,12 @@ impl Engine {
             }
             return;
         }
-        if let Some(job) = self.ledger.jobs.get(seq) {
+        if let Fact::Enqueued { job, .. } = fact {
+            self.tally(job.queue, fact);
+        } else if let Some(job) = self.ledger.jobs.get(seq) {
+            let queue = job.queue;
             self.roster.leave(job);
+            self.tally(queue, fact);
         }
         self.ledger.evolve(batch, fact);
         if let Some(job) = self.ledger.jobs.get(seq) {
@@ -343,15 +347,12 @@ impl Engine {
         }
     }
 
-    fn tally(&mut self, seq: Seq, fact: &Fact) {
+    /// Raises the totals of the queue by what a job's fact means.
+    fn tally(&mut self, queue: NameId, fact: &Fact) {
         use crate::fact::Counts;
-        let queue = if let Fact::Enqueued { job, .. } = fact {
-            job.queue
-        } else if let Some(job) = self.ledger.jobs.get(seq) {
-            job.queue
-        } else {
+        if matches!(fact, Fact::Leased { .. } | Fact::Removed { .. } | Fact::Readied { .. }) {
             return;
-        };
+        }
         let totals = self.roster.totals(&self.ledger, queue);
         if let Fact::Returned { counts, .. } | Fact::Died { counts, .. } = fact {
             totals.failed_attempts += u64::from(*counts == Counts::Attempt);
@@ -378,7 +379,7 @@ impl Engine {
             return id;
         }
         let id = self.ledger.names.next_id();
-        self.decide(turn, Fact::Named { id, name });
+        self.decide(turn, Fact::Named { id, name: Box::new(name) });
         id
     }
 

@@ -27,7 +27,7 @@ pub enum Fact {
         /// The number.
         id: NameId,
         /// What it stands for.
-        name: Name,
+        name: Box<Name>,
     },
     /// Nothing refers to the name any more.
     NameDropped {
@@ -41,7 +41,7 @@ pub enum Fact {
         /// Rises with each Put.
         version: u64,
         /// What.
-        body: ResourceBody,
+        body: Box<ResourceBody>,
     },
     /// A resource was removed.
     ResourceRemoved {

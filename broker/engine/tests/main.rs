@@ -1,4 +1,13 @@
 //! The tests of the rules, from the outside: a table of contents.
+//!
+//! Histories come from seeds, the same ones every time; `SIM_SEEDS=2000` asks for more of them,
+//! best with `--release`.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    clippy::fn_params_excessive_bools,
+    reason = "a test names what it is about, its dice have few sides, and it may ask for either"
+)]
 
 // One engine with its clock, its journal and people who talk to it; used by all below.
 mod world;

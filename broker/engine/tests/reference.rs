@@ -145,7 +145,8 @@ impl Model {
     }
 
     pub(crate) fn held(&self, stream: Request) -> u32 {
-        let leased = self.jobs.iter().filter(|job| job.lease.as_ref().is_some_and(|l| l.stream == Some(stream)));
+        let leased =
+            self.jobs.iter().filter(|job| job.lease.as_ref().is_some_and(|l| l.stream == Some(stream)));
         leased.map(Job::cost).sum()
     }
 
@@ -492,7 +493,8 @@ impl Model {
             let has_streams = self.streams.values().any(|stream| stream.session == *id);
             (session.deadline(&leases, has_streams), 3, Event::Session(*id))
         });
-        let polls = self.streams.iter().filter_map(|(key, stream)| Some((stream.poll?.1, 4, Event::Poll(*key))));
+        let polls =
+            self.streams.iter().filter_map(|(key, stream)| Some((stream.poll?.1, 4, Event::Poll(*key))));
         jobs.chain(sessions).chain(polls).min()
     }
 

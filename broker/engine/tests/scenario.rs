@@ -67,7 +67,8 @@ fn chapters(text: &str) -> Vec<Vec<Line>> {
             let (said, heard) = line.split_once('→').unwrap_or((line, ""));
             let (time, said) = said.trim().split_once(' ').expect("a time, then words");
             let said = said.trim();
-            let words = if said.starts_with('(') { ("", said) } else { said.split_once(' ').unwrap_or((said, "")) };
+            let words =
+                if said.starts_with('(') { ("", said) } else { said.split_once(' ').unwrap_or((said, "")) };
             let words = (words.0.to_string(), words.1.trim().to_string());
             if time == "&" {
                 let last = chapter.last_mut().expect("a turn to join");

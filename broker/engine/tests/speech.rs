@@ -56,7 +56,8 @@ impl World {
             Body::Deliver { works, end } => {
                 let mut text = String::from("deliver");
                 optional(&mut text, !asked.label.is_empty(), || format!("({})", asked.label));
-                let works = if works.is_empty() { "nothing".into() } else { listed(works.iter().map(say_work)) };
+                let works =
+                    if works.is_empty() { "nothing".into() } else { listed(works.iter().map(say_work)) };
                 optional(&mut text, true, || works);
                 optional(&mut text, *end, || "end".into());
                 text
@@ -137,7 +138,9 @@ fn say_enqueued(one: &EnqueuedOne) -> String {
 
 fn say_work(work: &Work) -> String {
     let mut text = format!("{} attempt={}", name(work.id), work.attempt);
-    optional(&mut text, work.ends_at > 0, || format!("for {}", say_ms(work.ends_at.saturating_sub(work.now))));
+    optional(&mut text, work.ends_at > 0, || {
+        format!("for {}", say_ms(work.ends_at.saturating_sub(work.now)))
+    });
     optional(&mut text, work.crashes > 0, || format!("crashes={}", work.crashes));
     optional(&mut text, work.snoozes > 0, || format!("snoozes={}", work.snoozes));
     optional(&mut text, work.suspect, || "alone".into());
@@ -225,6 +228,8 @@ fn say_queue(row: &QueueView) -> String {
     }
     optional(&mut text, row.waiting_streams > 0, || format!("waiting={}", row.waiting_streams));
     optional(&mut text, row.oldest_ready_ms > 0, || format!("oldest={}", say_ms(row.oldest_ready_ms)));
-    optional(&mut text, row.paused.is_some(), || format!("paused: {}", row.paused.clone().unwrap_or_default()));
+    optional(&mut text, row.paused.is_some(), || {
+        format!("paused: {}", row.paused.clone().unwrap_or_default())
+    });
     text
 }

@@ -2,11 +2,11 @@
 //! may panic, everything derived must agree with the ledger, every request must be answered once,
 //! and the journal must make the same ledger again.
 
-use crate::model::{Dice, seeds};
+use crate::model::{Dice, each, seeds};
 use crate::world::{Asked, World};
 use windlass_engine::command::{
-    Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery, Mutation, Put,
-    Query, Refusal, SetResource, Settlement, Target, Touch,
+    Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery, Mutation,
+    Put, Query, Refusal, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
@@ -34,7 +34,20 @@ impl Storm {
 
     /// A number from where rules are likely to break.
     fn number(&mut self) -> u64 {
-        let edges = [0, 1, 2, 999, 1_000, 15_000, 600_000, u64::from(u32::MAX), 1 << 40, 1 << 63, u64::MAX - 1, u64::MAX];
+        let edges = [
+            0,
+            1,
+            2,
+            999,
+            1_000,
+            15_000,
+            600_000,
+            u64::from(u32::MAX),
+            1 << 40,
+            1 << 63,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
         match self.dice.roll(4) {
             0 => self.dice.of(&edges).unwrap_or(0),
             1 => self.world.now.saturating_add(self.dice.roll(100_000)),
@@ -211,7 +224,7 @@ impl Storm {
                 queue: self.name(&["mail", "mail", "bills"]),
                 kind: self.name(&["send", "print"]),
                 key: self.name(&["", "anna", "bob"]),
-                payload: vec![0; self.dice.roll(3) as usize * 600_000].into(),
+                payload: vec![0; if self.dice.one_in(50) { 600_000 } else { 9 }].into(),
                 headers: bytes::Bytes::new(),
                 run_at: self.maybe(Self::number).unwrap_or(0),
                 policy: self.policy(),
@@ -328,15 +341,9 @@ impl Storm {
 
 #[test]
 fn nothing_breaks_the_rules_from_inside() {
-    for seed in seeds(3_000_000, 150) {
-        let result = std::panic::catch_unwind(|| {
-            let mut storm = Storm::new(seed);
-            (0..150).for_each(|_| storm.step());
-            storm.world.compare_with_replay();
-        });
-        if let Err(error) = result {
-            println!("the storm of seed {seed} breaks something");
-            std::panic::resume_unwind(error);
-        }
-    }
+    each(seeds(3_000_000, 100), |seed| {
+        let mut storm = Storm::new(seed);
+        (0..150).for_each(|_| storm.step());
+        storm.world.compare_with_replay();
+    });
 }

@@ -70,7 +70,10 @@ fn retry_time(job: &Job, how: &How, facts: &[Fact], now: Ms) -> Ms {
     });
     let spread = grown * u64::from(backoff.jitter_permille) / 1_000;
     let delay = run_at - now;
-    assert!((grown - spread..=grown + spread).contains(&delay), "a retry after {delay}, not {grown} ± {spread}");
+    assert!(
+        (grown - spread..=grown + spread).contains(&delay),
+        "a retry after {delay}, not {grown} ± {spread}"
+    );
     run_at
 }
 
@@ -162,9 +165,12 @@ pub(crate) fn check_deliveries(model: &mut Model, now: Ms, frames: &[Frame], fac
     }
     assert!(sent.is_empty(), "delivered without a lease: {sent:?}");
     // A long poll that got something ends.
-    let fed: Vec<Request> = model.streams.iter().filter(|(_, s)| s.poll.is_some()).map(|(key, _)| *key).collect();
+    let fed: Vec<Request> =
+        model.streams.iter().filter(|(_, s)| s.poll.is_some()).map(|(key, _)| *key).collect();
     for key in fed {
-        let got = frames.iter().any(|frame| frame.to == key && matches!(&frame.body, Body::Deliver { works, .. } if !works.is_empty()));
+        let got = frames.iter().any(|frame| {
+            frame.to == key && matches!(&frame.body, Body::Deliver { works, .. } if !works.is_empty())
+        });
         if got {
             model.end_stream(key);
         }
@@ -226,7 +232,9 @@ fn check_order(model: &Model, stream: &Stream, job: &Job, empty: bool, held: u32
         return assert!(rivals.iter().all(|other| other.seq >= job.seq), "suspects go by age");
     }
     assert!(!empty || ready(&job.spec.queue, true).is_empty(), "an empty session takes the suspect first");
-    let lane = |other: &&&Job| other.level == job.level && other.spec.kind == job.spec.kind && other.spec.key == job.spec.key;
+    let lane = |other: &&&Job| {
+        other.level == job.level && other.spec.kind == job.spec.kind && other.spec.key == job.spec.key
+    };
     assert!(rivals.iter().filter(lane).all(|other| other.seq >= job.seq), "first in, first out: {job:?}");
     let heads: Vec<&&Job> = rivals
         .iter()
@@ -276,7 +284,8 @@ pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
     for mine in &model.jobs {
         let job = ledger.jobs.get(mine.seq).unwrap_or_else(|| panic!("{mine:?} is missing"));
         let theirs = (job.id, job.state, job.attempt, job.crashes, job.snoozes, job.deliveries, job.fence);
-        let ours = (mine.spec.id, mine.state, mine.attempt, mine.crashes, mine.snoozes, mine.deliveries, mine.fence);
+        let ours =
+            (mine.spec.id, mine.state, mine.attempt, mine.crashes, mine.snoozes, mine.deliveries, mine.fence);
         assert_eq!(theirs, ours, "{mine:?}");
         assert_eq!((job.settled, job.level), (mine.settled, mine.level), "{mine:?}");
         assert!(mine.state != State::Scheduled || job.run_at == mine.run_at, "{mine:?} {}", job.run_at);

@@ -3,8 +3,8 @@
 use crate::world::{Asked, DAWN, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
-    Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery, Mutation,
-    Put, Query, Refusal, SetResource, Settlement, Target, Touch,
+    Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery,
+    Mutation, Put, Query, Refusal, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::frame::Cursor;
@@ -100,7 +100,11 @@ impl World {
             "hello" => Command::Hello(Box::new(self.hello_words(conn, &mut words))),
             "enqueue" => {
                 let enqueue = enqueue_words(self.now, rest, &mut words);
-                asked.jobs = enqueue.jobs.iter().map(|job| job.as_ref().map_or(JobId([0; 16]), |spec| spec.id)).collect();
+                asked.jobs = enqueue
+                    .jobs
+                    .iter()
+                    .map(|job| job.as_ref().map_or(JobId([0; 16]), |spec| spec.id))
+                    .collect();
                 Command::Enqueue(enqueue)
             }
             "fetch" => Command::Fetch(Box::new(self.fetch_words(&mut words, &mut asked))),
@@ -154,7 +158,9 @@ impl World {
             client: "test/1".into(),
             host: "host".into(),
             pid: 1,
-            labels: (0..words.number("labels").unwrap_or(0)).map(|n| (n.to_string(), String::new())).collect(),
+            labels: (0..words.number("labels").unwrap_or(0))
+                .map(|n| (n.to_string(), String::new()))
+                .collect(),
             session_ttl_ms: words.ms("ttl").unwrap_or(0),
             resume,
             running,
@@ -170,7 +176,9 @@ impl World {
         let label = if close.is_empty() { &change } else { &close };
         let mut labels = self.asked.iter().filter(|(_, asked)| !label.is_empty() && asked.label == *label);
         Fetch {
-            stream: labels.next_back().map_or(if label.is_empty() { 0 } else { 999_999 }, |(request, _)| request.id),
+            stream: labels
+                .next_back()
+                .map_or(if label.is_empty() { 0 } else { 999_999 }, |(request, _)| request.id),
             queues: words.list("queue", if label.is_empty() { "mail" } else { "" }),
             kinds: words.list("kind", ""),
             slots: words.number("slots").unwrap_or(0),
@@ -246,7 +254,8 @@ impl World {
                 limit,
             },
             "sessions" => Query::Sessions {
-                after: cursor.and_then(|cursor| if let Cursor::Session(id) = cursor { Some(id) } else { None }),
+                after: cursor
+                    .and_then(|cursor| if let Cursor::Session(id) = cursor { Some(id) } else { None }),
                 limit,
             },
             "server" => Query::Server,
@@ -311,10 +320,9 @@ fn policy_words(words: &mut Words<'_>) -> Policy {
 
 fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
     let to = match verb {
-        "cancel" => Mutation::Cancel {
-            why: words.text("why", "enough"),
-            grace_ms: words.ms("grace").unwrap_or(0),
-        },
+        "cancel" => {
+            Mutation::Cancel { why: words.text("why", "enough"), grace_ms: words.ms("grace").unwrap_or(0) }
+        }
         "retry" => Mutation::Retry { reset_attempts: words.flag("reset") },
         "delete" => Mutation::Delete,
         _ => Mutation::RunAt(words.ms("at").map_or(0, |ms| ms.saturating_add(DAWN))),

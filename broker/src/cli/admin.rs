@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 use windlass_client::proto::{self, JobView, Selector, State};
-use windlass_client::{Admin, Error, JobId};
+use windlass_client::{Admin, Client, Error, JobId};
 
 /// Look at and steer queues, jobs and workers.
 #[derive(Args)]
@@ -134,13 +134,17 @@ pub(super) async fn run(args: AdminArgs) -> ExitCode {
         Ok(client) => client,
         Err(error) => return fail_with(&error),
     };
-    match answer(&client.admin(), &args).await {
+    let code = match answer(&client, &args).await {
         Ok(code) => code,
         Err(error) => fail_with(&error),
-    }
+    };
+    // Without a Bye the session would be listed for some seconds more.
+    client.close().await;
+    code
 }
 
-async fn answer(admin: &Admin, args: &AdminArgs) -> Result<ExitCode, Error> {
+async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
+    let admin = &client.admin();
     match &args.what {
         What::Queues { what: None | Some(Queues::List) } => queues(admin, args.output).await?,
         What::Queues { what: Some(Queues::Pause { queue, why }) } => {
@@ -152,7 +156,7 @@ async fn answer(admin: &Admin, args: &AdminArgs) -> Result<ExitCode, Error> {
             done(args.output, &json!({"queue": queue, "paused": false}), &format!("{queue} runs"));
         }
         What::Jobs { what } => return jobs(admin, args, what).await,
-        What::Workers => workers(admin, args.output).await?,
+        What::Workers => workers(client, args.output).await?,
         What::Stats => stats(admin, args.output).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -308,11 +312,14 @@ fn attempt(attempt: &proto::Attempt) -> Value {
     })
 }
 
-async fn workers(admin: &Admin, form: Form) -> Result<(), Error> {
-    let rows: Vec<Value> = admin
+async fn workers(client: &Client, form: Form) -> Result<(), Error> {
+    let this_command = client.welcome().session.clone();
+    let rows: Vec<Value> = client
+        .admin()
         .workers()
         .await?
         .iter()
+        .filter(|session| session.id != this_command)
         .map(|session| {
             json!({
                 "id": JobId::from_slice(&session.id).map(|id| id.to_string()).unwrap_or_default(),

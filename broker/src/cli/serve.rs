@@ -24,7 +24,8 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
         Ok(broker) => broker,
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(exit::REFUSED);
-            return output::fail(code, &with_causes(&error));
+            let data = settings.options.data.display();
+            return output::fail(code, &format!("cannot start on {data}: {}", with_causes(&error)));
         }
     };
     runtime.block_on(serve(broker, &settings))

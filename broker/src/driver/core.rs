@@ -181,7 +181,7 @@ impl Core {
         if !self.fold.is_running() && (many || journal_is_long) {
             self.fold.begin(complete);
         }
-        self.fold.slice(self.engine.ledger(), &self.parts, complete)
+        self.fold.slice(self.engine.ledger(), &mut self.parts, complete)
     }
 
     /// How many leaves one slice of a fold copies; with few of them more comes between two slices.

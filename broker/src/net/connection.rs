@@ -21,7 +21,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +31,6 @@ const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// Bytes that are encoded ahead of the socket.
 const LEAVING_BYTES: usize = 256 << 10;
-/// An idle connection keeps a buffer up to this size.
-const KEPT_BYTES: usize = 4 << 10;
 /// Time for a peer to read our last words before its unread bytes turn the close into a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -56,6 +54,10 @@ pub(super) struct Connection {
     leaving: BytesMut,
     /// Weight of the frames in `leaving`.
     leaving_weight: usize,
+    /// The buffers may hold memory.
+    is_warm: bool,
+    /// Something moved since the last look at the clock.
+    was_busy: bool,
     is_stopping: bool,
 }
 
@@ -95,6 +97,8 @@ impl Connection {
             asked: Vec::new(),
             leaving: BytesMut::new(),
             leaving_weight: 0,
+            is_warm: false,
+            was_busy: false,
             is_stopping: false,
         }
     }
@@ -140,9 +144,11 @@ impl Connection {
                     Ok(has_moved) => is_idle &= !has_moved,
                 }
                 if !is_idle {
+                    self.is_warm = true;
+                    self.was_busy = true;
                     continue;
                 }
-                if !self.patience.waits() {
+                if !self.is_warm && !self.patience.waits() {
                     return Poll::Pending;
                 }
                 if !is_armed {
@@ -153,7 +159,7 @@ impl Connection {
                     return Poll::Pending;
                 }
                 is_armed = false;
-                if let Some(end) = self.look_up() {
+                if let Some(end) = self.look_up(cx) {
                     return Poll::Ready(end);
                 }
             }
@@ -196,7 +202,7 @@ impl Connection {
             return Ok(true);
         }
         self.patience.for_frame(!self.arrived.is_empty());
-        // Asked first, because a buffer is only worth having when there is something to put into it.
+        // Asked first, so that only a connection with something to say costs a buffer.
         if self.socket.poll_read_ready(cx).is_pending() {
             return Ok(false);
         }
@@ -209,10 +215,7 @@ impl Connection {
                 self.understand();
                 Ok(true)
             }
-            Poll::Pending => {
-                self.put_away();
-                Ok(false)
-            }
+            Poll::Pending => Ok(false),
         }
     }
 
@@ -254,14 +257,6 @@ impl Connection {
         } else if self.session.is_open() && self.patience.half_sign_is_due() {
             self.line.sign();
         }
-        self.put_away();
-    }
-
-    /// An empty buffer is given back: most connections are idle most of the time.
-    fn put_away(&mut self) {
-        if self.arrived.is_empty() {
-            self.arrived = BytesMut::new();
-        }
     }
 
     // ------------------------------------------------------------------ out
@@ -301,7 +296,7 @@ impl Connection {
 
     /// All that was encoded is written.
     fn was_written(&mut self) {
-        if self.leaving.capacity() > KEPT_BYTES {
+        if self.leaving.capacity() > 2 * LEAVING_BYTES {
             self.leaving = BytesMut::new();
         }
         let weight = std::mem::take(&mut self.leaving_weight);
@@ -313,12 +308,34 @@ impl Connection {
     // ------------------------------------------------------------------ time
 
     /// Looks at the deadlines, a few times a second while there are any.
-    fn look_up(&mut self) -> Option<End> {
-        if self.session.is_open() && self.patience.deaf_sign_is_due() {
+    fn look_up(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.session.is_open() && self.patience.deaf_sign_is_due() && !has_hung_up(&self.socket, cx) {
             // It is the broker that does not listen; the session must not end for it.
             self.line.sign();
         }
+        if !std::mem::take(&mut self.was_busy) {
+            self.cool_down();
+        }
         self.patience.overdue(&self.options).map(End::Overdue)
+    }
+
+    /// Gives the memory of empty buffers back: most connections are idle most of the time.
+    fn cool_down(&mut self) {
+        self.is_warm = false;
+        for buffer in [&mut self.arrived, &mut self.leaving] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+}
+
+/// The peer has closed its direction, though bytes of it may still be unread.
+fn has_hung_up(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
+    match pin!(socket.ready(Interest::READABLE)).poll(cx) {
+        Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+        Poll::Ready(Err(_)) => true,
+        Poll::Pending => false,
     }
 }
 
@@ -341,6 +358,26 @@ impl fmt::Display for End {
             Self::Overdue(what) => what.fmt(f),
             Self::Overfed => f.write_str("the peer has too much unread"),
             Self::Said => f.write_str("all is said"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_peer_that_hung_up_is_known_without_reading_what_it_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        peer.write_all(b"unread").await.unwrap();
+        socket.readable().await.unwrap();
+        assert!(!poll_fn(|cx| Poll::Ready(has_hung_up(&socket, cx))).await);
+        drop(peer);
+        while !poll_fn(|cx| Poll::Ready(has_hung_up(&socket, cx))).await {
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -270,6 +270,20 @@ async fn answers_come_in_the_order_of_the_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn requests_may_be_sent_right_behind_hello() {
+    let mut fake = Fake::start(options());
+    let mut peer = Peer::connect(fake.address).await;
+    let job = JobSpec { kind: "k".into(), payload: Bytes::from(vec![1; 100_000]), ..JobSpec::default() };
+    let large = Ask::Enqueue(Enqueue { jobs: vec![job], ..Enqueue::default() });
+    peer.send([(1, Ask::Hello(Hello::default())), (2, large)]).await;
+    let (to, _) = fake.next();
+    fake.say(to, true, welcome());
+    let (to, _) = fake.next_but_signs();
+    fake.say(to, true, enqueued());
+    assert_eq!((peer.hear().await.unwrap().id, peer.hear().await.unwrap().id), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_window_is_not_read_until_an_answer_leaves() {
     let terms = Terms::new([7; 32]).with_outstanding_max(2);
     let mut fake = Fake::start(NetOptions { terms, ..options() });

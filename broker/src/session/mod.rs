@@ -11,8 +11,8 @@
 //!     └─ no such session ─┘  └─ refused ───────┴─ broken frame ───┘
 //! ```
 //!
-//! Requests that follow Hello at once go to the engine behind it, in order; only the words before a
-//! Hello are refused here.
+//! Requests may follow Hello at once; they are read when it is decided. Only the words before a Hello
+//! are refused here.
 
 mod cursor;
 mod form;
@@ -31,7 +31,7 @@ use inbound::Rules;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio_util::codec::Decoder;
-use windlass_engine::command::{Code::NotFound as NOT_FOUND, Refusal};
+use windlass_engine::command::{self, Refusal};
 use windlass_engine::frame::{Body, Welcome};
 use windlass_engine::{Command, Frame};
 use windlass_proto::frame::{BrokerCodec, FrameError, Inbound};
@@ -108,8 +108,8 @@ impl Terms {
     /// bound may come out tighter than asked for.
     #[must_use]
     pub fn with_bytes_max(mut self, frame: usize, payload: usize) -> Self {
-        self.frame_bytes_max = frame.clamp(HELLO_BYTES_MAX, FRAME_BYTES_MAX);
         let beside = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX;
+        self.frame_bytes_max = frame.clamp(HELLO_BYTES_MAX + beside, FRAME_BYTES_MAX);
         self.payload_bytes_max = payload.min(self.frame_bytes_max - beside);
         self
     }
@@ -141,13 +141,6 @@ impl Session {
         self.state == State::Greeting
     }
 
-    /// The client's Hello is being decided. Until then its frames are held to the bound that holds
-    /// before Hello, so the next one is better read afterwards.
-    #[must_use]
-    pub fn is_opening(&self) -> bool {
-        matches!(self.state, State::Opening(_))
-    }
-
     /// The engine knows the client, or is about to: its silence is watched.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -157,10 +150,14 @@ impl Session {
         }
     }
 
-    /// One more request may come; without room the broker does not read on.
+    /// One more request may come; without room the broker does not read on. While a Hello is decided
+    /// there is none: how large the next frame may be, and whether it may come at all, depends on it.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.window.has_room()
+        match self.state {
+            State::Greeting | State::Open => self.window.has_room(),
+            State::Opening(_) | State::Closed => false,
+        }
     }
 
     /// Nothing more is said; what was said before may still be on its way.
@@ -256,12 +253,13 @@ impl Session {
 
     /// Takes frames that may leave.
     pub fn take(&mut self, frames: Vec<Frame>) {
-        match self.state {
-            State::Closed => {}
-            State::Greeting | State::Opening(_) | State::Open if self.released.is_empty() => {
-                self.released = frames.into();
-            }
-            State::Greeting | State::Opening(_) | State::Open => self.released.extend(frames),
+        if self.is_closed() {
+            return;
+        }
+        if self.released.is_empty() {
+            self.released = frames.into();
+        } else {
+            self.released.extend(frames);
         }
     }
 
@@ -318,7 +316,7 @@ impl Session {
     /// A Hello was refused by the engine. If only the session to attach to is gone, the client may say
     /// Hello again; anything else ends the connection.
     fn unwelcome(&mut self, refusal: Refusal) -> Error {
-        if refusal.code == NOT_FOUND {
+        if refusal.code == command::Code::NotFound {
             self.state = State::Greeting;
         } else {
             self.end();

@@ -116,7 +116,7 @@ impl Fold {
     }
 
     /// Copies the next slice. Only between batches: `to` is the last one decided, and complete.
-    pub fn slice(&mut self, ledger: &Ledger, parts: &Parts, to: u64) -> Option<Slice> {
+    pub fn slice(&mut self, ledger: &Ledger, parts: &mut Parts, to: u64) -> Option<Slice> {
         let running = self.running.as_mut().filter(|running| !running.is_copied)?;
         let mut slice = Slice {
             to,
@@ -155,10 +155,13 @@ impl Fold {
     }
 }
 
-fn copy_leaf(leaf: u64, ledger: &Ledger, parts: &Parts) -> LeafImage {
+fn copy_leaf(leaf: u64, ledger: &Ledger, parts: &mut Parts) -> LeafImage {
     let first = leaf * LEAF_JOBS;
     let jobs: Vec<Job> = (first..first + LEAF_JOBS).filter_map(|seq| ledger.jobs.get(seq).cloned()).collect();
     let live: BTreeSet<PartKey> = jobs.iter().flat_map(Job::parts).collect();
+    for job in &jobs {
+        parts.retain(job.seq, &live);
+    }
     let unfolded = live.iter().filter_map(|&key| Some((key, parts.unfolded(key)?.to_vec()))).collect();
     LeafImage { leaf, jobs, parts: unfolded, live }
 }

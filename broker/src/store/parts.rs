@@ -5,7 +5,7 @@ use super::StoreError;
 use super::keys;
 use super::record;
 use super::seam::ReadLeaves;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use windlass_engine::fact::{Fact, Note};
 use windlass_engine::frame::{Part, PartKey, Slot};
@@ -13,6 +13,8 @@ use windlass_engine::ids::Seq;
 
 /// Bytes that a part in memory costs beside its own.
 const OVERHEAD: usize = 96;
+/// Entries of parts that are gone which the list of cached parts may hold beside as many again.
+const CACHED_SPARE: usize = 1_024;
 
 /// All parts that are in memory.
 pub struct Parts {
@@ -23,6 +25,8 @@ pub struct Parts {
     cache_bytes_max: usize,
     /// Folded parts, oldest first; some may be gone already.
     cached: VecDeque<PartKey>,
+    /// How many of them are not.
+    cached_number: usize,
 }
 
 /// The parts of one job; most have only a payload.
@@ -49,6 +53,7 @@ impl Parts {
             cached_bytes: 0,
             cache_bytes_max,
             cached: VecDeque::new(),
+            cached_number: 0,
         }
     }
 
@@ -129,11 +134,21 @@ impl Parts {
                 piece.is_folded = true;
                 let cost = piece.cost();
                 self.unfolded_bytes -= cost;
-                self.cached_bytes += cost;
-                self.cached.push_back(key);
+                self.count_cached(key, cost);
             }
         }
         self.evict();
+    }
+
+    /// Lets go of parts that their job does not have any more: earlier results, and attempts that
+    /// its history has no room for. Only between turns, when every frame has its bytes.
+    pub fn retain(&mut self, seq: Seq, live: &BTreeSet<PartKey>) {
+        let Some(held) = self.jobs.get(&seq) else { return };
+        let keys = held.pieces().iter().map(|piece| piece.key(seq));
+        let stale: Vec<PartKey> = keys.filter(|key| !live.contains(key)).collect();
+        for key in stale {
+            self.remove_piece(key);
+        }
     }
 
     /// Reads a part from the leaves, with its neighbours of the same leaf: jobs that were enqueued
@@ -175,10 +190,30 @@ impl Parts {
             return;
         }
         let piece = Piece { part: key.part, version: key.version, is_folded: true, bytes: bytes.into() };
-        self.cached_bytes += piece.cost();
-        self.cached.push_back(key);
+        let cost = piece.cost();
         self.put(key.seq, piece);
+        self.count_cached(key, cost);
         self.evict();
+    }
+
+    fn count_cached(&mut self, key: PartKey, cost: usize) {
+        self.cached_bytes += cost;
+        self.cached_number += 1;
+        self.cached.push_back(key);
+        if self.cached.len() > 2 * self.cached_number + CACHED_SPARE {
+            let jobs = &self.jobs;
+            self.cached.retain(|key| jobs.get(&key.seq).is_some_and(|held| held.find(*key).is_some()));
+        }
+    }
+
+    /// A piece has left memory.
+    fn uncount(&mut self, piece: &Piece) {
+        if piece.is_folded {
+            self.cached_bytes -= piece.cost();
+            self.cached_number -= 1;
+        } else {
+            self.unfolded_bytes -= piece.cost();
+        }
     }
 
     fn evict(&mut self) {
@@ -195,15 +230,14 @@ impl Parts {
             self.jobs.remove(&key.seq);
         }
         if let Some(piece) = removed {
-            self.cached_bytes -= piece.cost();
+            self.uncount(&piece);
         }
     }
 
     fn remove_job(&mut self, seq: Seq) {
         let Some(held) = self.jobs.remove(&seq) else { return };
         for piece in held.pieces() {
-            let bytes = if piece.is_folded { &mut self.cached_bytes } else { &mut self.unfolded_bytes };
-            *bytes -= piece.cost();
+            self.uncount(piece);
         }
     }
 
@@ -283,6 +317,10 @@ impl Held {
 impl Piece {
     fn is(&self, key: PartKey) -> bool {
         self.part == key.part && self.version == key.version
+    }
+
+    fn key(&self, seq: Seq) -> PartKey {
+        PartKey { seq, part: self.part, version: self.version }
     }
 
     fn cost(&self) -> usize {

@@ -77,10 +77,10 @@ impl Ledger {
                 self.stopped = false;
             }
             Fact::Stopped => self.stopped = true,
-            Fact::Named { id, name } => self.names.insert(*id, since, name.clone()),
+            Fact::Named { id, name } => self.names.insert(*id, since, (**name).clone()),
             Fact::NameDropped { id } => self.names.remove(*id),
             Fact::ResourceSet { key, version, body } => {
-                let row = ResourceRow { since, version: *version, body: body.clone() };
+                let row = ResourceRow { since, version: *version, body: (**body).clone() };
                 self.resources.insert(*key, row);
             }
             Fact::ResourceRemoved { key } => {

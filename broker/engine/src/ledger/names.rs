@@ -257,7 +257,8 @@ impl Names {
         if rows == free && self.by_name.len() == rows {
             Ok(())
         } else {
-            let lost: Vec<_> = self.by_name.iter().filter(|(name, id)| self.get(**id) != Some(&***name)).collect();
+            let lost: Vec<_> =
+                self.by_name.iter().filter(|(name, id)| self.get(**id) != Some(&***name)).collect();
             Err(format!("{rows} names, {free} taken, {} found, {lost:?}", self.by_name.len()))
         }
     }

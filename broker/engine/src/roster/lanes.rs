@@ -117,10 +117,7 @@ impl Lanes {
 
     fn first(&self, kinds: &[NameId]) -> Option<Spot> {
         self.filled().rev().find_map(|(number, level)| {
-            level
-                .fronts(kinds)
-                .min_by_key(|&(turn, .., seq)| (turn, seq))
-                .map(|front| spot(number, front))
+            level.fronts(kinds).min_by_key(|&(turn, .., seq)| (turn, seq)).map(|front| spot(number, front))
         })
     }
 

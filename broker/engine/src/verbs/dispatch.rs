@@ -18,6 +18,9 @@ use alloc::vec::Vec;
 /// Waiting streams asked in vain about one queue and kind before the rest is left to a later turn.
 const STREAMS_ASKED: usize = 256;
 
+/// Works a stream makes room for with its first one.
+const WORKS_RESERVED: usize = 16;
+
 /// What one tick may still hand out, and who got something.
 struct Budget {
     leases: usize,
@@ -222,6 +225,10 @@ impl Engine {
         match &mut stream.poll {
             Some((left, _)) => *left -= 1,
             None => stream.held = stream.held.saturating_add(cost),
+        }
+        if stream.works.is_empty() {
+            let room = stream.poll.map_or(stream.slots, |(left, _)| left + 1);
+            stream.works.reserve((room as usize).min(WORKS_RESERVED));
         }
         stream.works.push(work);
         stream.works_bytes += bytes + 200;

@@ -18,6 +18,8 @@ impl Engine {
         if let Err(refusal) = self.admit(asker.namespace, &enqueue) {
             return turn.refuse(asker.from, refusal);
         }
+        // Each job has a fact now, and mostly one more when it is leased in this turn.
+        turn.facts.reserve(2 * enqueue.jobs.len());
         let results: Vec<EnqueuedOne> = enqueue
             .jobs
             .into_iter()

@@ -7,6 +7,7 @@ use crate::frame::Body;
 use crate::ids::NameId;
 use crate::ledger::names::Name;
 use crate::limits::{KINDS_MAX, QUEUES_MAX};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -76,7 +77,7 @@ impl Engine {
                 ResourceKey::PauseQueue(self.intern(turn, Name::Queue(namespace, name.clone())))
             }
         };
-        let body = set.body.clone();
+        let body = Box::new(set.body.clone());
         self.decide(turn, Fact::ResourceSet { key, version: stored + 1, body });
         self.reconsider(key);
         stored + 1

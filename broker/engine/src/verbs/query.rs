@@ -81,7 +81,9 @@ impl Engine {
             .queues
             .iter()
             .filter(|&(&queue, _)| if all { self.is_in(namespace, queue) } else { named == Some(queue) })
-            .flat_map(|(_, index)| states.iter().map(|state| &index.states[state.index()]).collect::<Vec<_>>())
+            .flat_map(|(_, index)| {
+                states.iter().map(|state| &index.states[state.index()]).collect::<Vec<_>>()
+            })
             .filter(|set| !set.is_empty())
             .collect()
     }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 impl Engine {
     pub(crate) fn settle(&mut self, asker: Asker, results: Vec<Settlement>, turn: &mut Turn) {
+        turn.facts.reserve(2 * results.len());
         let answers = results.into_iter().map(|result| self.settle_one(asker, result, turn)).collect();
         turn.say(asker.from, Body::Settled(answers));
     }

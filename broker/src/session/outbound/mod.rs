@@ -98,19 +98,17 @@ pub(super) fn enqueued(ones: Vec<EnqueuedOne>) -> v1::Enqueued {
 
 /// The answer to Settle: the engine's answers, with the faults that never reached it at their places.
 pub(super) fn settled(ones: &[SettledOne], faults: Faults) -> v1::Settled {
-    let mut results: Vec<settled::One> = ones
-        .iter()
-        .map(|SettledOne { code, state: now }| settled::One {
-            code: settle_code(*code).into(),
-            error: None,
-            state: now.map_or(v1::State::Unspecified, state).into(),
-        })
-        .collect();
-    // In order of their places, so that each insertion finds its neighbours where they belong.
+    let mut results = Vec::with_capacity(ones.len() + faults.len());
+    let mut decided = ones.iter().map(|SettledOne { code, state: now }| settled::One {
+        code: settle_code(*code).into(),
+        error: None,
+        state: now.map_or(v1::State::Unspecified, state).into(),
+    });
     for (index, fault) in faults {
-        let one = settled::One { error: Some(error(fault)), ..settled::One::default() };
-        results.insert(index.min(results.len()), one);
+        results.extend(decided.by_ref().take(index - results.len()));
+        results.push(settled::One { error: Some(error(fault)), ..settled::One::default() });
     }
+    results.extend(decided);
     v1::Settled { results }
 }
 

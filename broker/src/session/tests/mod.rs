@@ -109,7 +109,10 @@ fn asked(verdict: Verdict) -> Command {
 #[test]
 fn the_first_word_is_hello() {
     let mut session = session(terms());
-    assert_eq!(closed(ask(&mut session, 4, enqueue(vec![job("k")]))), (4, Code::Unauthenticated, String::new()));
+    assert_eq!(
+        closed(ask(&mut session, 4, enqueue(vec![job("k")]))),
+        (4, Code::Unauthenticated, String::new())
+    );
     assert!(session.is_closed());
 }
 
@@ -121,10 +124,14 @@ fn hello_comes_once() {
 }
 
 #[test]
-fn requests_may_follow_hello_at_once() {
+fn requests_behind_hello_are_read_when_it_is_decided() {
     let mut session = session(terms());
+    assert!(session.has_room());
     asked(ask(&mut session, 1, Request::Hello(Hello::default())));
-    asked(ask(&mut session, 2, enqueue(vec![job("k")])));
+    assert!(!session.has_room());
+    session.take(vec![answer(1, welcome())]);
+    said(&mut session);
+    assert!(session.has_room());
 }
 
 #[test]
