@@ -184,13 +184,13 @@ fn jobs_are_listed_by_what_is_asked_and_shown_in_full() {
         let rows = json_at(&broker, &[&["admin", "jobs", "list"], arguments].concat());
         rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(ids(&[]), [second.clone(), first.clone()], "newest first");
-    assert_eq!(ids(&["--oldest-first"]), [first.clone(), second.clone()]);
-    assert_eq!(ids(&["--limit", "1"]), [second.clone()]);
-    assert_eq!(ids(&["--queue", "mail"]), [second.clone()]);
-    assert_eq!(ids(&["--kind", "pdf"]), [first.clone()]);
-    assert_eq!(ids(&["--key", "tenant"]), [second.clone()]);
-    assert_eq!(ids(&["--state", "scheduled"]), [second.clone()]);
+    assert_eq!(ids(&[]), [second.as_str(), &first], "newest first");
+    assert_eq!(ids(&["--oldest-first"]), [first.as_str(), &second]);
+    assert_eq!(ids(&["--limit", "1"]), [second.as_str()]);
+    assert_eq!(ids(&["--queue", "mail"]), [second.as_str()]);
+    assert_eq!(ids(&["--kind", "pdf"]), [first.as_str()]);
+    assert_eq!(ids(&["--key", "tenant"]), [second.as_str()]);
+    assert_eq!(ids(&["--state", "scheduled"]), [second.as_str()]);
     assert_eq!(ids(&["--state", "scheduled", "--state", "ready"]).len(), 2);
     assert_eq!(ids(&["--state", "dead"]), [""; 0]);
     assert!(at(&broker, &["admin", "jobs", "list"]).ok().lines()[0].starts_with("ID "));

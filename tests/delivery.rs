@@ -262,7 +262,7 @@ fn a_lease_outlives_the_connection_that_brought_it() {
     proxy.cut();
     worker.is_closed();
     let mut resumed = Peer::with(proxy.addr(), worker.coming_back(held(&works)));
-    assert_eq!(resumed.welcome.leases_kept, [id.clone()]);
+    assert_eq!(resumed.welcome.leases_kept, [&id[..]]);
     // The slot of a new stream is taken up by what the session still holds.
     resumed.enqueue(job("k"));
     let name = resumed.open_stream(stream("q", 1));

@@ -1,5 +1,6 @@
 //! The proof: a table of contents.
 #![allow(unreachable_pub, reason = "modules of a test binary speak to each other, nobody else reads them")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here, whoever of its helpers notices")]
 
 // Histories of a whole broker in virtual time, with everything that can go wrong; one seed each.
 mod simulation;

@@ -105,22 +105,22 @@ fn a_thousand_connections_that_announce_huge_frames_cost_nothing() {
     let broker = Broker::start();
     let mut other = broker.peer();
     let before = broker.rss_bytes();
-    let mut liars: Vec<Peer> = (0..1_000).map(|_| Peer::mute(broker.addr())).collect();
-    for liar in &mut liars {
-        liar.send(&u32::MAX.to_be_bytes());
-    }
+    let announcing = |length: u32| {
+        let mut peer = Peer::mute(broker.addr());
+        peer.send(&length.to_be_bytes());
+        peer
+    };
+    let mut liars: Vec<Peer> = (0..1_000).map(|_| announcing(u32::MAX)).collect();
     other.enqueue(job("k"));
     for liar in &mut liars {
         assert_eq!(body!(liar.answer(0), Error).code(), Code::TooLarge);
     }
     // These claim what is allowed, and do not send it.
-    let mut misers: Vec<Peer> = (0..500).map(|_| Peer::mute(broker.addr())).collect();
-    for miser in &mut misers {
-        miser.send(&(60_u32 << 10).to_be_bytes());
-    }
+    let misers: Vec<Peer> = (0..500).map(|_| announcing(60 << 10)).collect();
     other.enqueue(job("k"));
     let grown = broker.rss_bytes().saturating_sub(before);
     assert!(grown < 48 * MIB, "{grown} bytes for 1,500 lengths");
+    drop(misers);
     assert_eq!(other.server().jobs, 2);
 }
 

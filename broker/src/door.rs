@@ -87,7 +87,7 @@ impl Door {
     pub fn notify(&self, notice: Notice) {
         let mut inbox = self.inbox();
         inbox.notices.push(notice);
-        self.wake(&mut inbox);
+        self.wake(inbox);
     }
 
     /// Takes what waits; sleeps until `deadline` (None = for ever) when nothing does.
@@ -128,12 +128,13 @@ impl Door {
             inbox.ready.push_back(conn);
         }
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.wake(&mut inbox);
+        self.wake(inbox);
     }
 
-    fn wake(&self, inbox: &mut MutexGuard<'_, Inbox>) {
-        if inbox.is_driver_parked {
-            inbox.is_driver_parked = false;
+    fn wake(&self, mut inbox: MutexGuard<'_, Inbox>) {
+        let was_parked = std::mem::take(&mut inbox.is_driver_parked);
+        drop(inbox);
+        if was_parked {
             self.shared.wake.notify_one();
         }
     }

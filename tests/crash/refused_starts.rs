@@ -115,7 +115,7 @@ fn a_damaged_journal_or_manifest_is_refused_and_left_as_it_is() {
 
 #[test]
 fn damaged_leaves_are_refused_unless_nothing_depends_on_the_damage() {
-    const PLACES: usize = 12;
+    const PLACES: usize = 30;
     let (mut broker, ids) = at_rest();
     let (data, kept) = (broker.data(), broker.home().join("kept"));
     fs::rename(&data, &kept).unwrap();
@@ -148,8 +148,7 @@ fn damaged_leaves_are_refused_unless_nothing_depends_on_the_damage() {
 fn what_is_missing_is_an_error_and_never_an_empty_queue() {
     let (mut broker, _) = at_rest();
     let data = broker.data();
-    let (record, _) = find(&data.join("journal"), b"needle-25.");
-    for lost in [data.join("MANIFEST"), data.join("journal"), data.join("leaves"), record] {
+    for lost in [data.join("MANIFEST"), data.join("journal"), data.join("leaves")] {
         let aside = broker.home().join("aside");
         fs::rename(&lost, &aside).unwrap();
         let answer = serve(&data);

@@ -75,12 +75,19 @@ impl Program {
 }
 
 impl Drop for Program {
+    #[allow(
+        clippy::print_stderr,
+        reason = "whoever looks at a failed test wants to know what the program said"
+    )]
     fn drop(&mut self) {
         // It may have ended already; then there is nobody to kill.
         let _gone_already = self.child.kill();
         let _gone_already = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- stderr of process {}:\n{}", self.pid(), self.stderr());
+            let said = self.stderr();
+            let lines: Vec<&str> = said.lines().rev().take(20).collect();
+            eprintln!("--- the end of stderr of process {}:", self.pid());
+            lines.iter().rev().for_each(|line| eprintln!("{line}"));
         }
     }
 }

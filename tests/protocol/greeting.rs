@@ -121,7 +121,7 @@ fn a_resume_keeps_what_it_lists_and_gives_back_the_rest_uncounted() {
     let held = vec![Held { id: kept.clone(), fence: works[0].fence }];
     let mut resumed = Peer::with(broker.addr(), worker.coming_back(Some(Running { held })));
     assert_eq!(resumed.welcome.session, worker.welcome.session);
-    assert_eq!(resumed.welcome.leases_kept, [kept.clone()]);
+    assert_eq!(resumed.welcome.leases_kept, [&kept[..]]);
     assert!(worker.delivery(name).end, "the streams of the other connections end");
     let job = resumed.job(&left);
     assert_eq!((job.state(), job.attempt, job.deliveries, job.crashes), (State::Ready, 0, 1, 0));

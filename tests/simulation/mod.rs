@@ -10,7 +10,7 @@
 mod actor;
 pub mod bodies;
 pub mod dump;
-mod history;
+pub mod history;
 mod operator;
 mod presence;
 pub mod process;

@@ -128,7 +128,7 @@ pub struct Process<J, L> {
     /// The last batch that is durable.
     durable: u64,
     /// Folds that were written to their end.
-    folds: u64,
+    pub folds: u64,
 }
 
 impl<J: Journal, L: Leaves> Process<J, L> {
@@ -249,19 +249,6 @@ impl<J: Journal, L: Leaves> Process<J, L> {
         Ok(true)
     }
 
-    /// Folds all there is: whatever fold is under way, and one that begins after it.
-    pub fn fold_all(&mut self, now: u64) -> Result<(), StoreError> {
-        while self.fold_slice(now)? {}
-        self.want_fold(true)?;
-        let until = self.folds + 1;
-        while self.folds < until {
-            self.fold_slice(now)?;
-        }
-        self.want_fold(false)?;
-        self.round(now)?;
-        self.pump()
-    }
-
     /// Begins a fold with the next round, or lets none begin.
     pub fn want_fold(&mut self, wanted: bool) -> Result<(), StoreError> {
         self.pump()?;
@@ -269,13 +256,6 @@ impl<J: Journal, L: Leaves> Process<J, L> {
         // Whatever the journal's side does, it tells its figures afterwards.
         self.commit.recycle(0);
         self.pump()
-    }
-
-    /// A round, its commit, and one slice of a fold. False = there was none.
-    pub fn fold_slice(&mut self, now: u64) -> Result<bool, StoreError> {
-        self.round(now)?;
-        self.pump()?;
-        self.fold()
     }
 
     /// Stops in order: says so to everybody, writes all, and gives the leaves back.

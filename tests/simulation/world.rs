@@ -518,26 +518,38 @@ impl World {
         &mut self.history.asked
     }
 
-    /// The broker's process.
-    pub fn process(&mut self) -> &mut Process<SimJournal, SimLeaves> {
+    fn process(&mut self) -> &mut Process<SimJournal, SimLeaves> {
         self.process.as_mut().expect("the broker is up")
     }
 
-    /// Folds all there is.
+    /// Folds all there is: whatever fold is under way, and one that begins after it.
     pub fn fold_all(&mut self) {
-        let now = self.scene.now;
-        self.process().fold_all(now).expect("nothing fails in a quiet world");
+        while self.fold_slice() {}
+        self.want_fold(true);
+        let until = self.folds() + 1;
+        while self.folds() < until {
+            self.fold_slice();
+        }
+        self.want_fold(false);
+        self.pump();
+    }
+
+    /// Folds that this run of the broker has ended.
+    pub fn folds(&mut self) -> u64 {
+        self.process().folds
+    }
+
+    /// Begins a fold with the next round, or lets none begin.
+    pub fn want_fold(&mut self, wanted: bool) {
+        self.process().want_fold(wanted).expect("nothing fails in a quiet world");
         self.history.read();
         self.collect();
     }
 
-    /// A round, its commit, and one slice of a fold that is wanted. False = there was none.
+    /// A round, its commit, and one slice of a fold. False = there was none.
     pub fn fold_slice(&mut self) -> bool {
-        let now = self.scene.now;
-        let written = self.process().fold_slice(now).expect("nothing fails in a quiet world");
-        self.history.read();
-        self.collect();
-        written
+        self.commit_all();
+        self.process().fold().expect("nothing fails in a quiet world")
     }
 
     /// The first batch that the journal still holds.

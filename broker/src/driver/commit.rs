@@ -9,7 +9,11 @@ use crate::store::StoreError;
 use crate::store::record;
 use crate::store::seam::{Journal, JournalStats, Record};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use windlass_engine::{Fact, Frame};
+
+/// How often the journal's figures are renewed.
+const PUBLISH: Duration = Duration::from_millis(50);
 
 /// Facts of one commit, and the frames that leave when it is durable.
 #[derive(Default)]
@@ -47,7 +51,10 @@ impl Batch {
 #[derive(Default)]
 pub struct Commit {
     state: Mutex<State>,
-    changed: Condvar,
+    /// The journal thread waits here for work, alone.
+    work: Condvar,
+    /// Others wait here for the journal thread.
+    written: Condvar,
 }
 
 #[derive(Default)]
@@ -63,6 +70,8 @@ struct State {
     recycle: Option<u64>,
     is_closed: bool,
     stats: JournalStats,
+    /// Who waits for the journal thread; waking nobody costs a system call too.
+    waiters: usize,
 }
 
 /// What the journal thread has in hand.
@@ -91,7 +100,7 @@ impl Commit {
     #[must_use]
     pub fn new(last_batch: u64) -> Self {
         let state = State { taken: last_batch, durable: last_batch, ..State::default() };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self { state: Mutex::new(state), work: Condvar::new(), written: Condvar::new() }
     }
 
     /// Takes the waiting batch into the driver's hands for a turn, or begins the next one. Waits
@@ -99,7 +108,7 @@ impl Commit {
     pub fn begin(&self) -> Batch {
         let mut state = self.lock();
         while state.waiting.as_ref().is_some_and(|batch| batch.weight >= BATCH_BYTES) {
-            state = self.wait(state);
+            state = self.wait_written(state);
         }
         match state.waiting.take() {
             Some(batch) => batch,
@@ -119,8 +128,12 @@ impl Commit {
             return;
         }
         state.waiting = Some(batch);
+        // A busy journal thread looks for more by itself.
+        let is_idle = !state.is_busy;
         drop(state);
-        self.changed.notify_all();
+        if is_idle {
+            self.work.notify_one();
+        }
     }
 
     /// Waits until a batch is durable. False = the commit was closed before.
@@ -130,7 +143,7 @@ impl Commit {
             if state.is_closed && state.waiting.is_none() && !state.is_busy {
                 return false;
             }
-            state = self.wait(state);
+            state = self.wait_written(state);
         }
         true
     }
@@ -138,10 +151,10 @@ impl Commit {
     /// The journal before this batch is needed no more.
     pub fn recycle(&self, from: u64) {
         self.lock().recycle = Some(from);
-        self.changed.notify_all();
+        self.work.notify_one();
     }
 
-    /// Figures of the journal, as of its last commit.
+    /// Figures of the journal, not older than its last commit by more than a moment.
     pub fn stats(&self) -> JournalStats {
         self.lock().stats
     }
@@ -149,7 +162,8 @@ impl Commit {
     /// Ends the journal thread once everything is written.
     pub fn close(&self) {
         self.lock().is_closed = true;
-        self.changed.notify_all();
+        self.work.notify_one();
+        self.written.notify_all();
     }
 
     /// The journal thread: takes what waits, makes it durable, lets its frames go.
@@ -158,9 +172,16 @@ impl Commit {
     /// The first error of the journal. The process must end then: nothing of the batch was said.
     pub fn run<J: Journal>(&self, journal: &mut J) -> Result<(), StoreError> {
         self.publish(journal.stats());
+        let mut published = Instant::now();
         while let Some(work) = self.next() {
             self.write(work, journal)?;
+            // Figures cost more than a small commit does.
+            if published.elapsed() > PUBLISH {
+                self.publish(journal.stats());
+                published = Instant::now();
+            }
         }
+        self.written.notify_all();
         Ok(())
     }
 
@@ -190,9 +211,11 @@ impl Commit {
             state.durable = number;
         }
         state.is_busy = false;
-        state.stats = journal.stats();
+        let has_waiters = state.waiters > 0;
         drop(state);
-        self.changed.notify_all();
+        if has_waiters {
+            self.written.notify_all();
+        }
         Ok(())
     }
 
@@ -204,7 +227,7 @@ impl Commit {
             if work.is_some() || state.is_closed {
                 return work;
             }
-            state = self.wait(state);
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -216,7 +239,10 @@ impl Commit {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    fn wait_written<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.waiters += 1;
+        let mut state = self.written.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiters -= 1;
+        state
     }
 }

@@ -33,13 +33,15 @@ struct Dirty {
 #[derive(Debug)]
 pub struct Fold {
     dirty: Dirty,
+    /// The leaf that became dirty last.
+    last_leaf: Option<u64>,
     running: Option<Running>,
     leaves_per_slice: usize,
 }
 
 impl Default for Fold {
     fn default() -> Self {
-        Self { dirty: Dirty::default(), running: None, leaves_per_slice: LEAVES_PER_SLICE }
+        Self { dirty: Dirty::default(), last_leaf: None, running: None, leaves_per_slice: LEAVES_PER_SLICE }
     }
 }
 
@@ -88,7 +90,11 @@ impl Fold {
     pub fn follow(&mut self, fact: &Fact) {
         match fact.record() {
             Record::Job(seq) => {
-                self.dirty.leaves.insert(keys::leaf_of(seq));
+                let leaf = keys::leaf_of(seq);
+                // Facts about neighbours come in a row.
+                if self.last_leaf.replace(leaf) != Some(leaf) {
+                    self.dirty.leaves.insert(leaf);
+                }
             }
             Record::Meta => {}
             record @ (Record::Name(_) | Record::Resource(_) | Record::Session(_) | Record::Totals(_)) => {
@@ -112,6 +118,7 @@ impl Fold {
     /// Freezes what is dirty. `from` is the last decided batch, and it is complete.
     pub fn begin(&mut self, from: u64) {
         let frozen = std::mem::take(&mut self.dirty);
+        self.last_leaf = None;
         self.running = Some(Running { from, frozen, parts: Vec::new(), is_copied: false });
     }
 

@@ -6,10 +6,12 @@ use super::keys;
 use super::record;
 use super::seam::ReadLeaves;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use windlass_engine::fact::{Fact, Note};
 use windlass_engine::frame::{Part, PartKey, Slot};
 use windlass_engine::ids::Seq;
+use windlass_engine::policy::mix;
 
 /// Bytes that a part in memory costs beside its own.
 const OVERHEAD: usize = 96;
@@ -18,7 +20,7 @@ const CACHED_SPARE: usize = 1_024;
 
 /// All parts that are in memory.
 pub struct Parts {
-    jobs: HashMap<Seq, Held>,
+    jobs: HashMap<Seq, Held, BuildHasherDefault<SeqHasher>>,
     leaves: Arc<dyn ReadLeaves>,
     unfolded_bytes: usize,
     cached_bytes: usize,
@@ -27,6 +29,24 @@ pub struct Parts {
     cached: VecDeque<PartKey>,
     /// How many of them are not.
     cached_number: usize,
+}
+
+/// Seqs are the broker's own, so nobody can choose them to collide: mixing their bits is enough.
+#[derive(Default)]
+struct SeqHasher(u64);
+
+impl Hasher for SeqHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, &byte| mix(hash, byte.into()));
+    }
+
+    fn write_u64(&mut self, seq: u64) {
+        self.0 = mix(self.0, seq);
+    }
 }
 
 /// The parts of one job; most have only a payload.
@@ -47,7 +67,7 @@ impl Parts {
     #[must_use]
     pub fn new(leaves: Arc<dyn ReadLeaves>, cache_bytes_max: usize) -> Self {
         Self {
-            jobs: HashMap::new(),
+            jobs: HashMap::default(),
             leaves,
             unfolded_bytes: 0,
             cached_bytes: 0,

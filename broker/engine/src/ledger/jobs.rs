@@ -4,6 +4,7 @@ use crate::ids::{JobId, NameId, Seq};
 use crate::ledger::job::Job;
 use crate::policy::mix;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use hashbrown::HashTable;
 
 /// A job's place in the slab.
@@ -17,6 +18,8 @@ pub struct Jobs {
     free: Vec<Place>,
     by_id: HashTable<Place>,
     by_seq: HashTable<Place>,
+    /// Where the last job was found: one decision looks at its job several times.
+    hint: Cell<Place>,
 }
 
 impl Jobs {
@@ -98,7 +101,14 @@ impl Jobs {
     }
 
     fn place(&self, seq: Seq) -> Option<Place> {
-        self.by_seq.find(mix(self.seed, seq), |&place| self.at(place).seq == seq).copied()
+        let hint = self.hint.get();
+        let hinted = self.slab.get(hint as usize).and_then(Option::as_ref);
+        if hinted.is_some_and(|job| job.seq == seq) {
+            return Some(hint);
+        }
+        let place = self.by_seq.find(mix(self.seed, seq), |&place| self.at(place).seq == seq).copied()?;
+        self.hint.set(place);
+        Some(place)
     }
 
     fn at(&self, place: Place) -> &Job {

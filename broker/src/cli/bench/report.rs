@@ -38,8 +38,8 @@ pub(super) struct Report {
     fsync_p50_us: u64,
     fsync_p99_us: u64,
     filesystem: String,
-    /// False where the file system forgets everything at power loss.
-    durable: bool,
+    /// False where the file system forgets everything at power loss; null if the broker does not name it.
+    durable: Option<bool>,
     folds: u64,
     /// Batches made durable meanwhile: jobs by batches is what a sync is shared by.
     batches: u64,
@@ -127,10 +127,14 @@ impl Report {
     }
 
     fn place(&self) -> String {
-        let kept = if self.durable { "durable" } else { "NOT durable: forgotten at power loss" };
+        let kept = match self.durable {
+            Some(true) => format!("{} (durable)", self.filesystem),
+            Some(false) => format!("{} (NOT durable: forgotten at power loss)", self.filesystem),
+            None => "file system not known".into(),
+        };
         format!(
-            "windlass {}, {} ({kept}), fsync p50 {} µs, p99 {} µs",
-            self.version, self.filesystem, self.fsync_p50_us, self.fsync_p99_us
+            "windlass {}, {kept}, fsync p50 {} µs, p99 {} µs",
+            self.version, self.fsync_p50_us, self.fsync_p99_us
         )
     }
 
@@ -174,9 +178,13 @@ fn key(flag: &str) -> String {
     flag.replace('-', "_")
 }
 
-/// Whether what is synced there is there after a power loss.
-fn is_durable(filesystem: &str) -> bool {
-    !matches!(filesystem, "tmpfs" | "ramfs")
+/// Whether what is synced there is there after a power loss; never claimed of what is not known.
+fn is_durable(filesystem: &str) -> Option<bool> {
+    match filesystem {
+        "" | "unknown" => None,
+        "tmpfs" | "ramfs" => Some(false),
+        _ => Some(true),
+    }
 }
 
 fn rounded(figure: f64) -> f64 {
@@ -210,6 +218,13 @@ mod tests {
         assert_eq!(thousands(999.0), "999");
         assert_eq!(thousands(1_234_567.8), "1,234,568");
         assert_eq!(command("life", &[("in-flight", 4)]), "windlass bench life --in-flight 4");
+    }
+
+    #[test]
+    fn durability_is_claimed_only_of_a_known_disk() {
+        assert_eq!(is_durable("ext4"), Some(true));
+        assert_eq!(is_durable("tmpfs"), Some(false));
+        assert_eq!((is_durable(""), is_durable("unknown")), (None, None));
     }
 
     #[test]

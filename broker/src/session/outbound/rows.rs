@@ -233,11 +233,13 @@ fn server(view: ServerView) -> v1::ServerView {
         folds,
         unfolded_bytes,
         free_bytes,
-        filesystem: _,
+        filesystem,
         rss_bytes,
-        cpu_us: _,
+        cpu_us,
     } = disk;
     v1::ServerView {
+        cpu_us,
+        filesystem,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         proto: PROTO_VERSION,
         epoch: epoch.into(),
