@@ -2,13 +2,13 @@
 //! that is neither a job field nor a table nor in Meta fails here.
 
 use crate::simulation::bodies::{headers_of, job_id, payload_of, result_of};
-use crate::simulation::world::World;
 use crate::simulation::wire::Wire;
+use crate::simulation::world::World;
+use windlass_engine::Command;
 use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Query, Settlement};
 use windlass_engine::frame::{Body, Work};
 use windlass_engine::limits::HISTORY_MAX;
 use windlass_engine::policy::Policy;
-use windlass_engine::Command;
 
 /// Steps of a life before it is folded.
 const STEPS: u64 = 500;

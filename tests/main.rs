@@ -4,6 +4,12 @@
 
 // Histories of a whole broker in virtual time, with everything that can go wrong; one seed each.
 mod simulation;
+// Fold, drop the journal behind it, reopen: the same engine, bit by bit.
+mod fold;
+// The store on a real disk against a map, over many reopenings.
+mod store_model;
+// Power cuts at any write of the real journal and sled.
+mod power_cut;
 // What the tests share: processes, a raw peer, a misbehaving proxy, patience.
 mod harness;
 // Subcommands, forms of output, exit codes, settings.
@@ -22,3 +28,5 @@ mod overload;
 mod protocol;
 // The commands of the README, run as written.
 mod readme;
+// The repository's own rules.
+mod tidy;

@@ -9,6 +9,7 @@ use crate::simulation::wire::Wire;
 use std::collections::BTreeMap;
 use std::path::Path;
 use windlass_broker::driver::core::CoreOptions;
+use windlass_broker::store::StoreError;
 use windlass_broker::store::directory::Directory;
 use windlass_broker::store::journal::{DiskJournal, JournalOptions};
 use windlass_broker::store::seam::Recovered;
@@ -25,6 +26,30 @@ const REOPENINGS: usize = 8;
 const ROUNDS: usize = 25;
 /// Longest payload: many chunks, and larger than a small segment.
 const PAYLOAD_MAX: u32 = 300_000;
+
+/// Directory, journal and leaves, opened or made as the broker does it.
+pub fn open_store(data: &Path, segment_bytes: u64) -> Result<(Directory, Store), StoreError> {
+    let mut directory = Directory::open(data)?;
+    let options = JournalOptions {
+        segment_bytes_first: segment_bytes,
+        segment_bytes_max: 1 << 20,
+        ..JournalOptions::new(directory.id(), directory.journal_secret())
+    };
+    let leaves = LeavesOptions { cache_bytes: 8 << 20, ..LeavesOptions::default() };
+    let store = if directory.is_new() {
+        let journal = DiskJournal::create(&directory.journal(), options)?;
+        let leaves = SledLeaves::create(&directory.leaves(), leaves)?;
+        directory.seal()?;
+        (journal, Recovered { first_batch: 1, last_batch: 0 }, leaves)
+    } else {
+        let (journal, recovered) = DiskJournal::open(&directory.journal(), options)?;
+        (journal, recovered, SledLeaves::open(&directory.leaves(), leaves)?)
+    };
+    Ok((directory, store))
+}
+
+/// Journal and leaves, and what recovery found in the journal.
+pub type Store = (DiskJournal, Recovered, SledLeaves);
 
 /// A broker on disk, and what it must hold.
 struct Shop<'a> {
@@ -63,25 +88,8 @@ impl<'a> Shop<'a> {
 
     /// Opens the store as the broker does, and looks at everything in it.
     fn open(&mut self) {
-        let mut directory = Directory::open(self.data).expect("the directory opens");
-        let options = JournalOptions {
-            segment_bytes_first: self.segment_bytes,
-            segment_bytes_max: 1 << 20,
-            ..JournalOptions::new(directory.id(), directory.journal_secret())
-        };
-        let opened = if directory.is_new() {
-            let journal = DiskJournal::create(&directory.journal(), options).expect("a new journal");
-            let leaves = SledLeaves::create(&directory.leaves(), LeavesOptions::default());
-            let leaves = leaves.expect("new leaves");
-            directory.seal().expect("the directory is whole");
-            (journal, Recovered { first_batch: 1, last_batch: 0 }, leaves)
-        } else {
-            let (journal, recovered) = DiskJournal::open(&directory.journal(), options).expect("the journal");
-            let leaves = SledLeaves::open(&directory.leaves(), LeavesOptions::default());
-            (journal, recovered, leaves.expect("the leaves"))
-        };
-        let core =
-            CoreOptions { unfolded_bytes_max: 2 << 20, cache_bytes_max: 100_000, jobs_max: 1_000_000 };
+        let (directory, opened) = open_store(self.data, self.segment_bytes).expect("the store opens");
+        let core = CoreOptions { unfolded_bytes_max: 2 << 20, cache_bytes_max: 100_000, jobs_max: 1_000_000 };
         let setup = Setup { now: self.now, seed: self.random.next(), core, leaves_per_slice: 3 };
         self.history.reopened(opened.1.first_batch);
         let process = Process::start(opened, &setup, &self.tape).expect("the store recovers");

@@ -115,7 +115,7 @@ fn a_damaged_journal_or_manifest_is_refused_and_left_as_it_is() {
 
 #[test]
 fn damaged_leaves_are_refused_unless_nothing_depends_on_the_damage() {
-    const PLACES: usize = 30;
+    const PLACES: usize = 20;
     let (mut broker, ids) = at_rest();
     let (data, kept) = (broker.data(), broker.home().join("kept"));
     fs::rename(&data, &kept).unwrap();

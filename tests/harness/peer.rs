@@ -172,7 +172,7 @@ impl Peer {
 
     /// The next answer, which must be to this request.
     pub(crate) fn answer(&mut self, id: u64) -> Body {
-        let (answered, body) = self.hear_answer().unwrap();
+        let (answered, body) = self.hear_answer().expect("the broker closes the connection");
         assert_eq!(answered, id, "{body:?}");
         body
     }

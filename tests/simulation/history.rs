@@ -201,7 +201,9 @@ impl History {
                 self.died(*seq, *reason);
                 self.end(*seq, State::Dead, *end);
             }
-            Fact::Cancelled { seq, end, settled, note } => self.cancelled(*seq, *end, *settled, note.is_some()),
+            Fact::Cancelled { seq, end, settled, note } => {
+                self.cancelled(*seq, *end, *settled, note.is_some())
+            }
             Fact::Retried { seq, reset, .. } => self.retried(*seq, *reset),
             Fact::Removed { seq, id, at, .. } => self.removed(batch, *seq, *id, *at),
             Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } => {

@@ -8,7 +8,9 @@ use windlass_engine::command::{Change, Hello, Mutation};
 use windlass_engine::fact::{Fact, Record};
 use windlass_engine::ids::{Ms, Seq};
 use windlass_engine::ledger::Ledger;
-use windlass_engine::limits::{RESUME_WINDOW_MS, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN};
+use windlass_engine::limits::{
+    RESUME_WINDOW_MS, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN,
+};
 use windlass_engine::{Command, ConnId, JobId, SessionId};
 
 /// A session that was silent for longer than its time to live stands for the sake of leases with a
@@ -98,7 +100,9 @@ impl Presence {
 
     /// Silence in a time in which nobody listened was none.
     pub fn shift(&mut self, by_ms: i64) {
-        if std::env::var("SIM_DEBUG").is_ok() { println!("SHIFT {by_ms}"); }
+        if std::env::var("SIM_DEBUG").is_ok() {
+            println!("SHIFT {by_ms}");
+        }
         for session in self.sessions.values_mut() {
             session.last_sign = session.last_sign.saturating_add_signed(by_ms);
             session.hung_up_at = session.hung_up_at.map(|at| at.saturating_add_signed(by_ms));
@@ -116,7 +120,28 @@ impl Presence {
     /// Checks what a round decided.
     pub fn round(&mut self, now: Ms, round: &Round) {
         self.excuses = Excuses::default();
-        if std::env::var("SIM_DEBUG").is_ok() { println!("ROUND {now} signs {:?} cmds {:?} facts {:?}", round.signs, round.commands.iter().map(|(r,c)| { let t = format!("{c:?}"); format!("{}:{}", r.conn, t.chars().take(60).collect::<String>())}).collect::<Vec<_>>(), round.facts.iter().map(|f| { let t=format!("{f:?}"); t.chars().take(180).collect::<String>()}).collect::<Vec<_>>()); }
+        if std::env::var("SIM_DEBUG").is_ok() {
+            println!(
+                "ROUND {now} signs {:?} cmds {:?} facts {:?}",
+                round.signs,
+                round
+                    .commands
+                    .iter()
+                    .map(|(r, c)| {
+                        let t = format!("{c:?}");
+                        format!("{}:{}", r.conn, t.chars().take(60).collect::<String>())
+                    })
+                    .collect::<Vec<_>>(),
+                round
+                    .facts
+                    .iter()
+                    .map(|f| {
+                        let t = format!("{f:?}");
+                        t.chars().take(180).collect::<String>()
+                    })
+                    .collect::<Vec<_>>()
+            );
+        }
         for conn in &round.signs {
             self.sign(now, *conn);
         }

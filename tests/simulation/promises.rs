@@ -70,9 +70,10 @@ fn settled(history: &History, results: &[Settlement], ones: &[SettledOne]) {
                 assert_eq!(ended, Some(true), "the settlement of {} is not on disk", result.id);
             }
             SettleCode::AlreadySettled => {
-                let gone = history.by_id.iter().any(|((_, id), seq)| {
-                    *id == result.id && history.jobs[seq].removed.is_some()
-                });
+                let gone = history
+                    .by_id
+                    .iter()
+                    .any(|((_, id), seq)| *id == result.id && history.jobs[seq].removed.is_some());
                 assert!(gone || ended == Some(true), "job {} was not settled before", result.id);
             }
             SettleCode::LeaseLost | SettleCode::UnknownJob => {}

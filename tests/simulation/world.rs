@@ -93,7 +93,9 @@ impl World {
             ahead_ms: 0,
             roughness,
             is_armed: false,
-            print: seed, starts: 0, stats: Default::default(),
+            print: seed,
+            starts: 0,
+            stats: Default::default(),
         };
         world.start();
         world.open_for_business();
@@ -121,8 +123,18 @@ impl World {
         if std::env::var("SIM_STATS").is_ok() {
             let h = &self.history;
             let n = |f: &dyn Fn(&super::history::Life) -> bool| h.jobs.values().filter(|l| f(l)).count();
-            println!("jobs {} removed {} leases {} batches {} sessions {} starts {} now {} notes {} | {:?}", h.jobs.len(),
-                n(&|l| l.removed.is_some()), h.leases.len(), h.last_batch, h.sessions.len(), self.starts, self.scene.now - DAWN, h.jobs.values().map(|l| l.notes.len()).max().unwrap_or(0), self.stats);
+            println!(
+                "jobs {} removed {} leases {} batches {} sessions {} starts {} now {} notes {} | {:?}",
+                h.jobs.len(),
+                n(&|l| l.removed.is_some()),
+                h.leases.len(),
+                h.last_batch,
+                h.sessions.len(),
+                self.starts,
+                self.scene.now - DAWN,
+                h.jobs.values().map(|l| l.notes.len()).max().unwrap_or(0),
+                self.stats
+            );
         }
         self.print ^ self.history.print
     }
