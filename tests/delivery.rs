@@ -311,17 +311,18 @@ fn a_worker_that_falls_silent_is_noticed_though_its_connection_stands() {
 fn beats_keep_a_session_and_any_byte_is_a_sign_of_life() {
     let broker = Broker::start();
     let mut other = broker.peer();
-    let (mut beating, mut dribbling) = (mortal(broker.addr()), mortal(broker.addr()));
+    let patient = || Peer::with(broker.addr(), Hello { session_ttl_ms: 2_000, ..hello() });
+    let (mut beating, mut dribbling) = (patient(), patient());
     let ids = other.enqueue_all(vec![job("k"), job("k")]);
     beating.fetch("q");
     dribbling.fetch("q");
-    // Three times the sessions' ttl, by the broker's clock.
-    let until = other.server().server_at_ms + 3_000;
+    // More than twice the sessions' ttl, by the broker's clock.
+    let until = other.server().server_at_ms + 5_000;
     // A frame that takes longer than that to arrive.
     let enqueue =
         Enqueue { jobs: vec![JobSpec { payload: vec![0; 9_000].into(), ..job("k") }], ..Enqueue::default() };
     let mut frame = encode(900, Request::Enqueue(enqueue)).into_iter();
-    eventually("three seconds have passed", || {
+    eventually("that time has passed", || {
         beating.beat();
         dribbling.send(&[frame.next().unwrap()]);
         (other.server().server_at_ms > until).then_some(())
@@ -338,6 +339,7 @@ fn a_job_whose_workers_die_with_it_runs_alone_and_ends_as_poison() {
     let mut looking = broker.peer();
     let id = looking.enqueue(job("k"));
     for crashes in 0..3 {
+        eventually("it is ready", || (looking.job(&id).crashes == crashes).then_some(()));
         let mut worker = mortal(broker.addr());
         let work = worker.fetch("q");
         assert_eq!((&work.id, work.crashes, work.suspect), (&id, crashes, crashes == 2));

@@ -1,4 +1,6 @@
 //! The proof: a table of contents.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it expects and takes the rest as one")]
+#![allow(clippy::print_stdout, reason = "a failing history says how to see it again")]
 #![allow(unreachable_pub, reason = "modules of a test binary speak to each other, nobody else reads them")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here, whoever of its helpers notices")]
 

@@ -73,6 +73,11 @@ fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
+/// Neither a test nor an example.
+fn is_product(name: &str) -> bool {
+    !name.starts_with("tests/") && !name.contains("/tests") && !name.contains("/examples/")
+}
+
 /// The part of a file that is not its tests, without comments.
 fn code(text: &str) -> String {
     let product = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
@@ -103,7 +108,7 @@ fn files_are_short_and_say_what_they_are_for() {
 #[test]
 fn no_floor_knows_the_floors_above_it() {
     let mut faults = Vec::new();
-    for (name, text) in sources().iter().filter(|(name, _)| !name.contains("/tests")) {
+    for (name, text) in sources().iter().filter(|(name, _)| is_product(name)) {
         let product = code(text);
         for (floor, banned) in ARROWS.iter().filter(|(floor, _)| name.starts_with(floor)) {
             for word in banned.iter().filter(|word| product.contains(*word)) {
@@ -201,5 +206,82 @@ fn the_map_shows_every_folder_and_stays_short() {
         if entry.path().is_dir() {
             assert!(map.contains(&format!("`{name}/`")), "broker/src/{name} is not on the map");
         }
+    }
+}
+
+/// Who speaks to people does so on purpose: the command line, the example worker, programs by hand.
+#[test]
+fn only_the_command_line_prints() {
+    let mut faults = Vec::new();
+    for (name, text) in sources() {
+        let may = ["broker/src/cli/", "worker-example/", "tests/"].iter().any(|home| name.starts_with(home));
+        if may || name.contains("/examples/") || name.contains("/tests") {
+            continue;
+        }
+        let product = code(&text);
+        if product.contains("#[test]") {
+            continue;
+        }
+        let prints = ["println!(", "eprintln!(", " print!(", "eprint!("].into_iter();
+        faults.extend(
+            prints.filter(|call| product.contains(call)).map(|call| format!("{name} calls {call}...)")),
+        );
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// The length of functions is clippy's to count; that it counts to 70 is ours.
+#[test]
+fn clippy_counts_to_what_the_style_says() {
+    let conf = fs::read_to_string(root().join("clippy.toml")).unwrap();
+    for line in ["too-many-lines-threshold = 70", "too-many-arguments-threshold = 6"] {
+        assert!(conf.lines().any(|found| found.trim() == line), "clippy.toml lacks {line}");
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    for lint in ["too_many_lines", "too_many_arguments", "unsafe_code"] {
+        assert!(manifest.contains(&format!("{lint} = ")), "{lint} is no lint of the workspace");
+    }
+}
+
+/// The rules stay pure: what they may use is three crates, none of which knows a clock or a file.
+#[test]
+fn the_engine_depends_on_three_crates() {
+    let manifest = fs::read_to_string(root().join("broker/engine/Cargo.toml")).unwrap();
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap();
+    let section = section.split("\n[").next().unwrap();
+    let names: Vec<&str> = section
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .collect();
+    assert_eq!(names, ["bytes", "hashbrown", "serde"]);
+    let lib = fs::read_to_string(root().join("broker/engine/src/lib.rs")).unwrap();
+    assert!(lib.contains("#![no_std]"), "the compiler no longer keeps the engine pure");
+}
+
+/// What a client can be told is in the protocol's page.
+#[test]
+fn every_code_of_the_schema_is_in_the_protocol() {
+    let page = fs::read_to_string(root().join("docs/PROTOCOL.md")).unwrap();
+    let mut codes = 0;
+    for entry in fs::read_dir(root().join("proto/v1")).unwrap() {
+        let schema = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let values = schema.lines().map(str::trim).filter(|line| line.starts_with("CODE_"));
+        for code in values.filter_map(|line| line.strip_prefix("CODE_")?.split([' ', '=']).next()) {
+            codes += 1;
+            assert!(
+                code == "UNSPECIFIED" || page.contains(&format!("| {code} |")),
+                "{code} is not in docs/PROTOCOL.md"
+            );
+        }
+    }
+    assert!(codes > 9, "the schema went away");
+}
+
+#[test]
+fn nobody_depends_on_the_tests() {
+    for folder in ["proto", "broker/engine", "broker", "client", "worker-example"] {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        assert!(!manifest.contains("windlass-tests"), "{folder} depends on the tests");
     }
 }

@@ -19,12 +19,12 @@ pub fn job_id(number: u64, payload: u32, headers: u16) -> JobId {
 pub fn any_length(random: &mut Random, most: u32) -> u32 {
     let length = match random.below(20) {
         0 => 0,
-        1..=11 => random.from_to(1, 120),
-        12 => random.from_to(255, 258),
-        13..=16 => random.from_to(257, 3_000),
-        17 => random.from_to(3_999, 4_001),
-        18 => random.from_to(4_000, 9_000),
-        _ => random.from_to(9_000, 300_000),
+        1..=11 => random.between(1, 120),
+        12 => random.between(255, 258),
+        13..=16 => random.between(257, 3_000),
+        17 => random.between(3_999, 4_001),
+        18 => random.between(4_000, 9_000),
+        _ => random.between(9_000, 300_000),
     };
     u32::try_from(length).expect("lengths are small").min(most)
 }

@@ -1,6 +1,7 @@
 //! The history: a second, plainer reading of every fact that became durable. It holds the rules
 //! that no single record can show: numbers that are never used twice, ends that are final, and
 //! counts that add up.
+#![allow(clippy::fn_params_excessive_bools, reason = "the functions take a fact's own fields")]
 
 use super::dump::Dump;
 use super::process::Tape;
@@ -88,8 +89,6 @@ pub struct Life {
 pub struct Leased {
     /// Of which job.
     pub seq: Seq,
-    /// To whom.
-    pub session: SessionId,
     /// How it ended: by its worker?
     pub ended: Option<bool>,
 }
@@ -146,11 +145,6 @@ impl History {
     pub fn reopened(&mut self, first_batch: u64) {
         let old = |life: &Life| life.removed.is_some_and(|(_, batch)| batch < first_batch);
         self.jobs.values_mut().filter(|life| old(life)).for_each(|life| life.is_forgotten = true);
-    }
-
-    /// The job of an id, if it is there.
-    pub fn job(&self, namespace: NameId, id: JobId) -> Option<&Life> {
-        self.by_id.get(&(namespace, id)).map(|seq| &self.jobs[seq])
     }
 
     /// The head of a job as the facts made it.
@@ -267,7 +261,7 @@ impl History {
         assert!(life.attempt <= most + life.granted, "job {seq} makes attempt {} of {most}", life.attempt);
         life.fence = Some(lease.fence);
         life.fences.push(lease.fence);
-        self.leases.insert(lease.fence, Leased { seq, session: lease.session, ended: None });
+        self.leases.insert(lease.fence, Leased { seq, ended: None });
     }
 
     fn end_lease(&mut self, seq: Seq, settled: bool) -> u64 {

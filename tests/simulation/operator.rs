@@ -44,7 +44,7 @@ impl Operator {
         let to = match scene.random.below(10) {
             0..=3 => {
                 scene.asked.cancels.extend(&ids);
-                let grace_ms = if scene.random.chance(40) { 0 } else { scene.random.from_to(1, 5_000) };
+                let grace_ms = if scene.random.chance(40) { 0 } else { scene.random.between(1, 5_000) };
                 Mutation::Cancel { why: "changed my mind".into(), grace_ms }
             }
             4..=6 => {
@@ -114,7 +114,7 @@ impl Actor for Operator {
         }
         match scene.random.below(10) {
             0..=3 => {
-                let count = scene.random.from_to(1, 3);
+                let count = scene.random.between(1, 3);
                 let ids: Vec<JobId> = (0..count).filter_map(|_| scene.any_id()).collect();
                 self.change(ids, scene);
             }

@@ -100,9 +100,6 @@ impl Presence {
 
     /// Silence in a time in which nobody listened was none.
     pub fn shift(&mut self, by_ms: i64) {
-        if std::env::var("SIM_DEBUG").is_ok() {
-            println!("SHIFT {by_ms}");
-        }
         for session in self.sessions.values_mut() {
             session.last_sign = session.last_sign.saturating_add_signed(by_ms);
             session.hung_up_at = session.hung_up_at.map(|at| at.saturating_add_signed(by_ms));
@@ -112,36 +109,9 @@ impl Presence {
         }
     }
 
-    /// How many leases stand.
-    pub fn leases(&self) -> usize {
-        self.leases.len()
-    }
-
     /// Checks what a round decided.
     pub fn round(&mut self, now: Ms, round: &Round) {
         self.excuses = Excuses::default();
-        if std::env::var("SIM_DEBUG").is_ok() {
-            println!(
-                "ROUND {now} signs {:?} cmds {:?} facts {:?}",
-                round.signs,
-                round
-                    .commands
-                    .iter()
-                    .map(|(r, c)| {
-                        let t = format!("{c:?}");
-                        format!("{}:{}", r.conn, t.chars().take(60).collect::<String>())
-                    })
-                    .collect::<Vec<_>>(),
-                round
-                    .facts
-                    .iter()
-                    .map(|f| {
-                        let t = format!("{f:?}");
-                        t.chars().take(180).collect::<String>()
-                    })
-                    .collect::<Vec<_>>()
-            );
-        }
         for conn in &round.signs {
             self.sign(now, *conn);
         }

@@ -179,14 +179,6 @@ impl<J: Journal, L: Leaves> Process<J, L> {
         self.driver.core().next_deadline()
     }
 
-    /// Work lies in the hands of the journal's side, or waits for it.
-    pub fn is_fresh(&self) -> bool {
-        let batch = self.commit.begin();
-        let is_fresh = batch.is_fresh() && self.work.is_none();
-        self.commit.end(batch);
-        is_fresh
-    }
-
     /// The broker was away, or the wall clock was set.
     pub fn shift(&mut self, by_ms: i64) {
         self.driver.shift(by_ms);
@@ -222,6 +214,7 @@ impl<J: Journal, L: Leaves> Process<J, L> {
     pub fn write(&mut self) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else { return Ok(()) };
         self.commit.write(work, &mut self.journal)?;
+        self.commit.publish(self.journal.stats());
         let taped = self.journal.tape.lock();
         self.durable = taped.durable.last().map_or(self.durable, |(batch, _)| *batch);
         Ok(())

@@ -31,7 +31,7 @@ impl Producer {
     }
 
     fn enqueue_new(&mut self, scene: &mut Scene) {
-        let count = if scene.random.chance(5) { 30 } else { scene.random.from_to(1, 6) };
+        let count = if scene.random.chance(5) { 30 } else { scene.random.between(1, 6) };
         let mut jobs: Vec<JobSpec> = (0..count).map(|_| scene.new_job()).collect();
         for job in &jobs {
             self.unsure.insert(job.id, (scene.now, job.clone()));

@@ -57,10 +57,10 @@ impl Scene {
     pub fn new_job(&mut self) -> JobSpec {
         let number = self.ids.len() as u64 + 1;
         let payload = any_length(&mut self.random, self.payload_max);
-        let headers = if self.random.chance(30) { self.random.from_to(1, 400) } else { 0 };
+        let headers = if self.random.chance(30) { self.random.between(1, 400) } else { 0 };
         let id = job_id(number, payload, u16::try_from(headers).expect("headers are short"));
         self.ids.push(id);
-        let run_at = if self.random.chance(20) { self.now + self.random.from_to(1, 20_000) } else { 0 };
+        let run_at = if self.random.chance(20) { self.now + self.random.between(1, 20_000) } else { 0 };
         JobSpec {
             id,
             queue: (*self.random.pick(&QUEUES)).into(),
@@ -89,18 +89,18 @@ impl Scene {
             return policy;
         }
         if random.chance(50) {
-            policy.max_attempts = u32::try_from(random.from_to(1, 4)).ok();
+            policy.max_attempts = u32::try_from(random.between(1, 4)).ok();
         }
         if random.chance(30) {
-            let base_ms = random.from_to(1, 3_000);
+            let base_ms = random.between(1, 3_000);
             policy.backoff =
                 Some(Backoff { base_ms, factor_permille: 2_000, max_ms: 20_000, jitter_permille: 200 });
         }
         if random.chance(30) {
-            policy.max_crashes = u32::try_from(random.from_to(1, 3)).ok();
+            policy.max_crashes = u32::try_from(random.between(1, 3)).ok();
         }
         if random.chance(15) {
-            policy.lease_ms = Some(random.from_to(0, 3) * 4_000);
+            policy.lease_ms = Some(random.between(0, 3) * 4_000);
         }
         if random.chance(25) {
             policy.keep_done_ms = Some(random.below(6_000));

@@ -6,7 +6,7 @@ use super::promises;
 use super::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 use windlass_broker::door::{Door, Line, weight};
-use windlass_engine::{Command, ConnId, Frame};
+use windlass_engine::{Command, Frame};
 
 /// One end of a connection, and the way to the other.
 pub struct Wire {
@@ -28,11 +28,6 @@ impl Wire {
             open: BTreeMap::new(),
             next_id: 1,
         }
-    }
-
-    /// Its number at the broker.
-    pub fn conn(&self) -> ConnId {
-        self.line.conn()
     }
 
     /// Sends a command; it may take its time.

@@ -67,8 +67,8 @@ impl Worker {
             }
         }
         let is_poll = random.chance(30);
-        let lease_ms = random.chance(25).then(|| random.from_to(1_000, 12_000));
-        let few = |random: &mut super::random::Random| u32::try_from(random.from_to(1, 5)).expect("few");
+        let lease_ms = random.chance(25).then(|| random.between(1_000, 12_000));
+        let few = |random: &mut super::random::Random| u32::try_from(random.between(1, 5)).expect("few");
         self.stream = self.link.ask(Command::Fetch(Box::new(Fetch {
             stream: 0,
             queues,
@@ -82,7 +82,7 @@ impl Worker {
     }
 
     fn change_stream(&mut self, stream: u64, scene: &mut Scene) {
-        let slots = u32::try_from(scene.random.from_to(0, 8)).expect("few");
+        let slots = u32::try_from(scene.random.between(0, 8)).expect("few");
         self.link.ask(Command::Fetch(Box::new(Fetch {
             stream,
             queues: Vec::new(),
@@ -141,7 +141,7 @@ impl Worker {
         let jobs = self.holds.iter().map(|(&id, &fence)| JobTouch {
             id,
             fence: fence - u64::from(random.chance(5)),
-            extend_ms: random.chance(60).then(|| random.from_to(0, 9_000)),
+            extend_ms: random.chance(60).then(|| random.between(0, 9_000)),
         });
         let touch = Touch { beat: None, jobs: jobs.collect() };
         self.link.ask(Command::Touch(touch));
@@ -195,7 +195,7 @@ impl Worker {
                 self.lost();
                 self.forget_all();
             }
-            4 | 5 => self.frozen_until = scene.now + scene.random.from_to(500, 30_000),
+            4 | 5 => self.frozen_until = scene.now + scene.random.between(500, 30_000),
             _ => {
                 if let Some(stream) = self.stream {
                     self.change_stream(stream, scene);
@@ -219,7 +219,7 @@ fn any_end(id: JobId, fence: u64, scene: &mut Scene) -> How {
         }
         15 => How::Fail { error, fatal: true, retry_after_ms: None },
         _ => {
-            let delay_ms = if random.chance(50) { 0 } else { random.from_to(1, 3_000) };
+            let delay_ms = if random.chance(50) { 0 } else { random.between(1, 3_000) };
             let reason = if random.chance(50) { "not now".into() } else { String::new() };
             How::Release { delay_ms, reason }
         }

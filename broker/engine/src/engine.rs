@@ -151,8 +151,8 @@ impl Engine {
 
     /// Takes from a fact too old to be replayed what the idempotency window needs of it.
     pub fn remember(&mut self, fact: &Fact) {
-        if let Fact::Removed { id, namespace, at, .. } = fact {
-            self.roster.ended_ids.insert(*at, *namespace, *id);
+        if let Fact::Removed { id, namespace, settled, at, .. } = fact {
+            self.roster.ended_ids.insert((*at, *namespace, *id, *settled));
         }
     }
 

@@ -180,6 +180,8 @@ pub enum Fact {
         id: JobId,
         /// Its namespace, for the same reason.
         namespace: NameId,
+        /// The fence whose settlement ended the job's last lease; 0 = none did.
+        settled: u64,
         /// When.
         at: Ms,
     },

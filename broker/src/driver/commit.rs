@@ -231,7 +231,8 @@ impl Commit {
         }
     }
 
-    fn publish(&self, stats: JournalStats) {
+    /// Tells the figures of the journal to whoever asks.
+    pub fn publish(&self, stats: JournalStats) {
         self.lock().stats = stats;
     }
 

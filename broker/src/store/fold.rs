@@ -299,7 +299,8 @@ fn write_parts(image: &LeafImage, to: u64, changes: &mut Vec<Change>) {
     let (mut block, mut block_bytes, mut number): (Vec<SmallPart>, usize, u16) = (Vec::new(), 0, 0);
     for (key, bytes) in &image.parts {
         if bytes.len() > SMALL_PART_BYTES {
-            for (number, chunk) in (0u32..).zip(bytes.chunks(CHUNK_BYTES)) {
+            let sealed = record::seal(bytes);
+            for (number, chunk) in (0u32..).zip(sealed.chunks(CHUNK_BYTES)) {
                 changes.push(Change::Put(keys::chunk(*key, number), chunk.to_vec()));
             }
             continue;

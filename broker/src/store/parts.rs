@@ -197,7 +197,7 @@ impl Parts {
                 whole.extend_from_slice(value);
                 Ok(())
             })?;
-            found = Some(whole).filter(|bytes| !bytes.is_empty());
+            found = record::unseal(&whole).map(<[u8]>::to_vec);
         }
         for (key, bytes) in neighbours {
             self.cache(key, bytes);
@@ -345,5 +345,44 @@ impl Piece {
 
     fn cost(&self) -> usize {
         self.bytes.len() + OVERHEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::seam::Leaves;
+    use crate::store::simulated::SimDisk;
+    use windlass_engine::JobId;
+    use windlass_engine::fact::NewJob;
+
+    fn enqueued(seq: Seq) -> Fact {
+        let job = NewJob {
+            id: JobId([1; 16]),
+            namespace: 1,
+            queue: 2,
+            kind: 3,
+            key: 0,
+            policy: 0,
+            level: 4,
+            created_at: 1,
+            run_at: 1,
+            payload: vec![7; 100].into(),
+            headers: Vec::new().into(),
+        };
+        Fact::Enqueued { seq, job: Box::new(job) }
+    }
+
+    #[test]
+    fn parts_that_were_folded_and_are_gone_leave_nothing_behind() {
+        let mut parts = Parts::new(SimDisk::new().open_leaves().reader(), 1 << 20);
+        for seq in 1..10_000 {
+            parts.follow(&enqueued(seq));
+            parts.folded([PartKey { seq, part: Part::Payload, version: 0 }]);
+            parts.follow(&Fact::Removed { seq, id: JobId([1; 16]), namespace: 1, at: 1, settled: 0 });
+        }
+        assert!(parts.cached.len() <= CACHED_SPARE + 2, "{} entries", parts.cached.len());
+        assert_eq!((parts.cached_bytes, parts.cached_number, parts.unfolded_bytes), (0, 0, 0));
+        assert!(parts.jobs.is_empty());
     }
 }

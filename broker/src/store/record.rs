@@ -136,6 +136,23 @@ impl RecordError {
     }
 }
 
+/// A large part before it is cut into chunks: its length and CRC stand in front, because sled may
+/// lose a chunk without a word.
+#[must_use]
+pub fn seal(part: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(part.len()).expect("a part is bounded by the frame it came in");
+    [&length.to_le_bytes()[..], &crc32c::crc32c(part).to_le_bytes(), part].concat()
+}
+
+/// The part that was sealed; None if anything of it is missing or damaged.
+#[must_use]
+pub fn unseal(sealed: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = sealed.split_first_chunk::<4>()?;
+    let (crc, part) = rest.split_first_chunk::<4>()?;
+    let is_whole = u32::from_le_bytes(*length) as usize == part.len();
+    (is_whole && u32::from_le_bytes(*crc) == crc32c::crc32c(part)).then_some(part)
+}
+
 /// A checksum of one entry of the leaves; two differently keyed CRCs side by side.
 #[must_use]
 pub fn checksum(key: &[u8], value: &[u8]) -> u64 {
@@ -193,6 +210,16 @@ mod tests {
         let bytes = encode_leaf(&leaf);
         assert!(bytes.len() <= crate::store::seam::VALUE_MAX, "{}", bytes.len());
         assert_eq!(decode_leaf(&bytes).unwrap(), leaf);
+    }
+
+    #[test]
+    fn a_sealed_part_with_a_hole_is_not_a_part() {
+        let part = vec![7; 10_000];
+        let sealed = seal(&part);
+        assert_eq!(unseal(&sealed), Some(&part[..]));
+        assert_eq!(unseal(&[&sealed[..4_000], &sealed[8_000..]].concat()), None);
+        assert_eq!(unseal(&sealed[..9_999]), None);
+        assert_eq!(unseal(&[]), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ use super::watchdog::{Alarm, Watchdog, end_process};
 const TREE: &str = "leaves";
 /// The self-check writes here, in sled's default tree, where no scan of the leaves sees it.
 const PROBE: &[u8] = b"durable-sync probe";
+/// How long a closed database may still be held by sled's own threads.
+const LET_GO: Duration = Duration::from_secs(5);
 /// sled may change its files while opening, before it finds damage.
 const NEXT: &str = "keep a copy of the data directory as it is, then restore it from a backup";
 
@@ -266,7 +268,7 @@ fn open_where_a_panic_is_an_error(
         // the pages and the next one succeeds. Only `sync` syncs.
         .flush_every_ms(None);
     let open = move || {
-        let db = config.open()?;
+        let db = open_once_let_go(&config)?;
         let tree = db.open_tree(TREE)?;
         Ok((db, tree))
     };
@@ -279,6 +281,22 @@ fn open_where_a_panic_is_an_error(
         Ok(Ok(opened)) => Ok(opened),
         Ok(Err(error)) => Err(explain("open the leaves", folder, error)),
         Err(panic) => Err(damaged(&folder.join("db"), format!("sled cannot open it: {}", message(&*panic)))),
+    }
+}
+
+/// sled's threads may hold the lock for a moment after a close in this very process. Another
+/// process cannot: it would hold the directory's own lock, and that was taken before.
+fn open_once_let_go(config: &sled::Config) -> sled::Result<sled::Db> {
+    let began = Instant::now();
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("acquire lock") && began.elapsed() < LET_GO =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
     }
 }
 

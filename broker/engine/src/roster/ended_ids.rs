@@ -7,11 +7,14 @@ use crate::limits::{ENDED_IDS_MAX, IDEMPOTENCY_WINDOW_MS};
 use alloc::collections::VecDeque;
 use hashbrown::HashTable;
 
+/// When, of which namespace, which job, and the fence whose settlement ended its last lease.
+type Ended = (Ms, NameId, JobId, u64);
+
 /// The window.
 #[derive(Debug, Default)]
 pub(crate) struct EndedIds {
     seed: u64,
-    ring: VecDeque<(Ms, NameId, JobId)>,
+    ring: VecDeque<Ended>,
     /// How many entries ever left the ring: place = number - gone.
     gone: u64,
     numbers: HashTable<u64>,
@@ -22,19 +25,21 @@ impl EndedIds {
         Self { seed, ..Self::default() }
     }
 
-    pub(crate) fn contains(&self, namespace: NameId, id: JobId) -> bool {
+    /// The fence whose settlement ended the job's last lease, 0 = none did; None = not known.
+    pub(crate) fn find(&self, namespace: NameId, id: JobId) -> Option<u64> {
         self.numbers
             .find(hash_id(self.seed, id), |&number| {
-                self.at(number).is_some_and(|&(_, of, known)| of == namespace && known == id)
+                self.at(number).is_some_and(|&(_, of, known, _)| of == namespace && known == id)
             })
-            .is_some()
+            .and_then(|&number| self.at(number))
+            .map(|&(.., settled)| settled)
     }
 
-    pub(crate) fn insert(&mut self, at: Ms, namespace: NameId, id: JobId) {
+    pub(crate) fn insert(&mut self, (at, namespace, id, settled): Ended) {
         // Replay may tell of two jobs with this id, a window apart: the later end counts.
         let (ring, gone) = (&self.ring, self.gone);
         let known = self.numbers.find_entry(hash_id(self.seed, id), |&number| {
-            ring.get(place(number, gone)).is_some_and(|&(_, of, known)| of == namespace && known == id)
+            ring.get(place(number, gone)).is_some_and(|&(_, of, known, _)| of == namespace && known == id)
         });
         if let Ok(entry) = known {
             entry.remove();
@@ -43,7 +48,7 @@ impl EndedIds {
             self.drop_oldest();
         }
         let number = self.gone + self.ring.len() as u64;
-        self.ring.push_back((at, namespace, id));
+        self.ring.push_back((at, namespace, id, settled));
         let (seed, ring, gone) = (self.seed, &self.ring, self.gone);
         self.numbers
             .insert_unique(hash_id(seed, id), number, |&number| hash_id(seed, ring[place(number, gone)].2));
@@ -61,7 +66,7 @@ impl EndedIds {
 
     fn drop_oldest(&mut self) {
         let number = self.gone;
-        let Some(&(_, _, id)) = self.ring.front() else { return };
+        let Some(&(_, _, id, _)) = self.ring.front() else { return };
         if let Ok(entry) = self.numbers.find_entry(hash_id(self.seed, id), |&found| found == number) {
             entry.remove();
         }
@@ -69,7 +74,7 @@ impl EndedIds {
         self.gone += 1;
     }
 
-    fn at(&self, number: u64) -> Option<&(Ms, NameId, JobId)> {
+    fn at(&self, number: u64) -> Option<&Ended> {
         self.ring.get(place(number, self.gone))
     }
 }

@@ -143,7 +143,8 @@ impl Engine {
 
     pub(crate) fn remove(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
-        let fact = Fact::Removed { seq, id: job.id, namespace: job.namespace, at: now };
+        let settled = if job.settled && job.lease.is_none() { job.fence } else { 0 };
+        let fact = Fact::Removed { seq, id: job.id, namespace: job.namespace, settled, at: now };
         self.decide(turn, fact);
     }
 

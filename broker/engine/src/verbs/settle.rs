@@ -20,8 +20,11 @@ impl Engine {
 
     fn settle_one(&mut self, asker: Asker, result: Settlement, turn: &mut Turn) -> SettledOne {
         let Some(job) = self.find(asker.namespace, result.id) else {
-            let ended = self.roster.ended_ids.contains(asker.namespace, result.id);
-            let code = if ended { SettleCode::AlreadySettled } else { SettleCode::UnknownJob };
+            let code = match self.roster.ended_ids.find(asker.namespace, result.id) {
+                Some(settled) if settled == result.fence => SettleCode::AlreadySettled,
+                Some(_) => SettleCode::LeaseLost,
+                None => SettleCode::UnknownJob,
+            };
             return SettledOne { code, state: None };
         };
         let (seq, code) = (job.seq, lease_code(job, asker.session, result.fence));

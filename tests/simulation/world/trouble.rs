@@ -1,0 +1,138 @@
+//! What goes wrong: connections, disks, clocks; and how time goes by.
+
+use super::{AWAY_MS, World};
+use windlass_broker::door::Notice;
+use windlass_engine::engine::Pressure;
+use windlass_engine::ids::Ms;
+
+impl World {
+    pub(super) fn trouble(&mut self, roll: u64) {
+        match roll {
+            970..=979 => self.break_a_connection(),
+            980..=985 => self.trouble_of_the_disk(),
+            986..=990 => self.crash(),
+            991 => self.stop(),
+            992 | 993 => self.stall(),
+            994 | 995 => self.jump(),
+            _ => self.advance(60_000),
+        }
+    }
+
+    fn break_a_connection(&mut self) {
+        let place = self.scene.random.place(self.actors.len());
+        self.hang_up(place);
+        // A line that nobody holds any more is noticed at last.
+        if self.orphans.len() > 3 || self.scene.random.chance(20) {
+            self.orphans.clear();
+        }
+    }
+
+    fn hang_up(&mut self, place: usize) {
+        let (actor, scene) = (&mut self.actors[place], &mut self.scene);
+        let Some(wire) = actor.link().wire.take() else { return };
+        let (heard, line) = wire.cut(&mut scene.random);
+        for frame in heard {
+            actor.hear(frame, scene);
+        }
+        actor.link().wire = None;
+        actor.lost();
+        if scene.random.chance(30) && self.process.is_some() {
+            self.orphans.push(line);
+        }
+    }
+
+    pub(super) fn hang_up_all(&mut self) {
+        for place in 0..self.actors.len() {
+            self.hang_up(place);
+        }
+        self.orphans.clear();
+    }
+
+    /// The disk is about to fail, or to be full.
+    fn trouble_of_the_disk(&mut self) {
+        let nth = 1 + self.scene.random.below(4);
+        match self.scene.random.below(6) {
+            0 => self.disk.fail_append(nth),
+            1 => self.disk.fail_write(nth),
+            2 => self.disk.fail_sync(nth),
+            _ => {
+                let random = &mut self.scene.random;
+                let pressure = Pressure {
+                    no_enqueue: random.chance(30),
+                    small_results: random.chance(30),
+                    no_leases: random.chance(20),
+                };
+                if let Some(process) = &self.process {
+                    process.door.notify(Notice::Disk(pressure));
+                }
+                return;
+            }
+        }
+        self.is_armed = true;
+    }
+
+    /// The whole process stands still, and does not hear that its clients live.
+    fn stall(&mut self) {
+        let away_ms = self.scene.random.between(100, 40_000);
+        self.scene.now += away_ms;
+        if away_ms > AWAY_MS {
+            self.shift(away_ms.cast_signed());
+        }
+        self.round();
+    }
+
+    /// Somebody sets the clock.
+    fn jump(&mut self) {
+        let by_ms = self.scene.random.below(600_000).cast_signed() - 300_000;
+        self.set_clock(by_ms);
+    }
+
+    pub(super) fn set_clock(&mut self, by_ms: i64) {
+        self.ahead_ms += by_ms;
+        self.scene.now = self.scene.now.saturating_add_signed(by_ms);
+        self.shift(by_ms);
+        self.round();
+    }
+
+    fn shift(&mut self, by_ms: i64) {
+        if let Some(process) = &mut self.process {
+            process.shift(by_ms);
+            self.presence.shift(by_ms);
+        }
+    }
+
+    // ------------------------------------------------------------------ time
+
+    pub(super) fn advance_a_little(&mut self) {
+        let by_ms = match self.scene.random.below(10) {
+            0..=6 => self.scene.random.below(100),
+            7 | 8 => self.scene.random.below(2_000),
+            _ => self.scene.random.below(10_000),
+        };
+        self.advance(by_ms);
+    }
+
+    /// Time goes by, while everybody who is there says so, and the broker's loop goes round.
+    pub(super) fn advance(&mut self, by_ms: u64) {
+        let until = self.scene.now + by_ms;
+        loop {
+            let beats = self.actors.iter_mut().filter_map(|actor| actor.beat(self.scene.now));
+            let beat_at = beats.min().unwrap_or(Ms::MAX);
+            let Some(process) = &self.process else { return };
+            let due = process.deadline().unwrap_or(Ms::MAX).max(self.scene.now);
+            let next = due.min(beat_at).min(until);
+            self.scene.now = self.scene.now.max(next);
+            for actor in &mut self.actors {
+                actor.beat(self.scene.now);
+            }
+            self.round();
+            if self.scene.random.chance(70) {
+                self.write();
+                self.collect();
+            }
+            if next >= until {
+                return;
+            }
+        }
+    }
+}
