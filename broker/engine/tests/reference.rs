@@ -67,7 +67,7 @@ pub(crate) struct Model {
     pub(crate) paused: BTreeSet<String>,
     pub(crate) choked: BTreeSet<ConnId>,
     /// Removed jobs, when.
-    pub(crate) removed: BTreeMap<JobId, Ms>,
+    pub(crate) removed: BTreeMap<JobId, (Ms, u64)>,
     pub(crate) totals: BTreeMap<String, Totals>,
     /// Completed jobs that a queue keeps.
     pub(crate) keep_max: BTreeMap<String, usize>,
@@ -337,7 +337,7 @@ impl Model {
         if let Some(job) = self.job(spec.id) {
             return (true, Some(job.state));
         }
-        if self.removed.get(&spec.id).is_some_and(|at| now < at + 600_000) {
+        if self.removed.get(&spec.id).is_some_and(|(at, _)| now < at + 600_000) {
             return (true, None);
         }
         self.removed.remove(&spec.id);
@@ -367,14 +367,17 @@ impl Model {
     /// It was removed longer ago than the idempotency window.
     pub(crate) fn is_forgotten(&self, id: JobId, now: Ms) -> bool {
         let known = self.jobs.iter().any(|job| job.spec.id == id);
-        !known && self.removed.get(&id).is_some_and(|at| now >= at + 600_000)
+        !known && self.removed.get(&id).is_some_and(|(at, _)| now >= at + 600_000)
     }
 
     /// Whether a session may still speak for a lease.
     pub(crate) fn code(&mut self, session: SessionId, id: JobId, fence: u64) -> SettleCode {
         let Some(job) = self.job(id) else {
-            let was = self.removed.contains_key(&id);
-            return if was { SettleCode::AlreadySettled } else { SettleCode::UnknownJob };
+            return match self.removed.get(&id) {
+                Some(&(_, settled)) if settled > 0 && settled == fence => SettleCode::AlreadySettled,
+                Some(_) => SettleCode::LeaseLost,
+                None => SettleCode::UnknownJob,
+            };
         };
         match &job.lease {
             Some(lease) if lease.session == session && job.fence == fence => SettleCode::Settled,
@@ -444,8 +447,10 @@ impl Model {
     }
 
     pub(crate) fn remove(&mut self, id: JobId, now: Ms) {
+        let settled =
+            self.job(id).filter(|job| job.settled && job.lease.is_none()).map_or(0, |job| job.fence);
         self.jobs.retain(|job| job.spec.id != id);
-        self.removed.insert(id, now);
+        self.removed.insert(id, (now, settled));
     }
 
     /// True when the job changes.

@@ -42,7 +42,7 @@ pub(crate) fn check_settle(
     assert_eq!(ones.len(), results.len(), "one answer a result");
     for (result, one) in results.iter().zip(ones) {
         let mut code = model.code(session, result.id, result.fence);
-        if code == SettleCode::AlreadySettled && model.is_forgotten(result.id, now) {
+        if code != SettleCode::UnknownJob && model.is_forgotten(result.id, now) {
             // The window is over; when the broker forgets is its own business.
             code = one.code;
         }
