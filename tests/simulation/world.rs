@@ -179,6 +179,9 @@ impl World {
 
     /// The process dies, and the machine with it.
     pub fn crash(&mut self) {
+        // Whatever has left by now may be heard, also what left just before a write failed.
+        self.history.read();
+        self.collect();
         self.process = None;
         self.orphans.clear();
         self.hang_up_all();
