@@ -13,11 +13,6 @@ use windlass_engine::limits::{
 };
 use windlass_engine::{Command, ConnId, JobId, SessionId};
 
-/// A session that was silent for longer than its time to live stands for the sake of leases with a
-/// visibility timeout, its streams too; the engine still grants them leases that live with the
-/// session, and takes them back in the next tick. False once the engine ends such streams.
-const GRANTS_TO_THE_SILENT_ARE_KNOWN: bool = true;
-
 /// Who is there and who holds what, as decided so far.
 #[derive(Default)]
 pub struct Presence {
@@ -46,8 +41,6 @@ struct Lease {
     ends_at: Ms,
     /// 0 = nobody asked.
     revoke_at: Ms,
-    /// Since when.
-    since: Ms,
 }
 
 #[derive(Default)]
@@ -92,7 +85,6 @@ impl Presence {
                 session: lease.session,
                 ends_at: if lease.ends_at == 0 { 0 } else { spared },
                 revoke_at: lease.revoke_at,
-                since: now,
             };
             self.leases.insert(job.seq, held);
         }
@@ -224,7 +216,6 @@ impl Presence {
                     session: lease.session,
                     ends_at: lease.ends_at,
                     revoke_at: 0,
-                    since: now,
                 };
                 let old = self.leases.insert(*seq, held);
                 assert!(old.is_none(), "job {seq} is leased twice at a time: {old:?}");
@@ -290,9 +281,6 @@ impl Presence {
                 Some(_) => lease.ends_at,
                 None => 0,
             };
-            if GRANTS_TO_THE_SILENT_ARE_KNOWN && lease.ends_at == 0 && lease.since == now {
-                continue;
-            }
             let session = self.sessions.get(&lease.session);
             assert!(deadline > now, "at {now} job {seq} should have been taken back: {lease:?} {session:?}");
             let revoked = lease.revoke_at > 0 && lease.revoke_at <= now;

@@ -127,7 +127,7 @@ impl Session {
         } else {
             self.last_sign + self.ttl.max(600_000)
         };
-        if leases.iter().any(|lease| lease.ends_at == 0) {
+        if has_streams || leases.iter().any(|lease| lease.ends_at == 0) {
             return silence;
         }
         leases.iter().map(|lease| lease.ends_at).fold(silence, Ms::max)

@@ -49,8 +49,9 @@ impl Presence {
         self.alone || self.empties_for.is_some()
     }
 
-    /// When the session ends if nothing more is heard of it. A lease with a visibility timeout
-    /// stands until that ends, whatever the session does, and keeps it so that it can be settled.
+    /// When the session is lost if nothing more is heard of it. A lease with a visibility timeout
+    /// stands until that ends, whatever the session does, and keeps it so that it can be settled;
+    /// but a stream lives by signs of life, or a silent worker would be given one job after another.
     pub(crate) fn deadline(&self) -> Ms {
         let silence = if self.hangup_at > 0 {
             self.hangup_at.saturating_add(RESUME_WINDOW_MS).min(self.last_sign.saturating_add(self.ttl_ms))
@@ -59,7 +60,7 @@ impl Presence {
         } else {
             self.last_sign.saturating_add(IDLE_SESSION_MS.max(self.ttl_ms))
         };
-        if self.bound > 0 {
+        if self.bound > 0 || self.streams > 0 {
             return silence;
         }
         self.leases.values().map(|mark| mark.ends_at).fold(silence, Ms::max)
