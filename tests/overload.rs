@@ -226,7 +226,10 @@ fn a_producer_that_floods_does_not_keep_others_from_being_served() {
 fn who_comes_when_there_is_no_room_is_turned_away_and_may_come_later() {
     let broker = Broker::with(&["--max-connections", "3"]);
     let mut peers: Vec<Peer> = (0..3).map(|_| broker.peer()).collect();
-    Peer::mute(broker.addr()).is_closed();
+    let mut other = Peer::mute(broker.addr());
+    let (id, Body::Error(refusal)) = other.hear_answer().unwrap() else { panic!() };
+    assert_eq!((id, refusal.code()), (0, Code::Exhausted));
+    other.is_closed();
     assert_eq!(peers[0].server().connections, 3);
     peers.pop();
     eventually("there is room again", || Peer::try_open(broker.addr()));

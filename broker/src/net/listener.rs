@@ -3,7 +3,9 @@
 use super::connection::Connection;
 use super::{Clock, NetOptions};
 use crate::door::Door;
-use std::io;
+use crate::session;
+use bytes::BytesMut;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +51,8 @@ pub async fn serve(
         loop {
             let socket = accept(&listener).await;
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                tracing::debug!("a connection was closed at once: there are too many");
+                tracing::debug!("a connection was refused: there are too many");
+                refuse(socket);
                 continue;
             };
             let connection =
@@ -68,6 +71,14 @@ pub async fn serve(
     drop(listener);
     open.close();
     open.wait().await;
+}
+
+/// Tells a peer that there is no place for it, as far as that costs no waiting: one that is gone
+/// already, or whose own words crossed ours, sees only that the connection was closed.
+fn refuse(socket: TcpStream) {
+    let mut words = BytesMut::new();
+    session::write_error(0, session::no_place(), &mut words);
+    let _unheard = socket.into_std().and_then(|mut socket| socket.write(&words));
 }
 
 /// The next connection; failures are waited out.

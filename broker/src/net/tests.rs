@@ -236,7 +236,7 @@ fn deliver(bytes: usize) -> Body {
         queue: "mail".into(),
         kind: "k".into(),
         key: String::new(),
-        payload: Slot::Bytes(Bytes::from(vec![1; bytes])),
+        payload: Slot::Bytes(vec![1; bytes].into()),
         headers: Slot::Empty,
         attempt: 1,
         max_attempts: 1,
@@ -463,10 +463,13 @@ async fn goodbye_is_heard_before_the_connection_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn one_connection_too_many_is_closed_at_once() {
+async fn one_connection_too_many_hears_why_and_is_closed() {
     let mut fake = Fake::start(NetOptions { connections_max: 1, ..options() });
     let (peer, _) = fake.welcomed().await;
-    assert!(Peer::connect(fake.address).await.hear().await.is_none());
+    let mut other = Peer::connect(fake.address).await;
+    let Some(ServerFrame { id: 0, body: Some(Words::Error(error)) }) = other.hear().await else { panic!() };
+    assert_eq!((error.code(), error.retry_after_ms > 0), (Code::Exhausted, true));
+    assert!(other.hear().await.is_none());
     drop(peer);
     fake.hangup();
 }

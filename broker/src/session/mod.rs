@@ -43,6 +43,9 @@ use windlass_proto::v1::server_frame::Body as Words;
 use windlass_proto::v1::{self, ClientFrame, Closed, Code, Error};
 use window::{Open, Window};
 
+/// When a client for which there was no place may try again.
+const NO_PLACE_RETRY_MS: u64 = 1_000;
+
 /// What this broker can do beyond version 1 of the protocol.
 const FEATURES: &[&str] = &[];
 
@@ -333,6 +336,13 @@ impl Session {
 /// Writes the answer of a [`Verdict`] that does not ask the engine.
 pub fn write_error(id: u64, error: Error, dst: &mut BytesMut) {
     outbound::write(id, Words::Error(error), FRAME_BYTES_MAX, dst);
+}
+
+/// What a connection hears for which there is no place.
+#[must_use]
+pub fn no_place() -> Error {
+    let error = outbound::plain(Code::Exhausted, "the broker has no place for another connection".to_owned());
+    Error { retry_after_ms: NO_PLACE_RETRY_MS, ..error }
 }
 
 /// The peer has read enough: its streams get jobs again.
