@@ -251,11 +251,14 @@ fn workers_and_the_broker_itself_are_told() {
     let raw = workers.as_array().unwrap().iter().find(|row| row["client"] == "raw/1").unwrap();
     assert_eq!((&raw["host"], &raw["pid"], &raw["queues"]), (&json!("test"), &json!(7), &json!("q")));
     assert_eq!((&raw["slots"], &raw["leases"], &raw["connections"]), (&json!(7), &json!(1), &json!(1)));
+    assert_eq!(raw["streams"], 1);
     assert!(at(&broker, &["admin", "workers"]).ok().lines()[0].starts_with("CLIENT"));
     let stats = json_at(&broker, &["admin", "stats"]);
     assert_eq!((&stats["jobs"], &stats["draining"]), (&json!(1), &json!(false)));
     assert!(stats["rss_bytes"].as_u64().unwrap() > 0 && stats["epoch"].is_string(), "{stats}");
-    assert!(stats["batches_total"].as_u64().unwrap() > 0 && stats["disk_free_bytes"].as_u64().unwrap() > 0);
+    for counted in ["batches_total", "store_bytes", "disk_free_bytes"] {
+        assert!(stats[counted].as_u64().unwrap() > 0, "{counted}: {stats}");
+    }
 }
 
 #[test]

@@ -7,13 +7,13 @@ use crate::driver::core::{Core, CoreOptions};
 use crate::driver::{Driver, Known, folding};
 use crate::store::StoreError;
 use crate::store::directory::Directory;
-use crate::store::disk::{Disk, DiskOptions, Level};
+use crate::store::disk::{self, Disk, DiskOptions, Level};
 use crate::store::fold::Folder;
 use crate::store::journal::{DiskJournal, JournalOptions};
 use crate::store::record;
 use crate::store::seam::{Journal, Leaves, Record, Recovered};
 use crate::store::sled_leaves::{LeavesOptions, SledLeaves};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -105,6 +105,7 @@ impl Broker {
             door: door.clone(),
             known,
             disk: opened.disk,
+            leaves: opened.directory.leaves(),
         };
         let (threads, disk_watch) = run(parts);
         Ok(Self { door, secret, threads, disk_watch, _directory: opened.directory })
@@ -154,10 +155,12 @@ struct Parts {
     door: Door,
     known: Known,
     disk: Disk,
+    /// The folder of the folded store, to be measured.
+    leaves: PathBuf,
 }
 
 fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
-    let Parts { core, folder, mut journal, first, door, known, mut disk } = parts;
+    let Parts { core, folder, mut journal, first, door, known, mut disk, leaves } = parts;
     let commit = Arc::new(Commit::new(first));
     let (slices, copied) = mpsc::sync_channel(SLICES_WAITING);
     let stopped = Arc::new(AtomicBool::new(false));
@@ -172,7 +175,7 @@ fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
     ];
     // It is not waited for: it holds nothing that must be closed in order.
     let _detached = spawn("disk", move || {
-        watch(&mut disk, &door, &known, &watch_stopped);
+        watch(&mut disk, &leaves, &door, &known, &watch_stopped);
         Ok(())
     });
     (threads, stopped)
@@ -203,7 +206,7 @@ fn known(disk: &Disk) -> Known {
 }
 
 /// Looks at free space and at the process itself, and tells the driver when room runs out.
-fn watch(disk: &mut Disk, door: &Door, known: &Known, stopped: &AtomicBool) {
+fn watch(disk: &mut Disk, leaves: &Path, door: &Door, known: &Known, stopped: &AtomicBool) {
     let mut last = Pressure::default();
     while !stopped.load(Ordering::Relaxed) {
         if let (Ok(level), Ok(space)) = (disk.level(), disk.space()) {
@@ -217,8 +220,9 @@ fn watch(disk: &mut Disk, door: &Door, known: &Known, stopped: &AtomicBool) {
                 door.notify(Notice::Disk(pressure));
                 last = pressure;
             }
+            let store_bytes = disk::bytes_in(leaves);
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.free_bytes = space.free;
+            (known.free_bytes, known.store_bytes) = (space.free, store_bytes);
             (known.rss_bytes, known.cpu_us) = crate::process::usage();
         }
         thread::sleep(DISK_WATCH);

@@ -55,6 +55,8 @@ pub struct JobView {
     pub dead: Option<DeadReason>,
     /// Its result was not kept because the disk was low.
     pub result_dropped: bool,
+    /// Bytes of its payload.
+    pub payload_len: u32,
     /// The producer's bytes; only when one job is asked for.
     pub payload: Slot,
     /// Content type, headers, tags.
@@ -122,6 +124,8 @@ pub struct SessionView {
     pub leases: u64,
     /// Open connections.
     pub connections: u64,
+    /// Open streams and long polls.
+    pub streams: usize,
     /// Slots of its streams.
     pub slots: u64,
     /// Queues its streams fetch from.
@@ -149,8 +153,6 @@ pub struct ServerView {
     pub connections: u64,
     /// Stopping.
     pub draining: bool,
-    /// The last batch decided.
-    pub batch: u64,
     /// Filled in by the driver.
     pub disk: DiskView,
 }
@@ -160,6 +162,8 @@ pub struct ServerView {
 pub struct DiskView {
     /// Facts committed since the start.
     pub facts: u64,
+    /// Batches made durable since the start.
+    pub batches: u64,
     /// Median duration of a sync.
     pub sync_p50_us: u64,
     /// 99th percentile of a sync.
@@ -172,6 +176,8 @@ pub struct DiskView {
     pub folds: u64,
     /// Bytes of parts not yet folded.
     pub unfolded_bytes: u64,
+    /// Bytes of the folded store's files.
+    pub store_bytes: u64,
     /// Bytes free on the disk.
     pub free_bytes: u64,
     /// Name of the file system.

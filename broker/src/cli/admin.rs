@@ -328,6 +328,7 @@ async fn workers(client: &Client, form: Form) -> Result<(), Error> {
                 "pid": session.pid,
                 "queues": session.queues.join(","),
                 "kinds": session.kinds.join(","),
+                "streams": session.streams,
                 "slots": session.slots,
                 "leases": session.leases,
                 "connections": session.connections,
@@ -359,7 +360,10 @@ async fn stats(admin: &Admin, form: Form) -> Result<(), Error> {
         "journal_segments": server.journal_segments,
         "folds_total": server.folds_total,
         "unfolded_bytes": server.unfolded_bytes,
+        "store_bytes": server.store_bytes,
         "rss_bytes": server.rss_bytes,
+        "cpu_us": server.cpu_us,
+        "filesystem": server.filesystem,
         "disk_free_bytes": server.disk_free_bytes,
         "draining": server.draining,
     });

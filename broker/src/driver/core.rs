@@ -218,6 +218,7 @@ pub fn complete(disk: &mut DiskView, known: &DiskView, journal: JournalStats) {
         facts,
         folds,
         unfolded_bytes,
+        batches: journal.records,
         sync_p50_us: journal.sync_p50_us.into(),
         sync_p99_us: journal.sync_p99_us.into(),
         journal_bytes: journal.bytes_on_disk,

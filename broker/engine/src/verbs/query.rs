@@ -8,6 +8,7 @@ use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
 use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
+use crate::roster::seqs::Seqs;
 use crate::view::{DiskView, JobView, LeaseView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -22,9 +23,7 @@ impl Engine {
             Query::Jobs(query) => Ok(self.jobs_page(asker.namespace, &query)),
             Query::Queues { name, after, limit } => Ok(self.queues_page(asker, &name, &after, rows(limit))),
             Query::Sessions { after, limit } => Ok(self.sessions_page(asker, after, rows(limit))),
-            Query::Server => {
-                Ok(Rows { server: Some(Box::new(self.server(asker.now, turn.batch))), ..Rows::default() })
-            }
+            Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };
         match rows {
             Ok(rows) => turn.say(asker.from, Body::Rows(rows)),
@@ -72,7 +71,7 @@ impl Engine {
     }
 
     /// The index sets that hold what a query asks for.
-    fn sets(&self, namespace: NameId, query: &JobsQuery) -> Vec<&BTreeSet<Seq>> {
+    fn sets(&self, namespace: NameId, query: &JobsQuery) -> Vec<&Seqs> {
         let asked = |state: &State| query.states.is_empty() || query.states.contains(state);
         let states: Vec<State> = State::ALL.into_iter().filter(asked).collect();
         let named = self.ledger.names.find(&Name::Queue(namespace, query.queue.clone()));
@@ -162,6 +161,7 @@ impl Engine {
             silent_ms: now.saturating_sub(presence.last_sign),
             leases: presence.leases.len() as u64,
             connections: presence.conns.len() as u64,
+            streams: presence.streams,
             slots: streams().map(|stream| u64::from(stream.slots)).sum(),
             queues: texts(streams().flat_map(|stream| stream.queues.iter().copied()).collect()),
             kinds: texts(streams().flat_map(|stream| stream.kinds.iter().copied()).collect()),
@@ -169,7 +169,7 @@ impl Engine {
         })
     }
 
-    fn server(&self, now: Ms, batch: u64) -> ServerView {
+    fn server(&self, now: Ms) -> ServerView {
         ServerView {
             epoch: self.ledger.epoch,
             started_at: self.started_at,
@@ -178,7 +178,6 @@ impl Engine {
             sessions: self.ledger.sessions.len() as u64,
             connections: self.roster.conns.len() as u64,
             draining: self.draining,
-            batch,
             disk: DiskView::default(),
         }
     }
@@ -214,6 +213,7 @@ impl Engine {
             ended: job.ended.as_ref().map(|ended| (ended.end.at, ended.end.remove_at)),
             dead: job.ended.as_ref().and_then(|ended| ended.reason),
             result_dropped: job.ended.as_ref().is_some_and(|ended| ended.result_dropped),
+            payload_len: job.payload_len,
             payload: Slot::Empty,
             headers: Slot::Empty,
             result: Slot::Empty,
@@ -227,24 +227,20 @@ fn rows(limit: usize) -> usize {
 }
 
 /// The jobs of several ordered sets after a query's cursor, in one order.
-fn merged<'a>(sets: &[&'a BTreeSet<Seq>], query: &JobsQuery) -> impl Iterator<Item = Seq> + 'a {
-    type Rest<'a> = Box<dyn Iterator<Item = &'a Seq> + 'a>;
+fn merged<'a>(sets: &[&'a Seqs], query: &JobsQuery) -> impl Iterator<Item = Seq> + 'a {
+    type Rest<'a> = Box<dyn Iterator<Item = Seq> + 'a>;
     let (after, newest_first) = (query.after, query.newest_first);
-    let bound = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut heads: BTreeMap<Seq, Rest<'a>> = BTreeMap::new();
     for set in sets {
-        let mut rest: Rest<'a> = if newest_first {
-            Box::new(set.range((Bound::Unbounded, bound)).rev())
-        } else {
-            Box::new(set.range((bound, Bound::Unbounded)))
-        };
-        if let Some(&seq) = rest.next() {
+        let mut rest: Rest<'a> =
+            if newest_first { Box::new(set.before(after)) } else { Box::new(set.after(after)) };
+        if let Some(seq) = rest.next() {
             heads.insert(seq, rest);
         }
     }
     core::iter::from_fn(move || {
         let (seq, mut rest) = if newest_first { heads.pop_last()? } else { heads.pop_first()? };
-        if let Some(&next) = rest.next() {
+        if let Some(next) = rest.next() {
             heads.insert(next, rest);
         }
         Some(seq)

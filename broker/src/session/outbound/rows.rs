@@ -51,6 +51,7 @@ fn job(view: JobView) -> v1::JobView {
         ended,
         dead,
         result_dropped,
+        payload_len,
         payload,
         headers,
         result,
@@ -59,7 +60,6 @@ fn job(view: JobView) -> v1::JobView {
     let v1::JobSpec { content_type, content_encoding, headers, tags, .. } =
         passive::unpack_job(&filled(headers));
     let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
-    let payload = filled(payload);
     let (finished_at_ms, remove_at_ms) = ended.unwrap_or_default();
     v1::JobView {
         id: bytes(id),
@@ -69,8 +69,8 @@ fn job(view: JobView) -> v1::JobView {
         key,
         state: state(now).into(),
         priority: level.into(),
-        payload_bytes: payload.len() as u64,
-        payload,
+        payload_bytes: payload_len.into(),
+        payload: filled(payload),
         content_type,
         content_encoding,
         headers,
@@ -193,6 +193,7 @@ fn session(view: SessionView) -> v1::SessionView {
         silent_ms,
         leases,
         connections,
+        streams,
         slots,
         mut queues,
         mut kinds,
@@ -212,6 +213,7 @@ fn session(view: SessionView) -> v1::SessionView {
         leases,
         slots,
         connections: u32::try_from(connections).unwrap_or(u32::MAX),
+        streams: u32::try_from(streams).unwrap_or(u32::MAX),
         phase,
         queues,
         kinds,
@@ -223,15 +225,17 @@ fn session(view: SessionView) -> v1::SessionView {
 }
 
 fn server(view: ServerView) -> v1::ServerView {
-    let ServerView { epoch, started_at, now, jobs, sessions, connections, draining, batch, disk } = view;
+    let ServerView { epoch, started_at, now, jobs, sessions, connections, draining, disk } = view;
     let DiskView {
         facts,
+        batches,
         sync_p50_us,
         sync_p99_us,
         journal_bytes,
         segments,
         folds,
         unfolded_bytes,
+        store_bytes,
         free_bytes,
         filesystem,
         rss_bytes,
@@ -249,7 +253,7 @@ fn server(view: ServerView) -> v1::ServerView {
         jobs,
         sessions,
         connections,
-        batches_total: batch,
+        batches_total: batches,
         facts_total: facts,
         fsync_p50_us: sync_p50_us,
         fsync_p99_us: sync_p99_us,
@@ -257,6 +261,7 @@ fn server(view: ServerView) -> v1::ServerView {
         journal_segments: segments,
         folds_total: folds,
         unfolded_bytes,
+        store_bytes,
         rss_bytes,
         disk_free_bytes: free_bytes,
         draining,
