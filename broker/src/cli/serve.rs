@@ -7,7 +7,6 @@ use crate::config::{Flags, LogForm, Settings};
 use crate::net::{self, NetOptions};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +31,7 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
 }
 
 async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
-    let listening = TcpListener::bind(settings.listen).await.and_then(|listener| {
+    let listening = net::bind(settings.listen).and_then(|listener| {
         let addr = listener.local_addr()?;
         Ok((listener, addr, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
     });

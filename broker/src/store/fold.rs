@@ -9,18 +9,15 @@ use super::keys::{self, BLOCK_BYTES, CHUNK_BYTES, LEAF_JOBS, SMALL_PART_BYTES};
 use super::parts::Parts;
 use super::record::{self, Meta, Row, SmallPart};
 use super::seam::{Change, Leaves, ReadLeaves};
+use crate::limits::{LEAVES_PER_SLICE, ROWS_PER_SLICE};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::fact::{Fact, Record};
 use windlass_engine::frame::PartKey;
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 
-/// Leaves with jobs in one slice: 256 records.
-const LEAVES_PER_SLICE: usize = 16;
 /// Leaves looked at for one slice, those without jobs included.
 const LOOKS_PER_SLICE: usize = 128;
-/// Table rows in one slice.
-const ROWS_PER_SLICE: usize = 256;
 
 /// Records that changed since they were folded last.
 #[derive(Debug, Default)]

@@ -37,9 +37,7 @@ pub(super) async fn enqueue(args: &EnqueueArgs) -> Result<(), Problem> {
     let mut report = Report::timed("enqueue", parameters, &stretch);
     report.requests_refused = Some(tally.refused());
     report.disk_bytes_per_job(&target, tally.done());
-    clear(&target, &meter).await?;
-    meter.close().await;
-    target.close().await?;
+    conclude(target, meter).await?;
     report.print(args.common.output);
     Ok(())
 }
@@ -70,11 +68,16 @@ pub(super) async fn life(args: &LifeArgs) -> Result<(), Problem> {
     let mut report = Report::timed("life", parameters, &stretch);
     report.requests_refused = Some(tally.refused());
     report.disk_bytes_per_job(&target, tally.done());
-    clear(&target, &meter).await?;
-    meter.close().await;
-    target.close().await?;
+    conclude(target, meter).await?;
     report.print(args.common.output);
     Ok(())
+}
+
+/// Leaves the broker without the bench's jobs, and ends it if it is ours.
+async fn conclude(target: Target, meter: Meter) -> Result<(), Problem> {
+    clear(&target, &meter).await?;
+    meter.close().await;
+    target.close().await
 }
 
 /// How many connections, and what each does; `otherwise` are connections, in flight and batch.
