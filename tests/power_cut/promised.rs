@@ -97,7 +97,7 @@ fn look(talk: &mut Talk, job: &Job) -> Result<(), StoreError> {
     });
     let view = view.expect("the job is there");
     let is = |slot: &Slot, expected: &[u8]| match slot {
-        Slot::Bytes(bytes) => bytes == expected,
+        Slot::Bytes(bytes) => **bytes == *expected,
         Slot::Empty => expected.is_empty(),
         Slot::Part(_) | Slot::Note(_) => false,
     };

@@ -2,7 +2,7 @@
 //! can say whether its bytes are the ones that were enqueued.
 
 use super::random::{Random, mixed};
-use bytes::Bytes;
+use windlass_engine::Blob;
 use windlass_engine::JobId;
 
 /// An id that says how long payload and headers are. `number` makes it unique.
@@ -30,19 +30,19 @@ pub fn any_length(random: &mut Random, most: u32) -> u32 {
 }
 
 /// What the producer of this job sends as its payload.
-pub fn payload_of(id: JobId) -> Bytes {
+pub fn payload_of(id: JobId) -> Blob {
     let length = u32::from_be_bytes(id.0[10..14].try_into().expect("four bytes"));
     fill(number(id), length as usize)
 }
 
 /// What the producer of this job sends as its headers.
-pub fn headers_of(id: JobId) -> Bytes {
+pub fn headers_of(id: JobId) -> Blob {
     let length = u16::from_be_bytes(id.0[14..].try_into().expect("two bytes"));
     fill(number(id) ^ 0x4845_4144, usize::from(length))
 }
 
 /// What a worker returns for this job in this lease.
-pub fn result_of(id: JobId, fence: u64) -> Bytes {
+pub fn result_of(id: JobId, fence: u64) -> Blob {
     let seed = mixed(number(id) ^ fence);
     let length = match seed % 10 {
         0..=2 => 0,
@@ -62,7 +62,7 @@ fn number(id: JobId) -> u64 {
     mixed(u64::from_be_bytes(id.0[2..10].try_into().expect("eight bytes")))
 }
 
-fn fill(seed: u64, length: usize) -> Bytes {
+fn fill(seed: u64, length: usize) -> Blob {
     let mut bytes = Vec::with_capacity(length + 8);
     let mut word = seed;
     while bytes.len() < length {

@@ -3,7 +3,7 @@
 
 use super::bodies::{headers_of, message_of, payload_of, result_of};
 use super::history::{History, Life};
-use bytes::Bytes;
+use windlass_engine::Blob;
 use windlass_engine::command::{Command, Enqueue, Query, Settlement};
 use windlass_engine::fact::{AttemptEnd, Note};
 use windlass_engine::frame::{Body, EnqueuedOne, Frame, SettleCode, SettledOne, Slot, Work};
@@ -108,9 +108,9 @@ fn noted(life: &Life, note: &Note) {
     }
 }
 
-fn bytes(slot: &Slot) -> Bytes {
+fn bytes(slot: &Slot) -> Blob {
     match slot {
-        Slot::Empty => Bytes::new(),
+        Slot::Empty => Blob::default(),
         Slot::Bytes(bytes) => bytes.clone(),
         Slot::Part(_) | Slot::Note(_) => panic!("a frame left with {slot:?}"),
     }

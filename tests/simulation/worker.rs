@@ -133,7 +133,11 @@ impl Worker {
             Some(fence) => fence - 1,
             None => scene.random.next() >> 20,
         };
-        self.link.ask(Command::Settle(vec![Settlement { id, fence, how: How::Complete("wrong".into()) }]));
+        self.link.ask(Command::Settle(vec![Settlement {
+            id,
+            fence,
+            how: How::Complete(b"wrong"[..].into()),
+        }]));
     }
 
     fn touch(&mut self, scene: &mut Scene) {

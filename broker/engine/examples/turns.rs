@@ -115,8 +115,8 @@ impl Bench {
                 queue: "mail".into(),
                 kind: "send".into(),
                 key: if keys == 0 { String::new() } else { format!("key-{}", self.jobs % keys) },
-                payload: bytes::Bytes::from_static(&[7; 100]),
-                headers: bytes::Bytes::new(),
+                payload: windlass_engine::Blob::from(&[7; 100][..]),
+                headers: windlass_engine::Blob::default(),
                 run_at: 0,
                 policy: Policy::default(),
             })
@@ -155,7 +155,7 @@ impl Bench {
 
 fn settlements(frame: &Frame) -> Vec<(ConnId, Settlement)> {
     let Body::Deliver { works, .. } = &frame.body else { return Vec::new() };
-    let settle = |id, fence| Settlement { id, fence, how: How::Complete(bytes::Bytes::new()) };
+    let settle = |id, fence| Settlement { id, fence, how: How::Complete(windlass_engine::Blob::default()) };
     works.iter().map(|work| (frame.to.conn, settle(work.id, work.fence))).collect()
 }
 

@@ -38,7 +38,7 @@ impl Engine {
         let (seq, what) = (job.seq, |what: &str| format!("job {} (seq {}): {what}", job.id, job.seq));
         let Some(queue) = self.roster.queues.get(&job.queue) else { return Err(what("no queue index")) };
         let timed = |at, timer| self.roster.timers.contains(at, timer);
-        ensure(queue.states[job.state.index()].contains(&seq), || what("not indexed by its state"))?;
+        ensure(queue.states[job.state.index()].contains(seq), || what("not indexed by its state"))?;
         ensure(job.lease.is_some() == (job.state == State::Leased), || what("lease and state differ"))?;
         ensure(job.ended.is_some() == job.state.is_final(), || what("end and state differ"))?;
         ensure(job.fence > 0 || job.deliveries == 0, || what("delivered without a fence"))?;
@@ -73,7 +73,7 @@ impl Engine {
     fn audit_queues(&self) -> Verdict {
         let mut jobs = 0;
         for (id, queue) in &self.roster.queues {
-            jobs += queue.states.iter().map(alloc::collections::BTreeSet::len).sum::<usize>();
+            jobs += queue.states.iter().map(crate::roster::seqs::Seqs::len).sum::<usize>();
             let ready = queue.states[State::Ready.index()].len();
             ensure(queue.queued() == ready, || {
                 format!("queue {id}: {ready} ready, {} in lanes", queue.queued())

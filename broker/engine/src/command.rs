@@ -1,5 +1,6 @@
 //! Commands: what a client asks for, already checked in form by the session floor.
 
+use crate::blob::Blob;
 use crate::fact::ResourceBody;
 use crate::ids::{JobId, Ms, Seq, SessionId};
 use crate::ledger::job::State;
@@ -7,7 +8,6 @@ use crate::policy::Policy;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 /// One variant a verb, and the two things a socket can tell.
 #[derive(Clone, Debug)]
@@ -85,9 +85,9 @@ pub struct JobSpec {
     /// Lane inside the queue; "" = none.
     pub key: String,
     /// Opaque to the broker.
-    pub payload: Bytes,
+    pub payload: Blob,
     /// Content type, headers, tags: opaque here, encoded by the session floor.
-    pub headers: Bytes,
+    pub headers: Blob,
     /// Earliest time to run; 0 = now.
     pub run_at: Ms,
     /// What the job says of itself.
@@ -130,7 +130,7 @@ pub struct Settlement {
 #[derive(Clone, Debug)]
 pub enum How {
     /// Done; the result is opaque here, encoded by the session floor.
-    Complete(Bytes),
+    Complete(Blob),
     /// The attempt failed.
     Fail {
         /// What went wrong.

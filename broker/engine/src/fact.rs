@@ -1,5 +1,6 @@
 //! Facts: what the engine decided. The journal holds facts, and a fact names exactly one record.
 
+use crate::blob::Blob;
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::ledger::names::Name;
 use crate::ledger::tables::Totals;
@@ -7,7 +8,6 @@ use crate::policy::Policy;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// One decision about one record. New variants go to the end: the order is the stored format.
@@ -72,7 +72,7 @@ pub enum Fact {
         /// Its place in the broker's order.
         seq: Seq,
         /// What it is.
-        job: Box<NewJob>,
+        job: NewJob,
     },
     /// A scheduled job's time has come.
     Readied {
@@ -84,7 +84,7 @@ pub enum Fact {
         /// The job.
         seq: Seq,
         /// To whom and for how long.
-        lease: Box<NewLease>,
+        lease: NewLease,
     },
     /// A lease with a visibility timeout ends later.
     Extended {
@@ -109,7 +109,7 @@ pub enum Fact {
         /// Which delivery of the job this was; it names the result among the job's parts.
         delivery: u32,
         /// Encoded by the session floor; empty = none.
-        result: Bytes,
+        result: Blob,
         /// The result was too large for a low disk and is not kept.
         result_dropped: bool,
     },
@@ -279,9 +279,9 @@ pub struct NewJob {
     /// When it may run; ready at once when not after `created_at`.
     pub run_at: Ms,
     /// The producer's bytes.
-    pub payload: Bytes,
+    pub payload: Blob,
     /// Content type, headers, tags, encoded by the session floor.
-    pub headers: Bytes,
+    pub headers: Blob,
 }
 
 /// A new lease.

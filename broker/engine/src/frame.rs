@@ -1,5 +1,6 @@
 //! Frames: what the engine answers. They leave when the batch of their turn is durable.
 
+use crate::blob::Blob;
 use crate::command::{Code, Refusal};
 use crate::fact::Note;
 use crate::ids::{ConnId, JobId, Ms, NameId, Request, Seq, SessionId};
@@ -8,7 +9,6 @@ use crate::view::{JobView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 /// One answer on its way to one connection.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ pub enum Slot {
     /// Still to be taken from the parts.
     Part(PartKey),
     /// Taken.
-    Bytes(Bytes),
+    Bytes(Blob),
     /// An attempt's note, taken.
     Note(Box<Note>),
 }

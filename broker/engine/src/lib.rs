@@ -20,6 +20,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod audit;
+pub mod blob;
 pub mod command;
 pub mod engine;
 pub mod fact;
@@ -32,6 +33,7 @@ pub mod roster;
 mod verbs;
 pub mod view;
 
+pub use blob::Blob;
 pub use command::Command;
 pub use engine::{Engine, Start, Turn};
 pub use fact::Fact;

@@ -306,8 +306,8 @@ impl History {
             queue: QUEUES[dice.roll(3) as usize].into(),
             kind: KINDS[dice.roll(3) as usize].into(),
             key: KEYS[dice.roll(3) as usize].into(),
-            payload: bytes::Bytes::from_static(b"p"),
-            headers: bytes::Bytes::new(),
+            payload: windlass_engine::Blob::from(&b"p"[..]),
+            headers: windlass_engine::Blob::default(),
             run_at: if dice.one_in(4) { now + dice.roll(10_000) } else { 0 },
             policy,
             id: self.id(),
@@ -357,7 +357,7 @@ impl History {
             let (id, fence) = self.lease(conn);
             let dice = &mut self.dice;
             let how = match dice.roll(8) {
-                0..4 => How::Complete(bytes::Bytes::from_static(b"r")),
+                0..4 => How::Complete(windlass_engine::Blob::from(&b"r"[..])),
                 4 | 5 => How::Fail {
                     error: ErrorNote::default(),
                     fatal: dice.one_in(6),

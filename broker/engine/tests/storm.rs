@@ -225,7 +225,7 @@ impl Storm {
                 kind: self.name(&["send", "print"]),
                 key: self.name(&["", "anna", "bob"]),
                 payload: vec![0; if self.dice.one_in(50) { 600_000 } else { 9 }].into(),
-                headers: bytes::Bytes::new(),
+                headers: windlass_engine::Blob::default(),
                 run_at: self.maybe(Self::number).unwrap_or(0),
                 policy: self.policy(),
             }));

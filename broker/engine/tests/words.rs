@@ -290,7 +290,7 @@ fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
         kind: words.text("kind", "send"),
         key: words.text("key", ""),
         payload: vec![b'p'; words.number("payload").unwrap_or(0) as usize].into(),
-        headers: bytes::Bytes::new(),
+        headers: windlass_engine::Blob::default(),
         run_at: words.ms("run_at").map(|ms| ms.saturating_add(DAWN)).or(delay).unwrap_or(0),
         policy: policy_words(words),
     }

@@ -6,6 +6,7 @@
 use super::form::{Checked, at, invalid, text, too_large};
 use bytes::Bytes;
 use prost::Message;
+use windlass_engine::Blob;
 use windlass_proto::limits::{
     HEADER_VALUE_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TAG_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX, is_name,
 };
@@ -13,10 +14,10 @@ use windlass_proto::v1::{Complete, JobSpec};
 
 /// Checks the passive fields of a job and packs them; empty if none is set. All other fields of `job`
 /// are ignored.
-pub(super) fn pack_job(job: JobSpec) -> Checked<Bytes> {
+pub(super) fn pack_job(job: JobSpec) -> Checked<Blob> {
     let JobSpec { content_type, content_encoding, headers, tags, .. } = job;
     if content_type.is_empty() && content_encoding.is_empty() && headers.is_empty() && tags.is_empty() {
-        return Ok(Bytes::new());
+        return Ok(Blob::default());
     }
     let content_type = text(content_type, TEXT_BYTES_MAX, "content_type")?;
     let content_encoding = text(content_encoding, TEXT_BYTES_MAX, "content_encoding")?;
@@ -60,7 +61,7 @@ pub(super) fn unpack_job(packed: &Bytes) -> JobSpec {
 }
 
 /// Checks a result and packs it with its content type; empty if there is neither.
-pub(super) fn pack_result(complete: Complete, bytes_max: usize) -> Checked<Bytes> {
+pub(super) fn pack_result(complete: Complete, bytes_max: usize) -> Checked<Blob> {
     let Complete { result, content_type } = complete;
     if result.len() > bytes_max {
         let message = format!("a result of {} bytes, at most {bytes_max}", result.len());
@@ -94,9 +95,9 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_unpacked() {
-        assert_eq!(unpack_job(&pack_job(job()).unwrap()), job());
+        assert_eq!(unpack_job(&Bytes::from_owner(pack_job(job()).unwrap())), job());
         let full = Complete { result: Bytes::from_static(b"42"), content_type: "text/plain".into() };
-        assert_eq!(unpack_result(&pack_result(full.clone(), 2).unwrap()), full);
+        assert_eq!(unpack_result(&Bytes::from_owner(pack_result(full.clone(), 2).unwrap())), full);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::seam::ReadLeaves;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use windlass_engine::Blob;
 use windlass_engine::fact::{Fact, Note};
 use windlass_engine::frame::{Part, PartKey, Slot};
 use windlass_engine::ids::Seq;
@@ -59,7 +60,7 @@ struct Piece {
     part: Part,
     version: u32,
     is_folded: bool,
-    bytes: Box<[u8]>,
+    bytes: Blob,
 }
 
 impl Parts {
@@ -87,17 +88,17 @@ impl Parts {
     pub fn follow(&mut self, fact: &Fact) {
         match fact {
             Fact::Enqueued { seq, job } => {
-                self.insert(*seq, Part::Payload, 0, &job.payload);
-                self.insert(*seq, Part::Headers, 0, &job.headers);
+                self.insert(*seq, Part::Payload, 0, job.payload.clone());
+                self.insert(*seq, Part::Headers, 0, job.headers.clone());
             }
             Fact::Completed { seq, result, delivery, .. } => {
-                self.insert(*seq, Part::Result, *delivery, result);
+                self.insert(*seq, Part::Result, *delivery, result.clone());
             }
             Fact::Returned { seq, note, .. }
             | Fact::Died { seq, note, .. }
             | Fact::Cancelled { seq, note, .. } => {
                 if let Some(note) = note {
-                    self.insert(*seq, Part::History, note.number, &record::encode_note(note));
+                    self.insert(*seq, Part::History, note.number, record::encode_note(note).into());
                 }
             }
             Fact::Removed { seq, .. } => self.remove_job(*seq),
@@ -126,14 +127,14 @@ impl Parts {
     pub fn fill(&mut self, slot: &mut Slot) -> Result<(), StoreError> {
         let Slot::Part(key) = *slot else { return Ok(()) };
         let bytes = match self.get(key) {
-            Some(bytes) => bytes.to_vec(),
-            None => self.read(key)?,
+            Some(bytes) => bytes.clone(),
+            None => self.read(key)?.into(),
         };
         *slot = if key.part == Part::History {
             let note: Note = record::decode_note(&bytes).map_err(|error| error.at("an attempt's note"))?;
             Slot::Note(Box::new(note))
         } else {
-            Slot::Bytes(bytes.into())
+            Slot::Bytes(bytes)
         };
         Ok(())
     }
@@ -261,11 +262,11 @@ impl Parts {
         }
     }
 
-    fn insert(&mut self, seq: Seq, part: Part, version: u32, bytes: &[u8]) {
+    fn insert(&mut self, seq: Seq, part: Part, version: u32, bytes: Blob) {
         if bytes.is_empty() {
             return;
         }
-        let piece = Piece { part, version, is_folded: false, bytes: bytes.into() };
+        let piece = Piece { part, version, is_folded: false, bytes };
         self.unfolded_bytes += piece.cost();
         self.put(seq, piece);
     }
@@ -279,8 +280,8 @@ impl Parts {
         }
     }
 
-    fn get(&self, key: PartKey) -> Option<&[u8]> {
-        self.jobs.get(&key.seq)?.find(key).map(|piece| &*piece.bytes)
+    fn get(&self, key: PartKey) -> Option<&Blob> {
+        self.jobs.get(&key.seq)?.find(key).map(|piece| &piece.bytes)
     }
 }
 
@@ -368,9 +369,9 @@ mod tests {
             created_at: 1,
             run_at: 1,
             payload: vec![7; 100].into(),
-            headers: Vec::new().into(),
+            headers: Blob::default(),
         };
-        Fact::Enqueued { seq, job: Box::new(job) }
+        Fact::Enqueued { seq, job }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::ledger::jobs::hash_id;
 use crate::limits::{ENDED_IDS_MAX, IDEMPOTENCY_WINDOW_MS};
 use alloc::collections::VecDeque;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// When, of which namespace, which job, and the fence whose settlement ended its last lease.
 type Ended = (Ms, NameId, JobId, u64);
@@ -36,22 +37,21 @@ impl EndedIds {
     }
 
     pub(crate) fn insert(&mut self, (at, namespace, id, settled): Ended) {
-        // Replay may tell of two jobs with this id, a window apart: the later end counts.
-        let (ring, gone) = (&self.ring, self.gone);
-        let known = self.numbers.find_entry(hash_id(self.seed, id), |&number| {
-            ring.get(place(number, gone)).is_some_and(|&(_, of, known, _)| of == namespace && known == id)
-        });
-        if let Ok(entry) = known {
-            entry.remove();
-        }
         while self.ring.len() >= ENDED_IDS_MAX {
             self.drop_oldest();
         }
         let number = self.gone + self.ring.len() as u64;
-        self.ring.push_back((at, namespace, id, settled));
         let (seed, ring, gone) = (self.seed, &self.ring, self.gone);
-        self.numbers
-            .insert_unique(hash_id(seed, id), number, |&number| hash_id(seed, ring[place(number, gone)].2));
+        let is_known = |&number: &u64| {
+            ring.get(place(number, gone)).is_some_and(|&(_, of, known, _)| of == namespace && known == id)
+        };
+        let hash = |&number: &u64| hash_id(seed, ring[place(number, gone)].2);
+        match self.numbers.entry(hash_id(seed, id), is_known, hash) {
+            // Replay may tell of two jobs with this id, a window apart: the later end counts.
+            Entry::Occupied(mut known) => *known.get_mut() = number,
+            Entry::Vacant(free) => drop(free.insert(number)),
+        }
+        self.ring.push_back((at, namespace, id, settled));
     }
 
     /// Forgets what is older than the window, a few at a time.

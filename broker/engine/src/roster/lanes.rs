@@ -6,6 +6,7 @@
 //! got, and the lane with the earliest turn is next, of several the one with the older job; with
 //! equal costs that is round robin. Inside a lane the order is by seq.
 
+use super::seqs::Seqs;
 use crate::ids::{NameId, Seq};
 use crate::limits::FAIR_EVERY;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,7 @@ struct Ring {
 #[derive(Debug, Default)]
 struct Lane {
     turn: u64,
-    jobs: BTreeSet<Seq>,
+    jobs: Seqs,
 }
 
 /// Where a ready job waits.
@@ -64,7 +65,7 @@ impl Lanes {
         let level = &mut self.levels[usize::from(spot.level)];
         let Some(ring) = level.rings.get_mut(&spot.kind) else { return };
         let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
-        lane.jobs.remove(&spot.seq);
+        lane.jobs.remove(spot.seq);
         if lane.jobs.is_empty() {
             ring.order.remove(&(lane.turn, spot.key));
             ring.lanes.remove(&spot.key);
@@ -76,7 +77,7 @@ impl Lanes {
 
     pub(crate) fn contains(&self, spot: Spot) -> bool {
         let ring = self.levels[usize::from(spot.level)].rings.get(&spot.kind);
-        ring.and_then(|ring| ring.lanes.get(&spot.key)).is_some_and(|lane| lane.jobs.contains(&spot.seq))
+        ring.and_then(|ring| ring.lanes.get(&spot.key)).is_some_and(|lane| lane.jobs.contains(spot.seq))
     }
 
     /// How many jobs there are in all lanes.
@@ -137,7 +138,7 @@ impl Level {
         let named = kinds.iter().filter_map(|&kind| Some((kind, self.rings.get(&kind)?)));
         any.into_iter().flatten().chain(named).filter_map(|(kind, ring)| {
             let &(turn, key) = ring.order.first()?;
-            let seq = *ring.lanes.get(&key)?.jobs.first()?;
+            let seq = ring.lanes.get(&key)?.jobs.first()?;
             Some((turn, kind, key, seq))
         })
     }

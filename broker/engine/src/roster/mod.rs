@@ -5,6 +5,7 @@ mod ended_ids;
 mod lanes;
 mod presence;
 pub(crate) mod queue;
+pub(crate) mod seqs;
 pub(crate) mod stream;
 mod timers;
 
@@ -53,7 +54,7 @@ impl Roster {
     /// Takes the job out of every index, before it changes.
     pub(crate) fn leave(&mut self, job: &Job) {
         let queue = self.queues.entry(job.queue).or_default();
-        queue.states[job.state.index()].remove(&job.seq);
+        queue.states[job.state.index()].remove(job.seq);
         match job.state {
             State::Scheduled => self.timers.remove(job.run_at, Timer::Due(job.seq)),
             State::Ready => {
@@ -277,6 +278,6 @@ impl Roster {
 
     /// The first job of the queue in the state.
     pub(crate) fn oldest(&self, queue: NameId, state: State) -> Option<Seq> {
-        self.queues.get(&queue)?.states[state.index()].first().copied()
+        self.queues.get(&queue)?.states[state.index()].first()
     }
 }

@@ -1,6 +1,7 @@
 //! What is derived about one queue: its jobs by state, its lanes, what it keeps.
 
 use super::lanes::{Lanes, Spot};
+use super::seqs::Seqs;
 use crate::ids::{Ms, NameId, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -9,11 +10,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(crate) struct QueueIndex {
     /// Jobs by state, in order of seq.
-    pub(crate) states: [BTreeSet<Seq>; State::COUNT],
+    pub(crate) states: [Seqs; State::COUNT],
     /// Ready jobs, in the order they leave.
     pub(crate) lanes: Lanes,
     /// Ready jobs that run alone in their session, by kind.
-    pub(crate) suspects: BTreeMap<NameId, BTreeSet<Seq>>,
+    pub(crate) suspects: BTreeMap<NameId, Seqs>,
     /// The session that empties itself for a suspect.
     pub(crate) reserved: Option<SessionId>,
     /// A stream had room, but not for the first job of its lanes.
@@ -35,7 +36,7 @@ impl QueueIndex {
         if !job.is_suspect() {
             self.lanes.remove(spot(job));
         } else if let Some(suspects) = self.suspects.get_mut(&job.kind) {
-            suspects.remove(&job.seq);
+            suspects.remove(job.seq);
             if suspects.is_empty() {
                 self.suspects.remove(&job.kind);
             }
@@ -47,13 +48,13 @@ impl QueueIndex {
         self.suspects
             .iter()
             .filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind))
-            .filter_map(|(_, seqs)| seqs.first().copied())
+            .filter_map(|(_, seqs)| seqs.first())
             .min()
     }
 
     pub(crate) fn is_queued(&self, job: &Job) -> bool {
         if job.is_suspect() {
-            self.suspects.get(&job.kind).is_some_and(|seqs| seqs.contains(&job.seq))
+            self.suspects.get(&job.kind).is_some_and(|seqs| seqs.contains(job.seq))
         } else {
             self.lanes.contains(spot(job))
         }
@@ -61,7 +62,7 @@ impl QueueIndex {
 
     /// How many jobs are in lanes or wait as suspects.
     pub(crate) fn queued(&self) -> usize {
-        self.lanes.len() + self.suspects.values().map(BTreeSet::len).sum::<usize>()
+        self.lanes.len() + self.suspects.values().map(Seqs::len).sum::<usize>()
     }
 
     pub(crate) fn has_ready(&self, kind: NameId) -> bool {

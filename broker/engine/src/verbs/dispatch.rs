@@ -11,7 +11,6 @@ use crate::limits::{
 use crate::policy::default;
 use crate::roster::stream::StreamKey;
 use crate::roster::{Presence, Round};
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -210,7 +209,7 @@ impl Engine {
         let ends_at = if lease_ms == 0 { 0 } else { now.saturating_add(lease_ms.min(LEASE_MS_MAX)) };
         let (fence, session) = (self.ledger.next_fence(), stream.session);
         let lease = NewLease { fence, session, now, ends_at };
-        self.decide(turn, Fact::Leased { seq, lease: Box::new(lease) });
+        self.decide(turn, Fact::Leased { seq, lease });
         let is_poll = self.roster.streams.open.get(&key).is_some_and(|stream| stream.poll.is_some());
         let mut cost = 0;
         if let Some(mark) =

@@ -9,7 +9,6 @@ use crate::ledger::job::State;
 use crate::ledger::names::Name;
 use crate::limits::{DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX};
 use crate::policy::{Policy, default};
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -96,7 +95,7 @@ impl Engine {
         }
         let seq = self.ledger.seq_next;
         let job = self.new_job(asker, spec, turn);
-        self.decide(turn, Fact::Enqueued { seq, job: Box::new(job) });
+        self.decide(turn, Fact::Enqueued { seq, job });
         let state = self.ledger.jobs.get(seq).map_or(State::Ready, |job| job.state);
         Stored { seq, state, duplicate: false }
     }

@@ -1,5 +1,6 @@
 //! Settle: a worker tells how its leases ended. The fence decides whether it still may.
 
+use crate::blob::Blob;
 use crate::command::{ErrorNote, How, Settlement};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{AttemptEnd, Counts, Fact};
@@ -9,7 +10,6 @@ use crate::ledger::job::{Job, State};
 use crate::limits::{DELAY_MS_MAX, SMALL_RESULT_BYTES};
 use crate::verbs::outcome::Failure;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 impl Engine {
     pub(crate) fn settle(&mut self, asker: Asker, results: Vec<Settlement>, turn: &mut Turn) {
@@ -45,11 +45,11 @@ impl Engine {
         SettledOne { code, state: self.ledger.jobs.get(seq).map(|job| job.state) }
     }
 
-    fn complete(&mut self, seq: Seq, asker: Asker, result: Bytes, turn: &mut Turn) {
+    fn complete(&mut self, seq: Seq, asker: Asker, result: Blob, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         let (end, delivery) = (self.end(job, State::Completed, asker.now), job.deliveries);
         let result_dropped = self.pressure.small_results && result.len() > SMALL_RESULT_BYTES;
-        let result = if result_dropped { Bytes::new() } else { result };
+        let result = if result_dropped { Blob::default() } else { result };
         self.decide(turn, Fact::Completed { seq, end, delivery, result, result_dropped });
         self.trim(seq, asker.now, turn);
     }

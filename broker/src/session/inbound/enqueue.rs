@@ -5,7 +5,6 @@ use crate::session::form::{
     Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset, unsupported,
 };
 use crate::session::passive;
-use bytes::Bytes;
 use std::collections::HashSet;
 use uuid::Uuid;
 use windlass_engine::JobId;
@@ -87,7 +86,7 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         kind: name(kind, "kind")?,
         key: text(key, TEXT_BYTES_MAX, "key")?,
         // Copied, so that a small payload does not keep a whole frame of others in memory.
-        payload: Bytes::copy_from_slice(&payload),
+        payload: (&*payload).into(),
         headers: passive::pack_job(passive)?,
         run_at: run_at(run_at_ms, delay_ms, rules.now_ms)?,
         policy,

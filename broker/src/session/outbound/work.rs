@@ -69,7 +69,7 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
 pub(super) fn filled(slot: Slot) -> Bytes {
     match slot {
         Slot::Empty => Bytes::new(),
-        Slot::Bytes(bytes) => bytes,
+        Slot::Bytes(bytes) => Bytes::from_owner(bytes),
         Slot::Part(key) => unreachable!("a frame was released with an open slot: {key:?}"),
         Slot::Note(note) => unreachable!("a note in a place for bytes: {note:?}"),
     }

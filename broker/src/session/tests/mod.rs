@@ -371,7 +371,7 @@ fn work(number: u8, payload_bytes: usize) -> Work {
         queue: "mail".into(),
         kind: "send_email".into(),
         key: String::new(),
-        payload: windlass_engine::frame::Slot::Bytes(Bytes::from(vec![number; payload_bytes])),
+        payload: windlass_engine::frame::Slot::Bytes(vec![number; payload_bytes].into()),
         headers: windlass_engine::frame::Slot::Empty,
         attempt: 1,
         max_attempts: 20,
