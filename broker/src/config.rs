@@ -55,7 +55,7 @@ pub struct Flags {
     #[serde(deserialize_with = "bytes_or_text")]
     pub segment_bytes_max: Option<u64>,
     /// Payload bytes in memory that are in the journal but not yet folded, 1MiB..64GiB; at half of
-    /// it a fold starts, at all of it Enqueue is refused [default: 128MiB]
+    /// it a fold starts, at all of it Enqueue is refused [default: 64MiB]
     #[arg(long, env = "WINDLASS_UNFOLDED_BYTES", value_name = "BYTES", value_parser = parse_bytes)]
     #[serde(deserialize_with = "bytes_or_text")]
     pub unfolded_bytes: Option<u64>,
@@ -161,7 +161,7 @@ impl Flags {
         let segment_bytes_first = within("segment_bytes", segment, 64 * kib, 64 * mib)?;
         let segment_max = self.segment_bytes_max.or(file.segment_bytes_max).unwrap_or(64 * mib);
         let segment_bytes_max = within("segment_bytes_max", segment_max, segment_bytes_first, gib)?;
-        let unfolded = self.unfolded_bytes.or(file.unfolded_bytes).unwrap_or(128 * mib);
+        let unfolded = self.unfolded_bytes.or(file.unfolded_bytes).unwrap_or(64 * mib);
         let unfolded = within("unfolded_bytes", unfolded, mib, 64 * gib)?;
         let parts_cache = self.parts_cache_bytes.or(file.parts_cache_bytes).unwrap_or(32 * mib);
         let parts_cache = within("parts_cache_bytes", parts_cache, 0, 64 * gib)?;

@@ -54,8 +54,8 @@ fn delivered(history: &History, work: &Work) {
     assert_eq!((life.new.id, lease.seq), (work.id, work.seq), "a lease of another job");
     assert!(bytes(&work.payload) == payload_of(work.id), "job {} is delivered as enqueued", work.id);
     assert!(bytes(&work.headers) == headers_of(work.id), "job {} keeps its headers", work.id);
-    assert_eq!(history.text(life.new.queue), work.queue, "the queue of {}", work.id);
-    assert_eq!(history.text(life.new.kind), work.kind, "the kind of {}", work.id);
+    assert_eq!(history.text(life.new.queue), &*work.queue, "the queue of {}", work.id);
+    assert_eq!(history.text(life.new.kind), &*work.kind, "the kind of {}", work.id);
     let number = life.fences.iter().position(|fence| *fence == work.fence).expect("it is one of them");
     assert_eq!(number + 1, work.deliveries as usize, "the number of deliveries of {}", work.id);
 }

@@ -8,6 +8,7 @@ use crate::ledger::job::State;
 use crate::view::{JobView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// One answer on its way to one connection.
@@ -112,11 +113,11 @@ pub struct Work {
     pub ends_at: Ms,
     /// When it was decided, so that a deadline can be told as a duration.
     pub now: Ms,
-    /// Names as text.
-    pub queue: String,
-    /// Names as text.
-    pub kind: String,
-    /// Names as text.
+    /// Name as text, shared by the jobs of a frame.
+    pub queue: Arc<str>,
+    /// Name as text, shared by the jobs of a frame.
+    pub kind: Arc<str>,
+    /// Name as text.
     pub key: String,
     /// The producer's bytes.
     pub payload: Slot,

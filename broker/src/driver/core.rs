@@ -27,7 +27,7 @@ pub struct CoreOptions {
 impl Default for CoreOptions {
     fn default() -> Self {
         Self {
-            unfolded_bytes_max: 128 << 20,
+            unfolded_bytes_max: 64 << 20,
             cache_bytes_max: 32 << 20,
             jobs_max: windlass_engine::limits::JOBS_MAX_DEFAULT,
         }

@@ -11,6 +11,7 @@ use super::record::{self, Meta, Row, SmallPart};
 use super::seam::{Change, Leaves, ReadLeaves};
 use crate::limits::{LEAVES_PER_SLICE, ROWS_PER_SLICE};
 use std::collections::{BTreeMap, BTreeSet};
+use windlass_engine::Blob;
 use windlass_engine::fact::{Fact, Record};
 use windlass_engine::frame::PartKey;
 use windlass_engine::ledger::Ledger;
@@ -30,6 +31,8 @@ struct Dirty {
 #[derive(Debug)]
 pub struct Fold {
     dirty: Dirty,
+    /// Leaves that are in the store, or in slices on their way to it.
+    stored: BTreeSet<u64>,
     /// The leaf that became dirty last.
     last_leaf: Option<u64>,
     running: Option<Running>,
@@ -38,7 +41,13 @@ pub struct Fold {
 
 impl Default for Fold {
     fn default() -> Self {
-        Self { dirty: Dirty::default(), last_leaf: None, running: None, leaves_per_slice: LEAVES_PER_SLICE }
+        Self {
+            dirty: Dirty::default(),
+            stored: BTreeSet::new(),
+            last_leaf: None,
+            running: None,
+            leaves_per_slice: LEAVES_PER_SLICE,
+        }
     }
 }
 
@@ -72,12 +81,17 @@ struct LeafImage {
     leaf: u64,
     jobs: Vec<Job>,
     /// Parts that are not in the leaves yet.
-    parts: Vec<(PartKey, Vec<u8>)>,
+    parts: Vec<(PartKey, Blob)>,
     /// All parts the jobs have.
     live: BTreeSet<PartKey>,
 }
 
 impl Fold {
+    /// These leaves are in the store.
+    pub fn adopt(&mut self, leaves: impl IntoIterator<Item = u64>) {
+        self.stored.extend(leaves);
+    }
+
     /// How many leaves one slice copies.
     pub fn set_leaves_per_slice(&mut self, leaves: usize) {
         self.leaves_per_slice = leaves.max(1);
@@ -119,7 +133,8 @@ impl Fold {
         self.running = Some(Running { from, frozen, parts: Vec::new(), is_copied: false });
     }
 
-    /// Copies the next slice. Only between batches: `to` is the last one decided, and complete.
+    /// Copies the next slice, if this look finds something to copy. Only between batches: `to` is
+    /// the last one decided, and complete.
     pub fn slice(&mut self, ledger: &Ledger, parts: &mut Parts, to: u64) -> Option<Slice> {
         let running = self.running.as_mut().filter(|running| !running.is_copied)?;
         let mut slice = Slice {
@@ -135,8 +150,15 @@ impl Fold {
             }
             let Some(leaf) = running.frozen.leaves.pop_first() else { break };
             let image = copy_leaf(leaf, ledger, parts);
-            running.parts.extend(image.parts.iter().map(|(key, _)| *key));
-            slice.leaves.push(image);
+            // Jobs that came and went within the journal never touch the leaves.
+            let was_stored = self.stored.remove(&leaf);
+            if !image.jobs.is_empty() {
+                self.stored.insert(leaf);
+            }
+            if was_stored || !image.jobs.is_empty() {
+                running.parts.extend(image.parts.iter().map(|(key, _)| *key));
+                slice.leaves.push(image);
+            }
         }
         while slice.rows.len() < ROWS_PER_SLICE {
             let Some(record) = running.frozen.rows.pop_first() else { break };
@@ -148,7 +170,8 @@ impl Fold {
             running.is_copied = true;
             slice.replay_from = Some(running.from + 1);
         }
-        Some(slice)
+        let is_empty = slice.leaves.is_empty() && slice.rows.is_empty() && !running.is_copied;
+        (!is_empty).then_some(slice)
     }
 
     /// The fold thread is done: returns the batch replay begins at, for recycling the journal.
@@ -166,7 +189,7 @@ fn copy_leaf(leaf: u64, ledger: &Ledger, parts: &mut Parts) -> LeafImage {
     for job in &jobs {
         parts.retain(job.seq, &live);
     }
-    let unfolded = live.iter().filter_map(|&key| Some((key, parts.unfolded(key)?.to_vec()))).collect();
+    let unfolded = live.iter().filter_map(|&key| Some((key, parts.unfolded(key)?.clone()))).collect();
     LeafImage { leaf, jobs, parts: unfolded, live }
 }
 

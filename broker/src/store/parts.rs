@@ -128,7 +128,7 @@ impl Parts {
         let Slot::Part(key) = *slot else { return Ok(()) };
         let bytes = match self.get(key) {
             Some(bytes) => bytes.clone(),
-            None => self.read(key)?.into(),
+            None => self.read(key)?,
         };
         *slot = if key.part == Part::History {
             let note: Note = record::decode_note(&bytes).map_err(|error| error.at("an attempt's note"))?;
@@ -141,8 +141,8 @@ impl Parts {
 
     /// The bytes of a part that is in memory and not folded yet.
     #[must_use]
-    pub fn unfolded(&self, key: PartKey) -> Option<&[u8]> {
-        self.jobs.get(&key.seq)?.find(key).filter(|piece| !piece.is_folded).map(|piece| &*piece.bytes)
+    pub fn unfolded(&self, key: PartKey) -> Option<&Blob> {
+        self.jobs.get(&key.seq)?.find(key).filter(|piece| !piece.is_folded).map(|piece| &piece.bytes)
     }
 
     /// These parts are in the leaves now: they may leave memory.
@@ -174,7 +174,7 @@ impl Parts {
 
     /// Reads a part from the leaves, with its neighbours of the same leaf: jobs that were enqueued
     /// together mostly leave together.
-    fn read(&mut self, wanted: PartKey) -> Result<Vec<u8>, StoreError> {
+    fn read(&mut self, wanted: PartKey) -> Result<Blob, StoreError> {
         let leaf = keys::leaf_of(wanted.seq);
         let mut found = None;
         let mut neighbours = Vec::new();
@@ -198,7 +198,7 @@ impl Parts {
                 whole.extend_from_slice(value);
                 Ok(())
             })?;
-            found = record::unseal(&whole).map(<[u8]>::to_vec);
+            found = record::unseal(&whole).map(Blob::from);
         }
         for (key, bytes) in neighbours {
             self.cache(key, bytes);
@@ -206,11 +206,11 @@ impl Parts {
         found.ok_or_else(|| StoreError::MissingPart { part: format!("{wanted:?}") })
     }
 
-    fn cache(&mut self, key: PartKey, bytes: Vec<u8>) {
+    fn cache(&mut self, key: PartKey, bytes: Blob) {
         if self.get(key).is_some() {
             return;
         }
-        let piece = Piece { part: key.part, version: key.version, is_folded: true, bytes: bytes.into() };
+        let piece = Piece { part: key.part, version: key.version, is_folded: true, bytes };
         let cost = piece.cost();
         self.put(key.seq, piece);
         self.count_cached(key, cost);

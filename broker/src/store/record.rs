@@ -8,6 +8,7 @@ use super::StoreError;
 use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use windlass_engine::Blob;
 use windlass_engine::fact::{Fact, Note};
 use windlass_engine::ids::NameId;
 use windlass_engine::ledger::job::Job;
@@ -53,7 +54,7 @@ pub enum Row {
 }
 
 /// A small part inside a block: place in the leaf, part, version, bytes.
-pub type SmallPart = (u8, u8, u32, Vec<u8>);
+pub type SmallPart = (u8, u8, u32, Blob);
 
 fn options() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().with_limit(BYTES_MAX)
@@ -62,7 +63,12 @@ fn options() -> impl Options {
 /// The body of a journal record.
 #[must_use]
 pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
-    options().serialize(facts).expect("a batch is bounded far below the limit")
+    let mut body = Vec::with_capacity(facts.iter().map(Fact::weight).sum());
+    // With its limit bincode would walk all facts twice, once to measure them.
+    let written = options().with_no_limit().serialize_into(&mut body, facts);
+    written.expect("a vector takes whatever is written, and facts have only shapes that bincode knows");
+    assert!(body.len() as u64 <= BYTES_MAX, "a batch is bounded far below the limit");
+    body
 }
 
 /// Reads the body of a journal record.

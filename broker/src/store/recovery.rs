@@ -54,6 +54,7 @@ pub fn load<J: Journal>(
     engine.load_meta(meta.to, meta.epoch, meta.seq_next, meta.stopped);
     load_rows(leaves, engine)?;
     let checksums = load_leaves(leaves, &meta, engine)?;
+    fold.adopt(checksums.keys().copied());
     let mut facts = 0;
     journal.replay(recovered.first_batch, &mut |read| {
         let decoded = record::decode_facts(read.format, read.body)

@@ -13,6 +13,9 @@ pub(super) type Alarm = Box<dyn FnOnce(&str) + Send>;
 #[derive(Default)]
 struct Watched {
     under_way: Option<(&'static str, Instant)>,
+    /// The watching thread sleeps until it is woken. Otherwise it looks up by itself when the call
+    /// is overdue that it saw last, and none that began later is overdue before.
+    is_asleep: bool,
     ended: bool,
 }
 
@@ -45,8 +48,14 @@ impl Watchdog {
     }
 
     fn set(&self, under_way: Option<(&'static str, Instant)>) {
-        lock(&self.shared.0).under_way = under_way;
-        self.shared.1.notify_one();
+        let mut watched = lock(&self.shared.0);
+        let must_wake = watched.is_asleep && under_way.is_some();
+        watched.under_way = under_way;
+        watched.is_asleep &= !must_wake;
+        drop(watched);
+        if must_wake {
+            self.shared.1.notify_one();
+        }
     }
 }
 
@@ -68,6 +77,7 @@ fn watch(shared: &(Mutex<Watched>, Condvar)) -> Option<&'static str> {
         if watched.ended {
             return None;
         }
+        watched.is_asleep = watched.under_way.is_none();
         let left = match watched.under_way {
             None => Duration::from_secs(3600),
             Some((what, until)) => match until.checked_duration_since(Instant::now()) {

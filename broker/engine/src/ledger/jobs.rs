@@ -53,12 +53,13 @@ impl Jobs {
     /// The job with this id.
     #[must_use]
     pub fn find(&self, namespace: NameId, id: JobId) -> Option<&Job> {
-        self.by_id
-            .find(self.hash_id(id), |&place| {
-                let job = self.at(place);
-                job.id == id && job.namespace == namespace
-            })
-            .map(|&place| self.at(place))
+        let found = self.by_id.find(self.hash_id(id), |&place| {
+            let job = self.at(place);
+            job.id == id && job.namespace == namespace
+        });
+        let place = *found?;
+        self.hint.set(place);
+        Some(self.at(place))
     }
 
     /// Every job, in no particular order: for rebuilding and for comparing only.
@@ -85,6 +86,7 @@ impl Jobs {
         let at = |place: &Place| slab[*place as usize].as_ref().expect("tables name live places");
         self.by_seq.insert_unique(mix(seed, seq), place, |place| mix(seed, at(place).seq));
         self.by_id.insert_unique(hash_id(seed, id), place, |place| hash_id(seed, at(place).id));
+        self.hint.set(place);
     }
 
     pub(crate) fn remove(&mut self, seq: Seq) -> Option<Job> {

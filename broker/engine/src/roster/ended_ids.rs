@@ -4,21 +4,29 @@
 use crate::ids::{JobId, Ms, NameId};
 use crate::ledger::jobs::hash_id;
 use crate::limits::{ENDED_IDS_MAX, IDEMPOTENCY_WINDOW_MS};
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 /// When, of which namespace, which job, and the fence whose settlement ended its last lease.
 type Ended = (Ms, NameId, JobId, u64);
 
-/// The window.
+/// The window, in two halves: when the younger is full or old, the elder is forgotten whole, so
+/// that nothing is ever taken out of a table one by one.
 #[derive(Debug, Default)]
 pub(crate) struct EndedIds {
     seed: u64,
-    ring: VecDeque<Ended>,
-    /// How many entries ever left the ring: place = number - gone.
-    gone: u64,
-    numbers: HashTable<u64>,
+    younger: Half,
+    elder: Half,
+}
+
+#[derive(Debug, Default)]
+struct Half {
+    /// In the order of their ends.
+    rows: Vec<Ended>,
+    /// Places in `rows`, by id.
+    places: HashTable<u32>,
 }
 
 impl EndedIds {
@@ -26,59 +34,125 @@ impl EndedIds {
         Self { seed, ..Self::default() }
     }
 
-    /// The fence whose settlement ended the job's last lease, 0 = none did; None = not known.
-    pub(crate) fn find(&self, namespace: NameId, id: JobId) -> Option<u64> {
-        self.numbers
-            .find(hash_id(self.seed, id), |&number| {
-                self.at(number).is_some_and(|&(_, of, known, _)| of == namespace && known == id)
-            })
-            .and_then(|&number| self.at(number))
-            .map(|&(.., settled)| settled)
+    /// The fence whose settlement ended the job's last lease, 0 = none did; None = not known, or
+    /// not any more.
+    pub(crate) fn find(&self, now: Ms, namespace: NameId, id: JobId) -> Option<u64> {
+        let hash = hash_id(self.seed, id);
+        let known = [&self.younger, &self.elder].into_iter().find_map(|half| half.find(hash, namespace, id));
+        known.filter(|&&(at, ..)| !is_over(at, now)).map(|&(.., settled)| settled)
     }
 
-    pub(crate) fn insert(&mut self, (at, namespace, id, settled): Ended) {
-        while self.ring.len() >= ENDED_IDS_MAX {
-            self.drop_oldest();
+    pub(crate) fn insert(&mut self, ended: Ended) {
+        if self.younger.rows.len() >= ENDED_IDS_MAX / 2 {
+            self.turn_over();
         }
-        let number = self.gone + self.ring.len() as u64;
-        let (seed, ring, gone) = (self.seed, &self.ring, self.gone);
-        let is_known = |&number: &u64| {
-            ring.get(place(number, gone)).is_some_and(|&(_, of, known, _)| of == namespace && known == id)
-        };
-        let hash = |&number: &u64| hash_id(seed, ring[place(number, gone)].2);
-        match self.numbers.entry(hash_id(seed, id), is_known, hash) {
-            // Replay may tell of two jobs with this id, a window apart: the later end counts.
-            Entry::Occupied(mut known) => *known.get_mut() = number,
-            Entry::Vacant(free) => drop(free.insert(number)),
-        }
-        self.ring.push_back((at, namespace, id, settled));
+        self.younger.insert(self.seed, ended);
     }
 
-    /// Forgets what is older than the window, a few at a time.
+    /// Forgets what is older than the window.
     pub(crate) fn expire(&mut self, now: Ms) {
-        for _ in 0..1_024 {
-            match self.ring.front() {
-                Some(&(at, ..)) if at.saturating_add(IDEMPOTENCY_WINDOW_MS) <= now => self.drop_oldest(),
-                Some(_) | None => return,
-            }
+        if self.elder.rows.last().is_some_and(|&(at, ..)| is_over(at, now)) {
+            self.elder.clear();
+        }
+        let is_old = |&(at, ..): &Ended| at.saturating_add(IDEMPOTENCY_WINDOW_MS / 2) <= now;
+        if self.elder.rows.is_empty() && self.younger.rows.first().is_some_and(is_old) {
+            self.turn_over();
         }
     }
 
-    fn drop_oldest(&mut self) {
-        let number = self.gone;
-        let Some(&(_, _, id, _)) = self.ring.front() else { return };
-        if let Ok(entry) = self.numbers.find_entry(hash_id(self.seed, id), |&found| found == number) {
-            entry.remove();
-        }
-        self.ring.pop_front();
-        self.gone += 1;
-    }
-
-    fn at(&self, number: u64) -> Option<&Ended> {
-        self.ring.get(place(number, self.gone))
+    fn turn_over(&mut self) {
+        mem::swap(&mut self.younger, &mut self.elder);
+        self.younger.clear();
     }
 }
 
-fn place(number: u64, gone: u64) -> usize {
-    usize::try_from(number - gone).expect("the ring is bounded")
+impl Half {
+    fn find(&self, hash: u64, namespace: NameId, id: JobId) -> Option<&Ended> {
+        let is_it = |&place: &u32| {
+            let &(_, of, known, _) = &self.rows[place as usize];
+            of == namespace && known == id
+        };
+        self.places.find(hash, is_it).map(|&place| &self.rows[place as usize])
+    }
+
+    fn insert(&mut self, seed: u64, ended: Ended) {
+        let (_, namespace, id, _) = ended;
+        let rows = &self.rows;
+        let place = u32::try_from(rows.len()).expect("half of the ids are bounded far below 2^32");
+        let is_it = |&place: &u32| rows[place as usize].1 == namespace && rows[place as usize].2 == id;
+        let hash = |&place: &u32| hash_id(seed, rows[place as usize].2);
+        match self.places.entry(hash_id(seed, id), is_it, hash) {
+            // Replay may tell of two jobs with this id, a window apart: the later end counts.
+            Entry::Occupied(mut known) => *known.get_mut() = place,
+            Entry::Vacant(free) => drop(free.insert(place)),
+        }
+        self.rows.push(ended);
+    }
+
+    /// Keeps its memory only while it is needed: a half that was full will be again.
+    fn clear(&mut self) {
+        if self.rows.len() < self.rows.capacity() / 4 {
+            *self = Self::default();
+        } else {
+            self.rows.clear();
+            self.places.clear();
+        }
+    }
+}
+
+fn is_over(at: Ms, now: Ms) -> bool {
+    at.saturating_add(IDEMPOTENCY_WINDOW_MS) <= now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> JobId {
+        let mut id = [1; 16];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        JobId(id)
+    }
+
+    #[test]
+    fn an_id_is_known_for_the_window_and_not_longer() {
+        let mut ids = EndedIds::new(7);
+        for minute in 0..60 {
+            let now = minute * 60_000;
+            ids.insert((now, 1, id(minute), minute));
+            ids.expire(now);
+            for past in 0..=minute {
+                let known = ids.find(now, 1, id(past));
+                assert_eq!(known, (minute - past < 10).then_some(past), "{past} at {minute}");
+            }
+            assert!(ids.younger.rows.len() + ids.elder.rows.len() <= 22, "the past is let go");
+        }
+        assert_eq!(ids.find(0, 2, id(59)), None);
+        ids.expire(100 * 60_000);
+        ids.expire(200 * 60_000);
+        assert_eq!(ids.younger.rows.len() + ids.elder.rows.len(), 0);
+    }
+
+    #[test]
+    fn the_later_of_two_ends_counts() {
+        let mut ids = EndedIds::new(7);
+        ids.insert((1, 1, id(1), 5));
+        ids.insert((2, 1, id(1), 6));
+        assert_eq!(ids.find(2, 1, id(1)), Some(6));
+        ids.turn_over();
+        ids.insert((3, 1, id(1), 7));
+        assert_eq!(ids.find(3, 1, id(1)), Some(7));
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_bound_and_never_fewer_than_half() {
+        let mut ids = EndedIds::new(7);
+        let half = ENDED_IDS_MAX as u64 / 2;
+        for number in 0..5 * half / 2 {
+            ids.insert((1, 1, id(number), 1));
+        }
+        let known = (0..5 * half / 2).filter(|&number| ids.find(1, 1, id(number)).is_some()).count() as u64;
+        assert!((half..=2 * half).contains(&known), "{known}");
+        assert!(ids.find(1, 1, id(5 * half / 2 - 1)).is_some());
+    }
 }

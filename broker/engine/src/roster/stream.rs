@@ -2,7 +2,9 @@
 
 use crate::frame::Work;
 use crate::ids::{ConnId, Ms, NameId, Request, SessionId};
+use crate::ledger::names::Names;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A stream is named by the request that opened it.
@@ -13,6 +15,9 @@ pub(crate) const ANY_KIND: NameId = 0;
 
 /// Kinds up to which a waiting stream is found by each of them.
 const KINDS_INDEXED_MAX: usize = 16;
+
+/// Names up to which the jobs of a frame share their texts.
+const TEXTS_SHARED: usize = 8;
 
 /// An open Fetch.
 #[derive(Debug)]
@@ -33,15 +38,41 @@ pub(crate) struct Stream {
     /// Jobs leased in this turn.
     pub(crate) works: Vec<Work>,
     pub(crate) works_bytes: usize,
+    /// Names of these jobs as text.
+    pub(crate) texts: Texts,
 }
 
 impl Stream {
+    /// The jobs leased in this turn, for a frame of their own.
+    pub(crate) fn take(&mut self) -> Vec<Work> {
+        self.works_bytes = 0;
+        self.texts = Texts::default();
+        core::mem::take(&mut self.works)
+    }
+
     /// A job of this cost fits. A stream that holds nothing takes a job of any cost.
     pub(crate) fn has_room(&self, cost: u32) -> bool {
         match self.poll {
             Some((left, _)) => left > 0,
             None => self.slots > 0 && (self.held == 0 || self.held.saturating_add(cost) <= self.slots),
         }
+    }
+}
+
+/// Texts that the jobs of one frame share: most are of one queue and a few kinds.
+#[derive(Debug, Default)]
+pub(crate) struct Texts(Vec<(NameId, Arc<str>)>);
+
+impl Texts {
+    pub(crate) fn get(&mut self, names: &Names, id: NameId) -> Arc<str> {
+        if let Some((_, text)) = self.0.iter().find(|&&(known, _)| known == id) {
+            return text.clone();
+        }
+        let text: Arc<str> = names.text(id).into();
+        if self.0.len() < TEXTS_SHARED {
+            self.0.push((id, text.clone()));
+        }
+        text
     }
 }
 

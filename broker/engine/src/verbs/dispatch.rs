@@ -4,12 +4,13 @@ use crate::engine::{Engine, Turn};
 use crate::fact::{Fact, NewLease};
 use crate::frame::{Body, Frame, Work};
 use crate::ids::{Ms, NameId, Request, Seq};
+use crate::ledger::Ledger;
 use crate::ledger::job::Job;
 use crate::limits::{
     DELIVER_BYTES_MAX, DELIVER_WORKS_MAX, LEASE_BYTES_PER_TICK, LEASE_MS_MAX, LEASES_PER_TICK,
 };
 use crate::policy::default;
-use crate::roster::stream::StreamKey;
+use crate::roster::stream::{StreamKey, Texts};
 use crate::roster::{Presence, Round};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -219,8 +220,9 @@ impl Engine {
             mark.stream = (!is_poll).then_some(key);
         }
         let job = self.ledger.jobs.get(seq)?;
-        let (work, bytes) = (self.work(job, now), job.payload_len as usize + job.headers_len as usize);
+        let bytes = job.payload_len as usize + job.headers_len as usize;
         let stream = self.roster.streams.open.get_mut(&key)?;
+        let work = work(&self.ledger, &mut stream.texts, job, now);
         match &mut stream.poll {
             Some((left, _)) => *left -= 1,
             None => stream.held = stream.held.saturating_add(cost),
@@ -232,9 +234,7 @@ impl Engine {
         stream.works.push(work);
         stream.works_bytes += bytes + 200;
         if stream.works_bytes > DELIVER_BYTES_MAX || stream.works.len() >= DELIVER_WORKS_MAX {
-            let works = core::mem::take(&mut stream.works);
-            stream.works_bytes = 0;
-            turn.frames.push(deliver(key, works));
+            turn.frames.push(deliver(key, stream.take()));
         }
         Some(bytes)
     }
@@ -245,35 +245,34 @@ impl Engine {
         if stream.poll.is_some() {
             return self.end_stream(key, turn);
         }
-        let works = core::mem::take(&mut stream.works);
-        stream.works_bytes = 0;
+        let works = stream.take();
         if !works.is_empty() {
             turn.frames.push(deliver(key, works));
         }
     }
+}
 
-    fn work(&self, job: &Job, now: Ms) -> Work {
-        let names = &self.ledger.names;
-        Work {
-            seq: job.seq,
-            id: job.id,
-            fence: job.fence,
-            ends_at: job.lease.as_ref().map_or(0, |lease| lease.ends_at),
-            now,
-            queue: names.text(job.queue).into(),
-            kind: names.text(job.kind).into(),
-            key: names.text(job.key).into(),
-            payload: job.payload(),
-            headers: job.headers(),
-            attempt: job.attempt,
-            max_attempts: self.ledger.max_attempts(job),
-            deliveries: job.deliveries,
-            crashes: job.crashes,
-            snoozes: job.snoozes,
-            created_at: job.created_at,
-            suspect: job.is_suspect(),
-            cost: self.ledger.cost(job),
-        }
+fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
+    let names = &ledger.names;
+    Work {
+        seq: job.seq,
+        id: job.id,
+        fence: job.fence,
+        ends_at: job.lease.as_ref().map_or(0, |lease| lease.ends_at),
+        now,
+        queue: texts.get(names, job.queue),
+        kind: texts.get(names, job.kind),
+        key: names.text(job.key).into(),
+        payload: job.payload(),
+        headers: job.headers(),
+        attempt: job.attempt,
+        max_attempts: ledger.max_attempts(job),
+        deliveries: job.deliveries,
+        crashes: job.crashes,
+        snoozes: job.snoozes,
+        created_at: job.created_at,
+        suspect: job.is_suspect(),
+        cost: ledger.cost(job),
     }
 }
 

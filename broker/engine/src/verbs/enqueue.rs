@@ -90,7 +90,7 @@ impl Engine {
         if let Some(known) = self.find(asker.namespace, spec.id) {
             return Stored { seq: known.seq, state: known.state, duplicate: true };
         }
-        if self.roster.ended_ids.find(asker.namespace, spec.id).is_some() {
+        if self.roster.ended_ids.find(asker.now, asker.namespace, spec.id).is_some() {
             return Stored { seq: 0, state: State::Completed, duplicate: true };
         }
         let seq = self.ledger.seq_next;

@@ -7,7 +7,7 @@ use crate::ids::{NameId, Request};
 use crate::ledger::names::Name;
 use crate::limits::{FETCH_KINDS_MAX, LEASE_MS_MAX, SLOTS_MAX, SOURCES_MAX, STREAMS_MAX, WAIT_MS_MAX};
 use crate::roster::Timer;
-use crate::roster::stream::{Stream, StreamKey};
+use crate::roster::stream::{Stream, StreamKey, Texts};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -82,6 +82,7 @@ impl Engine {
             ticket: 0,
             works: Vec::new(),
             works_bytes: 0,
+            texts: Texts::default(),
         };
         self.roster.streams.open.insert(key, stream);
         if let Some(presence) = self.roster.sessions.get_mut(&asker.session) {
@@ -132,7 +133,7 @@ impl Engine {
     /// Ends a stream with its last frame.
     pub(crate) fn end_stream(&mut self, key: StreamKey, turn: &mut Turn) {
         let works = match self.roster.streams.open.get_mut(&key) {
-            Some(stream) => core::mem::take(&mut stream.works),
+            Some(stream) => stream.take(),
             None => return,
         };
         self.drop_stream(key);

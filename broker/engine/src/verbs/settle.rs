@@ -20,7 +20,7 @@ impl Engine {
 
     fn settle_one(&mut self, asker: Asker, result: Settlement, turn: &mut Turn) -> SettledOne {
         let Some(job) = self.find(asker.namespace, result.id) else {
-            let code = match self.roster.ended_ids.find(asker.namespace, result.id) {
+            let code = match self.roster.ended_ids.find(asker.now, asker.namespace, result.id) {
                 Some(settled) if settled > 0 && settled == result.fence => SettleCode::AlreadySettled,
                 Some(_) => SettleCode::LeaseLost,
                 None => SettleCode::UnknownJob,

@@ -42,8 +42,8 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         fence,
         // 0 would say that the lease has no end of its own.
         ends_in_ms: if ends_at == 0 { 0 } else { ends_at.saturating_sub(now_ms).max(1) },
-        queue,
-        kind,
+        queue: (*queue).into(),
+        kind: (*kind).into(),
         key,
         payload: filled(payload),
         content_type,

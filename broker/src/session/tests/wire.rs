@@ -68,7 +68,7 @@ fn a_job_arrives_as_it_was_enqueued() {
     let leased = Work {
         id: stored.id,
         ends_at: NOW + 30_000,
-        kind: stored.kind,
+        kind: stored.kind.into(),
         key: stored.key,
         payload: Slot::Bytes(stored.payload),
         headers: Slot::Bytes(stored.headers),
