@@ -68,6 +68,8 @@ struct State {
     /// The journal thread is writing.
     is_busy: bool,
     recycle: Option<u64>,
+    /// What a fold freed is not recycled yet, and the figures of the journal do not show it.
+    is_recycling: bool,
     is_closed: bool,
     stats: JournalStats,
     /// Who waits for the journal thread; waking nobody costs a system call too.
@@ -150,13 +152,23 @@ impl Commit {
 
     /// The journal before this batch is needed no more.
     pub fn recycle(&self, from: u64) {
-        self.lock().recycle = Some(from);
+        let mut state = self.lock();
+        state.recycle = Some(from);
+        state.is_recycling = true;
+        drop(state);
         self.work.notify_one();
     }
 
     /// Figures of the journal, not older than its last commit by more than a moment.
     pub fn stats(&self) -> JournalStats {
         self.lock().stats
+    }
+
+    /// Segments of journal that may be replayed, the current one included; `None` while what a fold
+    /// freed is still among them.
+    pub fn segments(&self) -> Option<usize> {
+        let state = self.lock();
+        (!state.is_recycling).then_some(state.stats.segments)
     }
 
     /// Ends the journal thread once everything is written.
@@ -203,10 +215,17 @@ impl Commit {
             journal.append(Record { batch: number, format: record::FORMAT, body: &body })?;
         }
         batch.release();
+        let mut recycled = None;
         if let Some(from) = recycle {
             journal.recycle(from)?;
+            recycled = Some(journal.stats());
         }
         let mut state = self.lock();
+        if let Some(stats) = recycled {
+            state.stats = stats;
+            // Another fold may have freed more meanwhile.
+            state.is_recycling = state.recycle.is_some();
+        }
         if has_facts {
             state.durable = number;
         }
@@ -245,5 +264,28 @@ impl Commit {
         let mut state = self.written.wait(state).unwrap_or_else(PoisonError::into_inner);
         state.waiters -= 1;
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::simulated::SimDisk;
+
+    #[test]
+    fn the_journal_is_not_called_long_while_what_a_fold_freed_is_still_in_it() {
+        let (mut journal, _) = SimDisk::new().open_journal();
+        let commit = Commit::new(0);
+        commit.publish(JournalStats { segments: 9, ..JournalStats::default() });
+        assert_eq!(commit.segments(), Some(9));
+        commit.recycle(1);
+        assert_eq!(commit.segments(), None);
+        let work = commit.take().expect("there is something to recycle");
+        commit.recycle(2);
+        commit.write(work, &mut journal).unwrap();
+        assert_eq!(commit.segments(), None, "the second is still to come");
+        let work = commit.take().expect("there is something to recycle");
+        commit.write(work, &mut journal).unwrap();
+        assert_eq!(commit.segments(), Some(journal.stats().segments));
     }
 }

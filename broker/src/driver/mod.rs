@@ -217,7 +217,8 @@ impl Driver {
     /// for that thread.
     fn copy_slice(&mut self, complete: u64) {
         if self.unsent.is_none() {
-            let journal_is_long = self.commit.stats().segments >= SEGMENTS_BEFORE_FOLD;
+            let segments = self.commit.segments();
+            let journal_is_long = segments.is_some_and(|segments| segments >= SEGMENTS_BEFORE_FOLD);
             self.unsent = self.core.slice(complete, journal_is_long);
         }
         if let Some(slice) = self.unsent.take()
