@@ -15,8 +15,9 @@ use windlass_broker::store::journal::{DiskJournal, JournalOptions};
 use windlass_broker::store::seam::Recovered;
 use windlass_broker::store::sled_leaves::{LeavesOptions, SledLeaves};
 use windlass_engine::command::{Change, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Query, Settlement};
-use windlass_engine::frame::{Body, Slot};
+use windlass_engine::frame::Body;
 use windlass_engine::ledger::job::State;
+use windlass_engine::part::Slot;
 use windlass_engine::policy::Policy;
 use windlass_engine::{Command, Frame, JobId, SessionId};
 

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
-use windlass_engine::frame::{Body, Slot};
+use windlass_engine::frame::Body;
+use windlass_engine::part::Slot;
 use windlass_engine::view::JobView;
 use windlass_engine::{Command, ConnId, Frame, Request};
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use windlass_broker::store::StoreError;
 use windlass_engine::command::Query;
-use windlass_engine::frame::{Body, Slot};
+use windlass_engine::frame::Body;
 use windlass_engine::ledger::job::{Job, State};
+use windlass_engine::part::Slot;
 use windlass_engine::{Command, JobId};
 
 /// All jobs that the child ever spoke of.

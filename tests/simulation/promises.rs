@@ -6,9 +6,10 @@ use super::history::{History, Life};
 use windlass_engine::Blob;
 use windlass_engine::command::{Command, Enqueue, Query, Settlement};
 use windlass_engine::fact::{AttemptEnd, Note};
-use windlass_engine::frame::{Body, EnqueuedOne, Frame, SettleCode, SettledOne, Slot, Work};
+use windlass_engine::frame::{Body, EnqueuedOne, Frame, SettleCode, SettledOne, Work};
 use windlass_engine::ledger::job::State;
 use windlass_engine::limits::HISTORY_MAX;
+use windlass_engine::part::Slot;
 use windlass_engine::view::JobView;
 
 /// Checks a frame that has left the broker against what is durable at that moment.

@@ -3,7 +3,6 @@
 use crate::blob::Blob;
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::ledger::names::Name;
-use crate::ledger::tables::Totals;
 use crate::policy::Policy;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -422,4 +421,23 @@ pub enum ResourceBody {
         /// Shown to whoever asks.
         why: String,
     },
+}
+
+/// What ever happened in a queue. Not lowered by retention or deletion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Jobs enqueued.
+    pub enqueued: u64,
+    /// Jobs completed.
+    pub completed: u64,
+    /// Jobs that died.
+    pub dead: u64,
+    /// Jobs cancelled.
+    pub cancelled: u64,
+    /// Jobs not started in time.
+    pub expired: u64,
+    /// Attempts that failed.
+    pub failed_attempts: u64,
+    /// Leases that ended with their worker.
+    pub crashes: u64,
 }

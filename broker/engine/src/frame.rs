@@ -1,10 +1,9 @@
 //! Frames: what the engine answers. They leave when the batch of their turn is durable.
 
-use crate::blob::Blob;
 use crate::command::{Code, Refusal};
-use crate::fact::Note;
 use crate::ids::{ConnId, JobId, Ms, NameId, Request, Seq, SessionId};
 use crate::ledger::job::State;
+use crate::part::Slot;
 use crate::view::{JobView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -139,44 +138,6 @@ pub struct Work {
     pub suspect: bool,
     /// Slots it takes.
     pub cost: u32,
-}
-
-/// Bytes that live outside the engine: named by the engine, filled in by the driver.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Slot {
-    /// There are none.
-    #[default]
-    Empty,
-    /// Still to be taken from the parts.
-    Part(PartKey),
-    /// Taken.
-    Bytes(Blob),
-    /// An attempt's note, taken.
-    Note(Box<Note>),
-}
-
-/// Which piece of variable size of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// The producer's bytes.
-    Payload = 0,
-    /// Content type, headers, tags.
-    Headers = 1,
-    /// What the worker returned.
-    Result = 2,
-    /// One attempt of the history; the version is its number.
-    History = 3,
-}
-
-/// The name of a part: immutable once written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartKey {
-    /// The job.
-    pub seq: Seq,
-    /// Which piece.
-    pub part: Part,
-    /// Which version of it.
-    pub version: u32,
 }
 
 /// What became of one result of a Settle.

@@ -3,7 +3,7 @@
 //! The crate is `no_std`, so the compiler itself forbids clocks, files, sockets, threads and
 //! randomly ordered maps. Time, randomness and identities are arguments.
 //!
-//! Reading order: the words ([`ids`], [`policy`], [`command`], [`fact`], [`frame`]), what survives
+//! Reading order: the words ([`ids`], [`policy`], [`command`], [`fact`], [`part`], [`frame`]), what survives
 //! a restart ([`ledger`]), what is derivable ([`roster`]), the verbs, and the [`Engine`] that ties
 //! them together:
 //!
@@ -28,6 +28,7 @@ pub mod frame;
 pub mod ids;
 pub mod ledger;
 pub mod limits;
+pub mod part;
 pub mod policy;
 pub mod roster;
 mod verbs;

@@ -1,11 +1,11 @@
 //! Views: what a Query shows of jobs, queues, sessions and the broker.
 
 use crate::command::Beat;
+use crate::fact::Totals;
 use crate::fact::{DeadReason, ResourceBody};
-use crate::frame::Slot;
 use crate::ids::{JobId, Ms, Seq, SessionId};
 use crate::ledger::job::State;
-use crate::ledger::tables::Totals;
+use crate::part::Slot;
 use crate::policy::Policy;
 use alloc::string::String;
 use alloc::vec::Vec;

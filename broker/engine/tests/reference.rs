@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::command::{Fetch, How, JobSpec, Mutation};
+use windlass_engine::fact::Totals;
 use windlass_engine::frame::SettleCode;
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
 use windlass_engine::ledger::job::State;
-use windlass_engine::ledger::tables::Totals;
 
 /// A job, as the rules see it.
 #[derive(Clone, Debug)]

@@ -203,9 +203,9 @@ fn say_rows(rows: &Rows) -> String {
 fn say_job(row: &JobView) -> String {
     let mut text = format!("{} {}", name(row.id), row.state.name());
     optional(&mut text, !row.history.is_empty(), || format!("history={}", row.history.len()));
-    let payload = row.payload != windlass_engine::frame::Slot::Empty;
+    let payload = row.payload != windlass_engine::part::Slot::Empty;
     optional(&mut text, payload, || "with payload".into());
-    let result = row.result != windlass_engine::frame::Slot::Empty;
+    let result = row.result != windlass_engine::part::Slot::Empty;
     optional(&mut text, result, || "with result".into());
     text
 }

@@ -14,14 +14,15 @@
 //! everything anew. Once whole, a missing journal or missing leaves are an error and never an
 //! empty queue; and without a MANIFEST neither may be there.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode};
 
 use super::error::{DirectoryId, NEXT_RESTORE, StoreError};
+use super::folder::{make_folder, sync_folder};
 use super::journal;
 
 const MAGIC: [u8; 8] = *b"WINDLASS";
@@ -162,24 +163,6 @@ impl Directory {
         }
         sync_folder(&self.path)
     }
-}
-
-/// Makes a folder for this user alone, and its name durable.
-pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
-    let refuse = |source| StoreError::io("make the folder", path, source);
-    if path.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(refuse)?;
-    let absolute = std::path::absolute(path).map_err(refuse)?;
-    absolute.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| StoreError::io("sync the folder", path, source))
 }
 
 fn take_lock(dir: &Path) -> Result<File, StoreError> {

@@ -13,9 +13,9 @@ use crate::limits::{LEAVES_PER_SLICE, ROWS_PER_SLICE};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::Blob;
 use windlass_engine::fact::{Fact, Record};
-use windlass_engine::frame::PartKey;
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
+use windlass_engine::part::PartKey;
 
 /// Leaves looked at for one slice, those without jobs included.
 const LOOKS_PER_SLICE: usize = 128;

@@ -11,8 +11,8 @@
 //! Numbers are big-endian, so that key order is number order.
 
 use windlass_engine::fact::{Record, ResourceKey};
-use windlass_engine::frame::{Part, PartKey};
 use windlass_engine::ids::Seq;
+use windlass_engine::part::{Part, PartKey};
 
 /// Jobs of a leaf.
 pub const LEAF_JOBS: u64 = 16;

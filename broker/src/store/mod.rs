@@ -10,6 +10,7 @@ pub mod disk;
 pub mod durable_sync;
 mod error;
 pub mod fold;
+mod folder;
 pub mod journal;
 pub mod keys;
 pub mod parts;

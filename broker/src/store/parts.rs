@@ -10,8 +10,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use windlass_engine::Blob;
 use windlass_engine::fact::{Fact, Note};
-use windlass_engine::frame::{Part, PartKey, Slot};
 use windlass_engine::ids::Seq;
+use windlass_engine::part::{Part, PartKey, Slot};
 use windlass_engine::policy::mix;
 
 /// Bytes that a part in memory costs beside its own.

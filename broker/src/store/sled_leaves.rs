@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::directory::{make_folder, sync_folder};
 use super::durable_sync;
 use super::error::StoreError;
+use super::folder::{make_folder, sync_folder};
 use super::seam::{Change, EachEntry, Leaves, LeavesStats, ReadLeaves, assert_small};
 use super::watchdog::{Alarm, Watchdog, end_process};
 

@@ -11,9 +11,9 @@
 //! ```
 
 use crate::fact::{Counts, DeadReason, End, NewJob, NewLease};
-use crate::frame::{Part, PartKey, Slot};
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::limits::HISTORY_MAX;
+use crate::part::{Part, PartKey, Slot};
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The small keyed records beside the jobs: sessions, resources, totals.
 
-use crate::fact::{NewSession, ResourceBody};
+use crate::fact::{NewSession, ResourceBody, Totals};
 use serde::{Deserialize, Serialize};
 
 /// A session that stands.
@@ -30,23 +30,4 @@ pub struct TotalsRow {
     pub since: u64,
     /// All of them.
     pub totals: Totals,
-}
-
-/// What ever happened in a queue. Not lowered by retention or deletion.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Jobs enqueued.
-    pub enqueued: u64,
-    /// Jobs completed.
-    pub completed: u64,
-    /// Jobs that died.
-    pub dead: u64,
-    /// Jobs cancelled.
-    pub cancelled: u64,
-    /// Jobs not started in time.
-    pub expired: u64,
-    /// Attempts that failed.
-    pub failed_attempts: u64,
-    /// Leases that ended with their worker.
-    pub crashes: u64,
 }

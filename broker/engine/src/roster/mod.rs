@@ -14,10 +14,10 @@ pub(crate) use presence::{LeaseMark, Presence};
 pub(crate) use timers::{Timer, Timers};
 
 use crate::fact::Fact;
+use crate::fact::Totals;
 use crate::ids::{ConnId, Ms, NameId, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
-use crate::ledger::tables::Totals;
 use alloc::collections::{BTreeMap, BTreeSet};
 use queue::QueueIndex;
 use stream::{StreamKey, Streams};

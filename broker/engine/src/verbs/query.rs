@@ -3,11 +3,12 @@
 use crate::command::{Code, JobsQuery, Query, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::ResourceKey;
-use crate::frame::{Body, Cursor, Part, PartKey, Rows, Slot};
+use crate::frame::{Body, Cursor, Rows};
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
 use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
+use crate::part::{Part, PartKey, Slot};
 use crate::roster::seqs::Seqs;
 use crate::view::{DiskView, JobView, LeaseView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;

@@ -3,7 +3,8 @@
 use super::super::passive;
 use super::bytes;
 use bytes::{Bytes, BytesMut};
-use windlass_engine::frame::{Slot, Work};
+use windlass_engine::frame::Work;
+use windlass_engine::part::Slot;
 use windlass_proto::frame::write_frame;
 use windlass_proto::limits::FRAME_BYTES_MAX;
 use windlass_proto::v1::server_frame::Body as Words;

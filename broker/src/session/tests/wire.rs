@@ -4,7 +4,8 @@
 use super::*;
 use std::fmt::Write;
 use windlass_engine::command::{How, Mutation, Query as Read, Target};
-use windlass_engine::frame::{Cursor, EnqueuedOne, Signal, Slot, Stored};
+use windlass_engine::frame::{Cursor, EnqueuedOne, Signal, Stored};
+use windlass_engine::part::Slot;
 use windlass_proto::v1::{
     Cancel, Change, Fail, Limit, Put, QueueConf, Release, Resource, Selector, Touch, change::To, enqueued,
     resource,

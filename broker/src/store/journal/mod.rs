@@ -139,7 +139,7 @@ impl DiskJournal {
     }
 
     fn create_in(folder: Folder, options: JournalOptions) -> Result<DiskJournal, StoreError> {
-        super::directory::make_folder(folder.path())?;
+        super::folder::make_folder(folder.path())?;
         if let Some(file) = folder.open_all()?.first() {
             let what = "a segment stands where a new journal was to be made";
             return Err(StoreError::corrupt(file.path(), 0, what));

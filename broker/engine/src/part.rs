@@ -1,0 +1,44 @@
+//! Parts: the pieces of variable size of a job. They live outside the engine, which names them.
+
+use crate::blob::Blob;
+use crate::fact::Note;
+use crate::ids::Seq;
+use alloc::boxed::Box;
+
+/// Bytes that live outside the engine: named by the engine, filled in by the driver.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Slot {
+    /// There are none.
+    #[default]
+    Empty,
+    /// Still to be taken from the parts.
+    Part(PartKey),
+    /// Taken.
+    Bytes(Blob),
+    /// An attempt's note, taken.
+    Note(Box<Note>),
+}
+
+/// Which piece of variable size of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The producer's bytes.
+    Payload = 0,
+    /// Content type, headers, tags.
+    Headers = 1,
+    /// What the worker returned.
+    Result = 2,
+    /// One attempt of the history; the version is its number.
+    History = 3,
+}
+
+/// The name of a part: immutable once written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartKey {
+    /// The job.
+    pub seq: Seq,
+    /// Which piece.
+    pub part: Part,
+    /// Which version of it.
+    pub version: u32,
+}
