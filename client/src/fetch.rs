@@ -14,8 +14,7 @@ use windlass_proto::v1::{self, Cancelled, Complete, Fail, Fetch, JobTouch, Relea
 
 use crate::error::{Error, Result};
 use crate::id::JobId;
-use crate::lease::LeaseGuard;
-use crate::link::{Link, Reply, Rules};
+use crate::link::{LeaseGuard, Link, Reply, Rules};
 use crate::millis;
 
 /// A long poll; options first, then `.await`. See [`Client::fetch_once`](crate::Client::fetch_once).

@@ -1,12 +1,11 @@
 //! One lease as its holder sees it: what it is, whether it is to stop, and whether it is lost.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::id::JobId;
-use crate::link::Shared;
 
 /// Why a run is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,40 +69,5 @@ impl Held {
     fn why(&self) -> Option<&(Cause, String)> {
         // Set a moment before the token: until that fires, the run has not been asked.
         if self.token.is_cancelled() { self.why.get() } else { None }
-    }
-}
-
-/// A lease in a caller's hands: unless it is settled, dropping it gives the job back.
-#[derive(Debug)]
-pub(crate) struct LeaseGuard {
-    held: Arc<Held>,
-    shared: Arc<Shared>,
-    settled: bool,
-}
-
-impl LeaseGuard {
-    pub(crate) fn new(held: Arc<Held>, shared: Arc<Shared>) -> Self {
-        Self { held, shared, settled: false }
-    }
-
-    pub(crate) fn held(&self) -> &Held {
-        &self.held
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// The caller settles by other means.
-    pub(crate) fn disarm(&mut self) {
-        self.settled = true;
-    }
-}
-
-impl Drop for LeaseGuard {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.shared.give_back(&self.held, "dropped without an outcome");
-        }
     }
 }

@@ -59,6 +59,7 @@ mod millis;
 mod producer;
 mod setters;
 mod signal;
+mod stats;
 mod worker;
 
 pub use address::DEFAULT_PORT;
@@ -71,7 +72,8 @@ pub use id::JobId;
 pub use job::{Job, NewJob};
 pub use producer::{Enqueue, Enqueued, Receipt};
 pub use signal::shutdown_signal;
-pub use worker::{JobContext, JobError, JobResultExt, RawResult, Verdict, Worker, WorkerHandle, WorkerStats};
+pub use stats::WorkerStats;
+pub use worker::{JobContext, JobError, JobResultExt, RawResult, Verdict, Worker, WorkerHandle};
 
 /// The messages of the protocol, for whatever has no type of its own here.
 pub use windlass_proto::v1 as proto;

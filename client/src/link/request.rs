@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::{Enqueued, Work, server_frame::Body};
 
+use super::guard::LeaseGuard;
 use super::outbox::Place;
 use super::settle::Sent;
 use crate::error::{Error, Result};
-use crate::lease::LeaseGuard;
 use crate::limits::{WINDOW_UNIT_BYTES, WINDOW_UNITS_MAX};
 
 /// How long and how often a request is tried.

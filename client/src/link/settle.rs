@@ -17,7 +17,7 @@ use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::limits::SETTLE_FRAMES_MAX;
-use crate::worker::{Tally, WorkerStats};
+use crate::stats::{Tally, WorkerStats};
 
 /// Outcomes that have not been sent yet.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use windlass_proto::v1::signal::Type as Order;
 use windlass_proto::v1::{self, Fetch, Hello, JobTouch, Signal, State as JobState, Touch, Touched, Welcome};
 use windlass_proto::v1::{ServerFrame, server_frame::Body};
 
+use super::guard::LeaseGuard;
 use super::hear::{Answered, Heard, What};
 use super::request::{Answer, Open, Reply, Rules, Waiter, units_of};
 use super::settings::Settings;
@@ -21,7 +22,7 @@ use super::state::State;
 use super::stream::{Incoming, StreamName};
 use super::window::Window;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lease::{Held, LeaseGuard};
+use crate::lease::Held;
 
 /// What callers, the connection and the beat thread share.
 #[derive(Debug)]

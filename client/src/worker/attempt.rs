@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use windlass_proto::v1::{self, Complete, result::How};
 
+use super::JobContext;
 use super::failure::{JobError, PANIC, Verdict};
 use super::handler::{Handler, Run};
-use super::{JobContext, Tally, WorkerStats};
 use crate::lease::Cause;
 use crate::link::{Shared, Who};
+use crate::stats::{Tally, WorkerStats};
 
 /// Runs a handler to its end.
 pub(super) async fn run(handler: &Handler, context: JobContext) -> Result<Complete, JobError> {

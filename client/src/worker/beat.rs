@@ -19,11 +19,11 @@ use windlass_proto::v1::signal::Type as Order;
 use windlass_proto::v1::{Beat, Bye, ClientFrame, JobTouch, ServerFrame, Touch};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
-use super::WorkerStats;
 use crate::connection::{Connection, HELLO_ID};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{Identity, Shared};
 use crate::millis;
+use crate::stats::WorkerStats;
 
 /// The beating thread; it ends when this is dropped.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ mod decode;
 mod failure;
 mod handler;
 mod run;
-mod stats;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,14 +21,13 @@ use crate::job::Job;
 use crate::limits::{CONCURRENCY_DEFAULT, CONCURRENCY_MAX};
 use crate::link::Settings;
 use crate::millis;
+use crate::stats::WorkerStats;
 use handler::Handler;
 
 pub use context::JobContext;
 pub use failure::{JobError, JobResultExt, Verdict};
 pub use handler::RawResult;
 pub use run::WorkerHandle;
-pub(crate) use stats::Tally;
-pub use stats::WorkerStats;
 
 /// A worker: handlers by kind, and the queues that it draws from. Made by
 /// [`Client::worker`](crate::Client::worker).

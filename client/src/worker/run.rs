@@ -16,11 +16,12 @@ use windlass_proto::v1::{self, Release, Work, result::How};
 
 use super::beat::Beats;
 use super::handler::Handler;
-use super::{JobContext, Tally, Worker, WorkerStats, attempt};
+use super::{JobContext, Worker, attempt};
 use crate::error::{Error, Result};
 use crate::lease::Held;
 use crate::link::{Incoming, Link, Shared, StreamName, Who};
 use crate::millis;
+use crate::stats::{Tally, WorkerStats};
 
 /// A worker that runs in a task of its own. Dropping it ends the worker at once, as a crash would.
 #[derive(Debug)]
