@@ -30,6 +30,8 @@ pub const SOURCES_MAX: usize = 64;
 pub const FETCH_KINDS_MAX: usize = 256;
 /// Slots of one stream, and jobs of one long poll.
 pub const SLOTS_MAX: u32 = 10_000;
+/// Leases of one session, so that its loss is decided in one turn of bounded size.
+pub const SESSION_LEASES_MAX: usize = 20_000;
 /// Labels of a session.
 pub const LABELS_MAX: usize = 32;
 

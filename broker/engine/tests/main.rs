@@ -33,5 +33,8 @@ mod model;
 // Copies of some records and the rest of the journal make the same ledger again.
 mod fold;
 
+// What one turn may cost, however much somebody holds.
+mod bounds;
+
 // Hostile numbers, late ticks, jumping clocks: nothing panics, nothing drifts.
 mod storm;

@@ -18,6 +18,7 @@ use crate::fact::Totals;
 use crate::ids::{ConnId, Ms, NameId, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
+use crate::limits::SESSION_LEASES_MAX;
 use alloc::collections::{BTreeMap, BTreeSet};
 use queue::QueueIndex;
 use stream::{StreamKey, Streams};
@@ -131,6 +132,7 @@ impl Roster {
         let Some(mark) = presence.leases.remove(&job.seq) else { return };
         presence.bound -= usize::from(mark.ends_at == 0);
         let emptied = presence.leases.is_empty();
+        let was_full = presence.leases.len() + 1 == SESSION_LEASES_MAX;
         if emptied {
             presence.alone = false;
         }
@@ -148,6 +150,8 @@ impl Roster {
         }
         if emptied {
             self.rearm(lease.session);
+        }
+        if emptied || was_full {
             self.wake_session(lease.session);
         }
     }

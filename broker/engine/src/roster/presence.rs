@@ -3,7 +3,7 @@
 use super::stream::StreamKey;
 use crate::command::Beat;
 use crate::ids::{ConnId, Ms, NameId, Seq};
-use crate::limits::{IDLE_SESSION_MS, RESUME_WINDOW_MS};
+use crate::limits::{IDLE_SESSION_MS, RESUME_WINDOW_MS, SESSION_LEASES_MAX};
 use alloc::collections::{BTreeMap, BTreeSet};
 
 /// One session, as its signs of life show it.
@@ -44,9 +44,9 @@ pub(crate) struct LeaseMark {
 }
 
 impl Presence {
-    /// It takes nothing until it is empty, whatever room its streams have.
+    /// It takes nothing for now, whatever room its streams have: it is to be empty first, or is full.
     pub(crate) fn is_shut(&self) -> bool {
-        self.alone || self.empties_for.is_some()
+        self.alone || self.empties_for.is_some() || self.leases.len() >= SESSION_LEASES_MAX
     }
 
     /// When the session is lost if nothing more is heard of it. A lease with a visibility timeout

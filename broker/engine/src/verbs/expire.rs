@@ -25,7 +25,7 @@ impl Engine {
                 }
                 Timer::LeaseEnd(seq) => self.expire_lease(seq, now, turn),
                 Timer::Revoke(seq) => self.revoke(seq, now, turn),
-                Timer::Session(id) => self.judge(id, now, turn),
+                Timer::Session(id) => left = left.saturating_sub(self.judge(id, now, turn)),
                 Timer::Poll(key) => self.end_stream(key, turn),
                 Timer::Retain(queue) => left = left.saturating_sub(self.retain(queue, now, turn)),
                 Timer::Remove(seq) => self.remove(seq, now, turn),
@@ -33,14 +33,18 @@ impl Engine {
         }
     }
 
-    /// A session's timer fired: it is lost unless a sign came meanwhile.
-    fn judge(&mut self, id: SessionId, now: Ms, turn: &mut Turn) {
-        let Some(presence) = self.roster.sessions.get_mut(&id) else { return };
+    /// A session's timer fired: it is lost unless a sign came meanwhile. Tells how many leases were
+    /// lost with it.
+    fn judge(&mut self, id: SessionId, now: Ms, turn: &mut Turn) -> usize {
+        let Some(presence) = self.roster.sessions.get_mut(&id) else { return 0 };
         presence.timer_at = 0;
         if presence.deadline() <= now {
+            let bound = presence.bound;
             self.lose_session(id, now, turn);
+            bound
         } else {
             self.roster.rearm(id);
+            0
         }
     }
 

@@ -1,0 +1,138 @@
+//! Bounds that only large numbers reach: a session's leases, and what one turn decides when sessions
+//! with many of them are lost.
+
+use windlass_engine::command::{Command, Enqueue, Fetch, Hello, How, JobSpec, Settlement};
+use windlass_engine::engine::Start;
+use windlass_engine::fact::Fact;
+use windlass_engine::frame::{Body, Work};
+use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
+use windlass_engine::limits::{
+    ENQUEUE_JOBS_MAX, LEASES_PER_TICK, SESSION_LEASES_MAX, SESSION_TTL_MS_DEFAULT, SLOTS_MAX, TIMERS_PER_TICK,
+};
+use windlass_engine::policy::Policy;
+use windlass_engine::{Blob, Engine, Turn};
+
+const DAWN: u64 = 1_800_000_000_000;
+
+struct Crowd {
+    engine: Engine,
+    now: u64,
+    batch: u64,
+    requests: u64,
+    works: Vec<(ConnId, Work)>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let mut engine = Engine::new(1);
+        engine.start(Start { now: DAWN, minutes: 1 }, &mut Turn::new(1));
+        Self { engine, now: DAWN, batch: 1, requests: 0, works: Vec::new() }
+    }
+
+    /// One turn, and how many facts it decided.
+    fn turn(&mut self, command: Option<(ConnId, Command)>) -> Vec<Fact> {
+        self.batch += 1;
+        self.requests += 1;
+        let mut turn = Turn::new(self.batch);
+        if let Some((conn, command)) = command {
+            self.engine.apply(self.now, Request { conn, id: self.requests }, command, &mut turn);
+        }
+        self.engine.tick(self.now, &mut turn);
+        for frame in turn.frames {
+            assert!(!matches!(frame.body, Body::Error(_)), "{:?}", frame.body);
+            if let Body::Deliver { works, .. } = frame.body {
+                self.works.extend(works.into_iter().map(|work| (frame.to.conn, work)));
+            }
+        }
+        turn.facts
+    }
+
+    /// Turns until no work is left for this moment; the largest of them.
+    fn rest(&mut self) -> usize {
+        let mut largest = 0;
+        while self.engine.next_deadline().is_some_and(|at| at <= self.now) {
+            largest = largest.max(self.turn(None).len());
+        }
+        self.engine.audit().unwrap();
+        largest
+    }
+
+    fn worker(&mut self, conn: ConnId, streams: u32) {
+        let hello = Hello {
+            namespace: "default".into(),
+            client: "crowd".into(),
+            host: String::new(),
+            pid: 0,
+            labels: Vec::new(),
+            session_ttl_ms: 0,
+            resume: None,
+            running: None,
+            fresh: SessionId([u8::try_from(conn).unwrap(); 16]),
+        };
+        self.turn(Some((conn, Command::Hello(Box::new(hello)))));
+        for _ in 0..streams {
+            let fetch = Fetch {
+                stream: 0,
+                queues: vec!["q".into()],
+                kinds: Vec::new(),
+                slots: SLOTS_MAX,
+                once: 0,
+                wait_ms: 0,
+                lease_ms: None,
+                close: false,
+            };
+            self.turn(Some((conn, Command::Fetch(Box::new(fetch)))));
+        }
+    }
+
+    fn jobs(&mut self, conn: ConnId, count: usize) {
+        for first in (0..count).step_by(ENQUEUE_JOBS_MAX) {
+            let spec = |number: usize| JobSpec {
+                id: JobId((1 + number as u128).to_be_bytes()),
+                queue: "q".into(),
+                kind: "k".into(),
+                key: String::new(),
+                payload: Blob::default(),
+                headers: Blob::default(),
+                run_at: 0,
+                policy: Policy::default(),
+            };
+            let jobs = (first..count.min(first + ENQUEUE_JOBS_MAX)).map(|number| Ok(spec(number))).collect();
+            self.turn(Some((conn, Command::Enqueue(Enqueue { jobs, partial: false }))));
+        }
+    }
+}
+
+#[test]
+fn a_session_holds_so_many_leases_and_takes_the_next_job_when_one_ends() {
+    let mut crowd = Crowd::new();
+    crowd.worker(1, 3);
+    crowd.jobs(1, SESSION_LEASES_MAX + 10);
+    crowd.rest();
+    assert_eq!(crowd.works.len(), SESSION_LEASES_MAX, "though three streams have room for more");
+    for _ in 0..10 {
+        let (conn, work) = crowd.works.remove(0);
+        let how = How::Complete(Blob::default());
+        let settle = Command::Settle(vec![Settlement { id: work.id, fence: work.fence, how }]);
+        crowd.turn(Some((conn, settle)));
+        crowd.rest();
+        assert_eq!(crowd.works.len(), SESSION_LEASES_MAX);
+    }
+}
+
+#[test]
+fn many_lost_sessions_are_decided_in_turns_of_bounded_size() {
+    let mut crowd = Crowd::new();
+    for conn in 1..=4 {
+        crowd.worker(conn, 2);
+    }
+    crowd.jobs(1, 4 * SESSION_LEASES_MAX);
+    crowd.rest();
+    assert_eq!(crowd.works.len(), 4 * SESSION_LEASES_MAX);
+    crowd.now += SESSION_TTL_MS_DEFAULT;
+    let largest = crowd.rest();
+    let bound = SESSION_LEASES_MAX + TIMERS_PER_TICK + LEASES_PER_TICK + 10;
+    assert!(largest <= bound, "{largest} facts in one turn, at most {bound}");
+    assert!(crowd.engine.ledger().jobs.iter().all(|job| job.lease.is_none() && job.crashes == 1));
+    assert!(crowd.engine.ledger().sessions.is_empty());
+}
