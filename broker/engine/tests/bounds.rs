@@ -53,7 +53,7 @@ impl Crowd {
         while self.engine.next_deadline().is_some_and(|at| at <= self.now) {
             largest = largest.max(self.turn(None).len());
         }
-        self.engine.audit().unwrap();
+        self.engine.audit().expect("the indexes agree with the ledger");
         largest
     }
 
@@ -67,7 +67,7 @@ impl Crowd {
             session_ttl_ms: 0,
             resume: None,
             running: None,
-            fresh: SessionId([u8::try_from(conn).unwrap(); 16]),
+            fresh: SessionId([u8::try_from(conn).expect("a few connections"); 16]),
         };
         self.turn(Some((conn, Command::Hello(Box::new(hello)))));
         for _ in 0..streams {
