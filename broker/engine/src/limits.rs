@@ -32,6 +32,8 @@ pub const FETCH_KINDS_MAX: usize = 256;
 pub const SLOTS_MAX: u32 = 10_000;
 /// Leases of one session, so that its loss is decided in one turn of bounded size.
 pub const SESSION_LEASES_MAX: usize = 20_000;
+/// Slots one job takes; with the leases of a session bounded, their sum cannot overflow.
+pub const COST_MAX: u32 = 1_000;
 /// Labels of a session.
 pub const LABELS_MAX: usize = 32;
 

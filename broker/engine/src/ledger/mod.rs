@@ -11,6 +11,7 @@ pub use evolve::{Applied, EvolveError};
 
 use crate::fact::{ResourceBody, ResourceKey};
 use crate::ids::{NameId, Seq, SessionId};
+use crate::limits::COST_MAX;
 use crate::policy::{Backoff, Policy, default};
 use alloc::collections::BTreeMap;
 use job::Job;
@@ -98,7 +99,7 @@ impl Ledger {
     }
 
     pub(crate) fn cost(&self, job: &Job) -> u32 {
-        self.effective(job, |policy| policy.cost).unwrap_or(default::COST).max(1)
+        self.effective(job, |policy| policy.cost).unwrap_or(default::COST).clamp(1, COST_MAX)
     }
 
     /// Why the queue is paused, if it is.
