@@ -1,13 +1,13 @@
 //! Too much of everything: peers that do not read, do not finish, do not stop, or lie about lengths. The
 //! broker keeps its memory, serves everybody else, and says what was too much.
 
-use crate::harness::{Broker, Peer, body, encode, eventually, job, stream};
+use crate::harness::{Broker, Peer, body, complete, encode, eventually, job, result_of, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::server_frame::Body;
-use windlass_proto::v1::{Code, Enqueue, Hello, JobSpec, Query, Selector, query::What};
+use windlass_proto::v1::{Code, Enqueue, Hello, JobSpec, Query, Selector, Settle, SettleCode, query::What};
 
 const MIB: u64 = 1 << 20;
 
@@ -272,4 +272,33 @@ fn payloads_that_the_disk_cannot_follow_are_refused_for_now_and_taken_later() {
     let server = peer.server();
     assert_eq!(server.jobs, 24);
     assert!(server.unfolded_bytes <= 4 * MIB && (refused > 0 || server.folds_total > 0), "{server:?}");
+}
+
+#[test]
+fn results_that_the_disk_cannot_follow_are_not_read_until_it_has() {
+    let broker = Broker::with(&["--unfolded-bytes", "2MiB"]);
+    let mut worker = broker.peer();
+    worker.enqueue_all((0..96).map(|_| job("k")).collect());
+    let name = worker.open_stream(stream("q", 96));
+    let mut works = Vec::new();
+    while works.len() < 96 {
+        works.extend(worker.delivery(name).jobs);
+    }
+    let mut watcher = broker.peer();
+    let mut most = 0;
+    let sent: Vec<u64> = works
+        .iter()
+        .map(|work| {
+            let how = complete(&"r".repeat(1 << 20));
+            let sent = worker.say(Request::Settle(Settle { results: vec![result_of(work, how)] }));
+            most = most.max(watcher.server().unfolded_bytes);
+            sent
+        })
+        .collect();
+    // Twice the bound, and what one turn takes from the inbox.
+    assert!(most <= 2 * 2 * MIB + 6 * MIB, "{most} bytes waited for the fold");
+    for id in sent {
+        let Body::Settled(settled) = worker.answer(id) else { panic!() };
+        assert_eq!(settled.results[0].code(), SettleCode::Settled);
+    }
 }

@@ -26,6 +26,7 @@ struct Shared {
     wake: Condvar,
     bytes: AtomicUsize,
     conns: AtomicU64,
+    is_deaf: AtomicBool,
 }
 
 #[derive(Default)]
@@ -82,6 +83,17 @@ impl Door {
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Nobody is read while so much waits to be folded. Connections look again by themselves.
+    pub fn set_deaf(&self, is_deaf: bool) {
+        self.shared.is_deaf.store(is_deaf, Ordering::Relaxed);
+    }
+
+    /// Whether the driver wants nothing more for now.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.shared.is_deaf.load(Ordering::Relaxed)
     }
 
     /// Tells the driver something.

@@ -25,10 +25,13 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const HANDSHAKE_SECONDS: u64 = 5;
 /// Time from the first to the last byte of a frame.
 pub const HALF_FRAME_SECONDS: u64 = 10;
-/// Time in which a peer must take at least one byte of what is queued for it.
-pub const WRITE_STALL_SECONDS: u64 = 30;
+/// Time in which a peer must take at least one byte of what is queued for it. With the window to
+/// come back it stays below 20 s, in which a silent worker's jobs run again.
+pub const WRITE_STALL_SECONDS: u64 = 15;
 /// Leaves copied for the fold in one slice: 256 records.
 pub const LEAVES_PER_SLICE: usize = 16;
+/// Bytes of parts at which a slice takes no further leaf; the fold thread holds a few slices.
+pub const BYTES_PER_SLICE: usize = 8 << 20;
 /// Table rows copied for the fold in one slice.
 pub const ROWS_PER_SLICE: usize = 256;
 /// A pause of the loop longer than this was not the clients' silence.

@@ -61,8 +61,8 @@ pub const CANCEL_GRACE_MS_DEFAULT: u64 = 30_000;
 
 /// How long the id of a removed job is still known.
 pub const IDEMPOTENCY_WINDOW_MS: u64 = 600_000;
-/// How many ids of removed jobs are known at most; where more end within the window, the last half of
-/// them at least.
+/// How many ids of removed jobs are known at most; where more than half as many end within the
+/// window, the last half at least.
 pub const ENDED_IDS_MAX: usize = 1_000_000;
 /// Attempts kept in a job's history.
 pub const HISTORY_MAX: u32 = 10;

@@ -137,6 +137,13 @@ impl Core {
         self.disk = disk;
     }
 
+    /// So much waits for the fold that nobody should be read until it has caught up: Enqueue is
+    /// refused long before, but a result is never refused.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        self.parts.unfolded_bytes() >= 2 * self.options.unfolded_bytes_max
+    }
+
     fn press(&mut self) {
         let full = self.parts.unfolded_bytes() >= self.options.unfolded_bytes_max;
         self.engine.set_pressure(Pressure { no_enqueue: full || self.disk.no_enqueue, ..self.disk });

@@ -175,6 +175,7 @@ impl Driver {
             .collect();
         self.core.turn(now, &taken.signs, taken.commands.drain(..), &mut turn)?;
         taken.signs.clear();
+        self.door.set_deaf(self.core.is_overfull());
         for conn in closed {
             self.outboxes.remove(&conn);
         }

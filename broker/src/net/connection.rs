@@ -186,6 +186,7 @@ impl Connection {
             && self.line.outbox().queued_bytes() <= OUTBOX_CHOKE_BYTES
             && self.line.waiting_bytes() <= CONNECTION_INBOX_BYTES
             && self.door.waiting_bytes() <= INBOX_BYTES
+            && !self.door.is_deaf()
     }
 
     fn hear(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {

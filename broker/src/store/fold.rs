@@ -9,7 +9,7 @@ use super::keys::{self, BLOCK_BYTES, CHUNK_BYTES, LEAF_JOBS, SMALL_PART_BYTES};
 use super::parts::Parts;
 use super::record::{self, Meta, Row, SmallPart};
 use super::seam::{Change, Leaves, ReadLeaves};
-use crate::limits::{LEAVES_PER_SLICE, ROWS_PER_SLICE};
+use crate::limits::{BYTES_PER_SLICE, LEAVES_PER_SLICE, ROWS_PER_SLICE};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::Blob;
 use windlass_engine::fact::{Fact, Record};
@@ -144,12 +144,14 @@ impl Fold {
             stopped: ledger.stopped,
             ..Slice::default()
         };
+        let mut bytes = 0;
         for _ in 0..LOOKS_PER_SLICE {
-            if slice.leaves.len() >= self.leaves_per_slice {
+            if slice.leaves.len() >= self.leaves_per_slice || bytes >= BYTES_PER_SLICE {
                 break;
             }
             let Some(leaf) = running.frozen.leaves.pop_first() else { break };
             let image = copy_leaf(leaf, ledger, parts);
+            bytes += image.parts.iter().map(|(_, part)| part.len()).sum::<usize>();
             // Jobs that came and went within the journal never touch the leaves.
             let was_stored = self.stored.remove(&leaf);
             if !image.jobs.is_empty() {
@@ -299,13 +301,21 @@ impl<L: Leaves> Folder<L> {
         Ok(())
     }
 
-    /// A leaf without jobs takes its blocks with it; in one with jobs only large parts that no job
-    /// has any more are worth removing, since blocks are written once.
+    /// A leaf without jobs takes its parts with it. In one with jobs large parts go that no job has
+    /// any more, and blocks, which are written once, when nothing in them is wanted.
     fn remove_stale_parts(&self, image: &LeafImage, changes: &mut Vec<Change>) -> Result<(), StoreError> {
-        self.reader.scan(&keys::parts(image.leaf), &mut |key, _| {
+        let is_wanted = |&(place, part, version, _): &SmallPart| {
+            let seq = image.leaf * LEAF_JOBS + u64::from(place);
+            keys::read_part(part).is_some_and(|part| image.live.contains(&PartKey { seq, part, version }))
+        };
+        self.reader.scan(&keys::parts(image.leaf), &mut |key, value| {
             let is_live = match keys::read_chunk(image.leaf, key) {
                 Some(part) => image.live.contains(&part),
-                None => !image.jobs.is_empty(),
+                None if image.jobs.is_empty() => false,
+                None => {
+                    let block = record::decode_block(value).map_err(|error| error.at("a block of parts"))?;
+                    block.iter().any(is_wanted)
+                }
             };
             if !is_live {
                 changes.push(Change::Remove(key.to_vec()));
@@ -338,3 +348,6 @@ fn write_parts(image: &LeafImage, to: u64, changes: &mut Vec<Change>) {
         changes.push(Change::Put(keys::block(image.leaf, to, number), record::encode_block(&block)));
     }
 }
+
+#[cfg(test)]
+mod tests;

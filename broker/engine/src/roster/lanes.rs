@@ -55,7 +55,9 @@ impl Lanes {
         let ring = level.rings.entry(spot.kind).or_default();
         let lane = ring.lanes.entry(spot.key).or_default();
         if lane.jobs.is_empty() {
-            lane.turn = level.clock + 1;
+            // Beside lanes of its kind it waits for one turn of theirs, however far the level is.
+            let front = ring.order.first().map_or(u64::MAX, |&(turn, _)| turn);
+            lane.turn = front.min(level.clock) + 1;
             ring.order.insert((lane.turn, spot.key));
         }
         lane.jobs.insert(spot.seq);
@@ -191,5 +193,32 @@ mod tests {
         lanes.insert(Spot { level: 4, kind: 2, key: 0, seq: 2 });
         assert_eq!(lanes.pick(&[2]).map(|spot| spot.seq), Some(2));
         assert_eq!(lanes.pick(&[3]), None);
+    }
+
+    #[test]
+    fn a_new_key_waits_for_one_turn_only_beside_a_busy_kind() {
+        let mut lanes = Lanes::default();
+        // Workers of kind 1 are fast.
+        for seq in 1..=2_000 {
+            lanes.insert(Spot { level: 4, kind: 1, key: 10, seq });
+        }
+        // Key 20 of kind 2 has a long backlog; its workers have served one job so far.
+        for seq in 2_001..=3_000 {
+            lanes.insert(Spot { level: 4, kind: 2, key: 20, seq });
+        }
+        let serve = |lanes: &mut Lanes, kind: NameId| {
+            let spot = lanes.pick(&[kind]).unwrap();
+            lanes.charge(spot, 1);
+            lanes.remove(spot);
+            spot.key
+        };
+        serve(&mut lanes, 2);
+        for _ in 0..1_900 {
+            serve(&mut lanes, 1);
+        }
+        // Somebody else's single job of kind 2.
+        lanes.insert(Spot { level: 4, kind: 2, key: 30, seq: 3_001 });
+        let waited = (0..999).position(|_| serve(&mut lanes, 2) == 30);
+        assert!(waited.is_some_and(|waited| waited <= 16), "it waited for {waited:?} jobs of the other key");
     }
 }
