@@ -27,6 +27,10 @@ struct Shared {
     bytes: AtomicUsize,
     conns: AtomicU64,
     is_deaf: AtomicBool,
+    /// Bytes that connections have read and not yet understood.
+    arrived: AtomicUsize,
+    /// Weight of frames decided and not yet written to their sockets.
+    outgoing: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -73,16 +77,28 @@ impl Door {
     #[must_use]
     pub fn open(&self) -> Line {
         let conn = self.shared.conns.fetch_add(1, Ordering::Relaxed) + 1;
-        let outbox = Arc::new(Outbox::new(conn));
+        let outbox = Arc::new(Outbox::new(conn, self.shared.outgoing.clone()));
         let lane = Lane { commands: VecDeque::new(), outbox: outbox.clone(), is_closing: false };
         self.inbox().lanes.insert(conn, lane);
-        Line { door: self.clone(), conn, outbox }
+        Line { door: self.clone(), conn, outbox, arrived: 0 }
     }
 
     /// Bytes of commands that wait for the driver.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that all connections together have read and not yet understood.
+    #[must_use]
+    pub fn arrived_bytes(&self) -> usize {
+        self.shared.arrived.load(Ordering::Relaxed)
+    }
+
+    /// Weight of all frames that are decided and not yet written.
+    #[must_use]
+    pub fn outgoing_bytes(&self) -> usize {
+        self.shared.outgoing.load(Ordering::Relaxed)
     }
 
     /// Nobody is read while so much waits to be folded. Connections look again by themselves.
@@ -199,6 +215,7 @@ pub struct Line {
     door: Door,
     conn: ConnId,
     outbox: Arc<Outbox>,
+    arrived: usize,
 }
 
 impl Line {
@@ -225,6 +242,13 @@ impl Line {
         &self.outbox
     }
 
+    /// So many bytes of this connection are read and not yet understood.
+    pub fn arrived(&mut self, bytes: usize) {
+        let shared = &self.door.shared.arrived;
+        shared.fetch_add(bytes, Ordering::Relaxed);
+        shared.fetch_sub(std::mem::replace(&mut self.arrived, bytes), Ordering::Relaxed);
+    }
+
     /// Bytes of this connection's commands that the driver has not taken yet.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
@@ -234,6 +258,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        self.arrived(0);
         self.outbox.close();
         self.send([(0, Command::Hangup, 0)]);
     }
@@ -246,6 +271,8 @@ pub struct Outbox {
     ready: Notify,
     /// Weight of frames decided and not yet written to the socket.
     queued: AtomicUsize,
+    /// The same of all connections together.
+    outgoing: Arc<AtomicUsize>,
     /// Bytes of commands not yet taken by the driver.
     waiting: AtomicUsize,
     is_new: AtomicBool,
@@ -254,12 +281,13 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    fn new(conn: ConnId) -> Self {
+    fn new(conn: ConnId, outgoing: Arc<AtomicUsize>) -> Self {
         Self {
             conn,
             frames: Mutex::default(),
             ready: Notify::new(),
             queued: AtomicUsize::new(0),
+            outgoing,
             waiting: AtomicUsize::new(0),
             is_new: AtomicBool::new(true),
             is_closed: AtomicBool::new(false),
@@ -276,6 +304,7 @@ impl Outbox {
     /// The driver decided a frame of this weight. True = the peer has enough unread.
     pub fn reserve(&self, weight: usize) -> bool {
         let queued = self.queued.fetch_add(weight, Ordering::Relaxed) + weight;
+        self.outgoing.fetch_add(weight, Ordering::Relaxed);
         queued > OUTBOX_CHOKE_BYTES && !self.is_choked.swap(true, Ordering::Relaxed)
     }
 
@@ -316,6 +345,7 @@ impl Outbox {
     #[must_use]
     pub fn written(&self, weight: usize) -> bool {
         let queued = self.queued.fetch_sub(weight, Ordering::Relaxed) - weight;
+        self.outgoing.fetch_sub(weight, Ordering::Relaxed);
         queued <= OUTBOX_CHOKE_BYTES / 2 && self.is_choked.swap(false, Ordering::Relaxed)
     }
 
@@ -328,6 +358,12 @@ impl Outbox {
     fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.outgoing.fetch_sub(self.queued_bytes(), Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,9 @@
 pub const COMMANDS_PER_TURN: usize = 32;
 /// Bytes of commands taken from one connection in one turn; one command may be larger.
 pub const COMMAND_BYTES_PER_TURN: usize = 256 << 10;
+/// What a Query of one job in full counts as at least: it is short, but its answer may be as long as
+/// a payload and a result.
+pub const JOB_QUERY_BYTES: usize = 256 << 10;
 /// Bytes of commands taken in one turn from all connections together.
 pub const TURN_BYTES: usize = 4 << 20;
 /// Weight of facts at which a batch takes no further turn.
@@ -19,6 +22,12 @@ pub const INBOX_BYTES: usize = 256 << 20;
 pub const OUTBOX_CHOKE_BYTES: usize = 4 << 20;
 /// Bytes queued for one peer at which it is cut: it does not read its answers.
 pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
+/// Bytes queued for all peers together at which those are cut that have more than
+/// [`OUTBOX_CHOKE_BYTES`] unread.
+pub const OUTBOXES_BYTES_MAX: usize = 512 << 20;
+/// Bytes of unfinished frames of all connections together at which those are cut that would add to
+/// them with a large one.
+pub const ARRIVED_BYTES_MAX: usize = 512 << 20;
 /// Open connections; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Time from accept to a whole Hello.

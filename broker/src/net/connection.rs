@@ -70,6 +70,8 @@ enum End {
     Overdue(Overdue),
     /// The peer has too much unread.
     Overfed,
+    /// Too many peers have too much of a frame unfinished.
+    Crowded,
     /// All is said.
     Said,
 }
@@ -109,7 +111,7 @@ impl Connection {
         let conn = self.line.conn();
         match end {
             End::Gone | End::Said => tracing::debug!(conn, %end, "connection closed"),
-            End::Overdue(_) | End::Overfed => tracing::info!(conn, %end, "connection cut"),
+            End::Overdue(_) | End::Overfed | End::Crowded => tracing::info!(conn, %end, "connection cut"),
         }
         let Self { socket, line, .. } = self;
         // The driver hears of it before the peer has taken our last words.
@@ -169,12 +171,19 @@ impl Connection {
 
     /// Moves what can be moved. False = nothing can, and whoever could change that will wake us.
     fn both_ways(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.line.outbox().queued_bytes() > self.options.outbox_bytes_max {
+        if self.is_overfed() {
             return Err(End::Overfed);
         }
         let has_spoken = self.speak(cx)?;
         let has_heard = self.hear(cx)?;
         Ok(has_spoken || has_heard)
+    }
+
+    /// The peer has more unread than one peer may, or more than a little while all have too much.
+    fn is_overfed(&self) -> bool {
+        let queued = self.line.outbox().queued_bytes();
+        queued > self.options.outbox_bytes_max
+            || queued > OUTBOX_CHOKE_BYTES && self.door.outgoing_bytes() > self.options.outboxes_bytes_max
     }
 
     // ------------------------------------------------------------------ in
@@ -203,6 +212,9 @@ impl Connection {
             return Ok(true);
         }
         self.patience.for_frame(!self.arrived.is_empty());
+        if self.arrived.len() > READ_BYTES_MAX && self.door.arrived_bytes() > self.options.arrived_bytes_max {
+            return Err(End::Crowded);
+        }
         // Asked first, so that only a connection with something to say costs a buffer.
         if self.socket.poll_read_ready(cx).is_pending() {
             return Ok(false);
@@ -250,6 +262,7 @@ impl Connection {
                 }
             }
         }
+        self.line.arrived(self.arrived.len());
         let is_half = !self.arrived.is_empty() && !self.is_behind;
         self.patience.for_frame(is_half);
         self.patience.for_hello(self.session.awaits_hello());
@@ -358,6 +371,7 @@ impl fmt::Display for End {
             Self::Gone => f.write_str("the peer is gone"),
             Self::Overdue(what) => what.fmt(f),
             Self::Overfed => f.write_str("the peer has too much unread"),
+            Self::Crowded => f.write_str("too many large frames are unfinished"),
             Self::Said => f.write_str("all is said"),
         }
     }

@@ -11,7 +11,10 @@ mod tests;
 
 pub use listener::{bind, serve};
 
-use crate::limits::{HALF_FRAME_SECONDS, HANDSHAKE_SECONDS, OUTBOX_BYTES_MAX, WRITE_STALL_SECONDS};
+use crate::limits::{
+    ARRIVED_BYTES_MAX, HALF_FRAME_SECONDS, HANDSHAKE_SECONDS, OUTBOX_BYTES_MAX, OUTBOXES_BYTES_MAX,
+    WRITE_STALL_SECONDS,
+};
 use crate::session::Terms;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +41,10 @@ pub struct NetOptions {
     pub farewell: Duration,
     /// Weight queued for a peer at which it is cut.
     pub outbox_bytes_max: usize,
+    /// Weight queued for all peers together at which those with much of it are cut.
+    pub outboxes_bytes_max: usize,
+    /// Bytes of unfinished frames of all peers together at which those with large ones are cut.
+    pub arrived_bytes_max: usize,
 }
 
 impl NetOptions {
@@ -55,6 +62,8 @@ impl NetOptions {
             write_stall: Duration::from_secs(WRITE_STALL_SECONDS),
             farewell: Duration::from_secs(2),
             outbox_bytes_max: OUTBOX_BYTES_MAX,
+            outboxes_bytes_max: OUTBOXES_BYTES_MAX,
+            arrived_bytes_max: ARRIVED_BYTES_MAX,
         }
     }
 }

@@ -412,6 +412,32 @@ async fn a_peer_with_too_much_unread_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn of_many_peers_that_do_not_read_those_with_much_unread_are_cut() {
+    let mut fake = Fake::start(NetOptions { outboxes_bytes_max: 1 << 20, ..options() });
+    let (_peer, _) = fake.welcomed().await;
+    let (mut peer, to) = fake.welcomed().await;
+    peer.send([(2, stream())]).await;
+    fake.next();
+    for _ in 0..128 {
+        fake.say(Request { id: 2, ..to }, false, deliver(256 << 10));
+    }
+    assert_eq!(fake.hangup().conn, to.conn);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn of_many_peers_with_unfinished_frames_those_with_large_ones_are_cut() {
+    let mut fake = Fake::start(NetOptions { arrived_bytes_max: 200 << 10, ..options() });
+    let (mut idle, _) = fake.welcomed().await;
+    let (mut peer, to) = fake.welcomed().await;
+    let mut half = (1u32 << 20).to_be_bytes().to_vec();
+    half.resize(300 << 10, 8);
+    let _cut_off_while_it_writes = peer.socket.write_all(&half).await;
+    assert_eq!(fake.hangup().conn, to.conn);
+    idle.send([(2, stream())]).await;
+    fake.next();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_peer_that_does_not_read_is_cut() {
     let stall = NetOptions { write_stall: Duration::ZERO, outbox_bytes_max: usize::MAX, ..options() };
     let mut fake = Fake::start(stall);

@@ -25,7 +25,7 @@ mod tests;
 mod window;
 
 use crate::door;
-use crate::limits::OUTSTANDING_MAX;
+use crate::limits::{JOB_QUERY_BYTES, OUTSTANDING_MAX};
 use bytes::BytesMut;
 use inbound::Rules;
 use std::collections::VecDeque;
@@ -233,6 +233,8 @@ impl Session {
         match translated {
             Ok((command, open)) => {
                 self.window.open(id, open);
+                let shows_a_job = matches!(command, Command::Query(command::Query::Job(_)));
+                let bytes = if shows_a_job { bytes.max(JOB_QUERY_BYTES) } else { bytes };
                 Verdict::Ask((id, command, bytes))
             }
             Err(fault) => Verdict::Refuse(id, outbound::error(fault)),

@@ -17,6 +17,8 @@ type Ended = (Ms, NameId, JobId, u64);
 #[derive(Debug, Default)]
 pub(crate) struct EndedIds {
     seed: u64,
+    /// By how much the clock was set since the start; the rows stand in the time before.
+    moved: i64,
     younger: Half,
     elder: Half,
 }
@@ -39,18 +41,28 @@ impl EndedIds {
     pub(crate) fn find(&self, now: Ms, namespace: NameId, id: JobId) -> Option<u64> {
         let hash = hash_id(self.seed, id);
         let known = [&self.younger, &self.elder].into_iter().find_map(|half| half.find(hash, namespace, id));
-        known.filter(|&&(at, ..)| !is_over(at, now)).map(|&(.., settled)| settled)
+        known.filter(|&&(at, ..)| !is_over(at, self.unmoved(now))).map(|&(.., settled)| settled)
     }
 
-    pub(crate) fn insert(&mut self, ended: Ended) {
+    /// The clock was set: the window goes on where it was.
+    pub(crate) fn shift(&mut self, by: i64) {
+        self.moved = self.moved.saturating_add(by);
+    }
+
+    fn unmoved(&self, at: Ms) -> Ms {
+        at.saturating_add_signed(self.moved.saturating_neg())
+    }
+
+    pub(crate) fn insert(&mut self, (at, namespace, id, settled): Ended) {
         if self.younger.rows.len() >= ENDED_IDS_MAX / 2 {
             self.turn_over();
         }
-        self.younger.insert(self.seed, ended);
+        self.younger.insert(self.seed, (self.unmoved(at), namespace, id, settled));
     }
 
     /// Forgets what is older than the window.
     pub(crate) fn expire(&mut self, now: Ms) {
+        let now = self.unmoved(now);
         if self.elder.rows.last().is_some_and(|&(at, ..)| is_over(at, now)) {
             self.elder.clear();
         }

@@ -203,6 +203,7 @@ impl Roster {
     /// Everybody's deadlines move: the broker was away, or the wall clock jumped. None becomes 0,
     /// which stands for "none".
     pub(crate) fn shift(&mut self, by: i64) {
+        self.ended_ids.shift(by);
         let moved = |at: Ms| at.saturating_add_signed(by).max(1);
         for (&key, stream) in &mut self.streams.open {
             let Some((_, until)) = &mut stream.poll else { continue };
