@@ -1,8 +1,11 @@
 //! The command line: what scripts rely on. Forms of output, exit codes, questions, settings.
 
-use crate::harness::{Answer, Broker, Peer, fresh_id, hex, start_windlass, windlass, windlass_reading};
+use crate::harness::{
+    Answer, Broker, Peer, WINDLASS, fresh_id, hex, start_windlass, windlass, windlass_reading,
+};
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
 use windlass_proto::v1::{JobView, State};
 
 /// `windlass` against this broker.
@@ -328,4 +331,21 @@ fn settings_that_cannot_be_are_refused_with_what_would_be_right() {
         assert!(answer.err.contains(expected), "{expected} is not in {answer:?}");
     }
     assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
+fn a_backlog_of_one_job_is_measured_too() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let asked =
+        ["bench", "backlog", "--jobs", "1", "--drain", "--data", data.to_str().unwrap(), "--output", "json"];
+    let report = windlass(&asked).ok().json();
+    assert_eq!((&report["jobs"], &report["folds"]), (&json!(1), &json!(0)), "{report}");
+}
+
+#[test]
+fn a_completion_script_may_be_cut_short() {
+    let cut =
+        Command::new("sh").args(["-c", "\"$0\" completions bash | head -1", WINDLASS]).output().unwrap();
+    assert!(cut.status.success() && cut.stderr.is_empty(), "{cut:?}");
 }

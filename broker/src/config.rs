@@ -196,9 +196,28 @@ impl Flags {
             max_payload: size(max_payload),
             max_connections: size(connections),
             log: self.log.or(file.log).unwrap_or_default(),
-            log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".into()),
+            log_level: log_level(self.log_level.or(file.log_level))?,
         })
     }
+}
+
+/// A filter, each part of which ends in a level: a mistyped one would be taken for the name of a
+/// module, and nothing would be logged.
+fn log_level(asked: Option<String>) -> Result<String, ConfigError> {
+    let filter = asked.unwrap_or_else(|| "info".into());
+    for part in filter.split(',') {
+        let level = part.rsplit('=').next().unwrap_or(part).trim();
+        if level.is_empty()
+            || part.matches('=').count() > 1
+            || level.parse::<tracing::metadata::LevelFilter>().is_err()
+        {
+            return Err(ConfigError::Invalid(format!(
+                "log_level is {filter}, and {level} is no level: it is off, error, warn, info, debug or trace, \
+                 or a list like info,windlass_broker=debug"
+            )));
+        }
+    }
+    Ok(filter)
 }
 
 fn size(bytes: u64) -> usize {
@@ -301,6 +320,17 @@ mod tests {
     fn a_misspelt_key_names_the_right_one() {
         let error = file("lissten = \"127.0.0.1:9\"\n").unwrap_err().to_string();
         assert!(error.contains("did you mean \"listen\"?"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused_and_not_taken_for_a_module() {
+        let asked = |filter: &str| Flags { log_level: Some(filter.into()), ..Flags::default() }.settle();
+        for good in ["info", "OFF", "warn,windlass_broker::net=debug"] {
+            assert!(asked(good).is_ok(), "{good}");
+        }
+        for bad in ["loud", "", "a=b=info", "info,sled"] {
+            assert!(asked(bad).unwrap_err().to_string().contains("is no level"), "{bad}");
+        }
     }
 
     #[test]

@@ -227,3 +227,13 @@ fn a_port_that_is_taken_is_named_and_the_directory_is_free_again() {
     let again = windlass(&["serve", "--data", data.to_str().unwrap(), "--listen", broker.addr()]);
     assert!(again.err.contains(broker.addr()), "the first try has let the directory go: {again:?}");
 }
+
+#[test]
+fn a_folder_with_other_files_is_refused_and_left_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("thesis.txt"), "mine").unwrap();
+    let answer = serve(home.path());
+    refused(&answer, 1, home.path());
+    assert!(answer.err.contains("thesis.txt"), "{answer:?}");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+}

@@ -25,7 +25,7 @@ fn the_appendix_enqueues_a_job_with_nothing_but_a_standard_library() {
     let work = broker.peer().fetch("default");
     assert_eq!(
         (work.kind.as_str(), &work.payload[..]),
-        ("send_email", &b"{\"to\": \"ada@example.org\"}"[..])
+        ("send_email", &b"{\"to\": \"a@b.org\", \"subject\": \"Hi\", \"body\": \"Ho\"}"[..])
     );
     assert_eq!(producer.stdout().trim(), crate::harness::hex(&work.id));
 

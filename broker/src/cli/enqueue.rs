@@ -15,9 +15,11 @@ const IN_FLIGHT: usize = 256;
 /// Enqueue one job, or one a line of a file. Prints an id a line, each as soon as it is
 /// acknowledged, which means on disk. Reconnects and re-sends by id for 30 s.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  windlass enqueue send_email '{\"to\":\"a@b.c\"}' --delay 5m\n  \
+#[command(
+    after_help = "Examples:\n  windlass enqueue generate_pdf '{\"title\":\"Hi\",\"lines\":[]}' --delay 5m\n  \
     windlass enqueue resize_image @job.json --queue images --priority 7\n  \
-    seq 1000 | windlass enqueue count --jsonl -")]
+    seq 1000 | windlass enqueue count --jsonl -"
+)]
 pub(super) struct EnqueueArgs {
     /// Which handler runs the job
     kind: String,

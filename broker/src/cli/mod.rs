@@ -16,7 +16,7 @@ use windlass_client::{Client, Error, ErrorKind};
 #[command(name = "windlass", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(after_help = "Examples:\n  windlass demo                                    \
     see it work: a broker, a worker, a few hundred jobs\n  windlass serve --data ./data                     \
-    start a broker\n  windlass enqueue send_email '{\"to\":\"a@b.c\"}'    \
+    start a broker\n  windlass enqueue generate_pdf @job.json          \
     enqueue a job\n  windlass admin queues                            \
     look at the queues\n\nExit codes: 0 ok, 1 refused, 2 usage, 3 cannot connect, 78 damaged data directory")]
 struct Cli {
@@ -72,7 +72,9 @@ pub fn main() -> ExitCode {
         Command::Admin(args) => runtime.block_on(admin::run(args)),
         Command::Bench(args) => runtime.block_on(bench::run(args)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
             ExitCode::SUCCESS
         }
     }

@@ -5,6 +5,7 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::config::{Flags, LogForm, Settings};
 use crate::net::{self, NetOptions};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -77,8 +78,11 @@ async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) {
 fn log(settings: &Settings) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_target(false);
     match settings.log {
         LogForm::Human => builder.init(),
         LogForm::Json => builder.json().init(),

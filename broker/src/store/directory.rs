@@ -28,6 +28,8 @@ use super::journal;
 const MAGIC: [u8; 8] = *b"WINDLASS";
 const VERSION: u8 = 1;
 /// magic 8 | version u8 | stage u8 | id 16 | secret 32 | crc32c u32 of all before.
+/// What may stand in a data directory before it has a MANIFEST; a file system may have made the last.
+const OURS: [&str; 6] = ["LOCK", "MANIFEST.draft", "journal", "leaves", "reserve", "lost+found"];
 const MANIFEST_BYTES: usize = 62;
 const CRC_AT: usize = MANIFEST_BYTES - 4;
 
@@ -66,11 +68,12 @@ impl Directory {
     /// makes files that only its own user can read (umask 077): sled would make them for everyone.
     ///
     /// # Errors
-    /// `Locked` when another process holds it, `Missing` when the MANIFEST is gone, `Corrupt` and
+    /// `NotOurs` when there are other files and no MANIFEST, `Locked` when another process holds it, `Missing` when the MANIFEST is gone, `Corrupt` and
     /// `UnknownVersion` when it cannot be read, `Full` and `ReadOnly` when it cannot be written.
     pub fn open(path: &Path) -> Result<Directory, StoreError> {
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
         make_folder(path)?;
+        refuse_strangers(path)?;
         let lock = take_lock(path)?;
         let manifest = match read_manifest(&path.join("MANIFEST"))? {
             Some(manifest) => manifest,
@@ -191,6 +194,23 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
     // Its width is fixed, so that writing it again needs no new block.
     let _ = lock.write_all_at(format!("{:<20}\n", std::process::id()).as_bytes(), 0);
     Ok(lock)
+}
+
+/// A new data directory is made in an empty folder only: one that holds anything else was named by
+/// mistake.
+fn refuse_strangers(dir: &Path) -> Result<(), StoreError> {
+    let refuse = |source| StoreError::io("list the folder", dir, source);
+    if dir.join("MANIFEST").try_exists().map_err(refuse)? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).map_err(refuse)? {
+        let name = entry.map_err(refuse)?.file_name();
+        if !OURS.iter().any(|&ours| name == ours) {
+            let found = name.to_string_lossy().into_owned();
+            return Err(StoreError::NotOurs { dir: dir.to_path_buf(), found });
+        }
+    }
+    Ok(())
 }
 
 /// Without a MANIFEST nothing of ours may be there: its loss must not look like a new directory.

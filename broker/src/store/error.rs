@@ -27,6 +27,18 @@ pub enum StoreError {
         /// Why it should exist.
         what: String,
     },
+    /// Somebody else's files are where a data directory was to be made.
+    #[error(
+        "{}: not empty and not a windlass data directory, there is {found}; \
+         name a new or an empty directory",
+        dir.display()
+    )]
+    NotOurs {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the files.
+        found: String,
+    },
     /// A file belongs to another data directory.
     #[error(
         "{}: belongs to data directory {found}, this one is {expected}; \
@@ -190,7 +202,8 @@ impl StoreError {
             | StoreError::MissingPart { .. }
             | StoreError::Mismatch { .. }
             | StoreError::NotDurable { .. } => 78,
-            StoreError::Locked { .. }
+            StoreError::NotOurs { .. }
+            | StoreError::Locked { .. }
             | StoreError::Full { .. }
             | StoreError::ReadOnly { .. }
             | StoreError::Io { .. }

@@ -100,9 +100,14 @@ pub(super) async fn produce(
     tally: &Rc<Tally>,
     credit: &Rc<Credit>,
 ) -> Result<(), Problem> {
+    // All are open before the first begins: with few jobs it may be done before the next is open, and
+    // that is no failure.
+    let mut opened = Vec::new();
     for _ in 0..connections {
         let open = Producer::open(addr, load, tally.clone(), credit.clone());
-        let producer = unbroken(tasks, open).await??;
+        opened.push(unbroken(tasks, open).await??);
+    }
+    for producer in opened {
         tasks.spawn_local(producer.run());
     }
     Ok(())
