@@ -7,6 +7,7 @@ use super::output;
 use actors::{Actor, Stage};
 use clap::Args;
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use windlass_client::proto::{self, JobView, State};
@@ -52,7 +53,13 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
         Ok(stage) => stage,
         Err(error) => return output::fail(super::exit::REFUSED, &format!("the demo cannot start: {error}")),
     };
-    match play(&mut stage, args.jobs).await {
+    // Whoever ends the demo ends its processes, which are killed when their owner goes, and its files.
+    let mut ended_by_the_user = pin!(windlass_client::shutdown_signal());
+    let played = tokio::select! {
+        played = play(&mut stage, args.jobs) => played,
+        () = &mut ended_by_the_user => return output::fail(super::exit::REFUSED, "the demo was stopped"),
+    };
+    match played {
         Ok(()) => {}
         Err(problem) => {
             stage.leave_traces();
@@ -67,7 +74,7 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
             stage.addr()
         ));
         output::line(&format!("What the workers write is in {}. Ctrl-C ends it.", stage.out().display()));
-        let _ended_by_the_user = tokio::signal::ctrl_c().await;
+        ended_by_the_user.await;
     }
     ExitCode::SUCCESS
 }
