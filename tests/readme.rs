@@ -1,10 +1,10 @@
 //! The commands of the README, run as they stand there.
 
-use crate::harness::{Peer, WINDLASS, WORKER_EXAMPLE, eventually, windlass};
+use crate::harness::{Peer, Program, WINDLASS, WORKER_EXAMPLE, eventually, windlass};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -52,6 +52,24 @@ fn the_demo_ends_well_and_says_so() {
         let completed: u32 = row.split_whitespace().nth(1).unwrap().parse().unwrap();
         assert!((95..=105).contains(&completed), "about a third: {row}");
     }
+}
+
+#[test]
+fn a_demo_that_is_stopped_leaves_nothing_behind() {
+    let (home, logs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut demo = Command::new(WINDLASS);
+    demo.args(["demo", "--jobs", "3000"]).env("TMPDIR", home.path());
+    let mut demo = Program::start(&mut demo, logs.path(), "demo");
+    let addr = eventually("the broker of the demo listens", || {
+        let told = demo.stdout();
+        let rest = told.split("listening on ").nth(1)?;
+        Some(rest.split_once(',')?.0.to_owned())
+    });
+    demo.signal(Signal::TERM);
+    assert_eq!(demo.wait(), 1);
+    assert!(demo.stderr().contains("the demo was stopped"), "{}", demo.stderr());
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    eventually("its broker is gone", || TcpStream::connect(&addr).err());
 }
 
 #[test]
