@@ -1,13 +1,14 @@
 //! The broker as a whole: opens the store, starts the threads, listens; and the way back.
 
 use crate::clock;
+use crate::disk_usage::bytes_below;
 use crate::door::{Door, Notice};
 use crate::driver::commit::Commit;
 use crate::driver::core::{Core, CoreOptions};
 use crate::driver::{Driver, Known, folding};
 use crate::store::StoreError;
 use crate::store::directory::Directory;
-use crate::store::disk::{self, Disk, DiskOptions, Level};
+use crate::store::disk::{Disk, DiskOptions, Level};
 use crate::store::fold::Folder;
 use crate::store::journal::{DiskJournal, JournalOptions};
 use crate::store::record;
@@ -220,7 +221,7 @@ fn watch(disk: &mut Disk, leaves: &Path, door: &Door, known: &Known, stopped: &A
                 door.notify(Notice::Disk(pressure));
                 last = pressure;
             }
-            let store_bytes = disk::bytes_in(leaves);
+            let store_bytes = bytes_below(leaves);
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
             (known.free_bytes, known.store_bytes) = (space.free, store_bytes);
             (known.rss_bytes, known.cpu_us) = crate::process::usage();

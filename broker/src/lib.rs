@@ -10,6 +10,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod disk_usage;
 pub mod door;
 pub mod driver;
 pub mod limits;

@@ -159,17 +159,6 @@ impl Disk {
     }
 }
 
-/// Bytes of the files in a folder, those of its folders not counted; 0 if it cannot be read.
-#[must_use]
-pub fn bytes_in(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries
-        .filter_map(|entry| entry.ok()?.metadata().ok())
-        .filter(fs::Metadata::is_file)
-        .map(|file| file.len())
-        .sum()
-}
-
 fn usual_low(total: u64) -> u64 {
     (total / 20).clamp(256 * MIB, 4096 * MIB).min(total / 4)
 }

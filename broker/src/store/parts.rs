@@ -350,14 +350,15 @@ impl Piece {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::store::seam::Leaves;
     use crate::store::simulated::SimDisk;
     use windlass_engine::JobId;
     use windlass_engine::fact::NewJob;
 
-    fn enqueued(seq: Seq) -> Fact {
+    /// A job with a payload of 100 bytes.
+    pub(in crate::store) fn enqueued(seq: Seq) -> Fact {
         let job = NewJob {
             id: JobId([1; 16]),
             namespace: 1,

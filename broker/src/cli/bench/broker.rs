@@ -2,6 +2,7 @@
 
 use super::Problem;
 use super::args::Common;
+use crate::disk_usage::bytes_below;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -150,18 +151,4 @@ async fn start(data: &Path) -> Result<(Child, String), Problem> {
         }
         (Err(_), _) => Err(Problem::Own(format!("the broker did not listen within {START:?}"))),
     }
-}
-
-/// What the files below a folder take on disk; files that vanish meanwhile take nothing.
-fn bytes_below(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    /// Of `st_blocks`, whatever the file system's own blocks are.
-    const BLOCK_BYTES: u64 = 512;
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
-        Ok(metadata) => metadata.blocks() * BLOCK_BYTES,
-        Err(_) => 0,
-    };
-    entries.flatten().map(size).sum()
 }

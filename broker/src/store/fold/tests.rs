@@ -1,25 +1,10 @@
 //! What a fold leaves in the store, over many of them.
 
 use super::*;
+use crate::store::parts::tests::enqueued;
 use crate::store::simulated::SimDisk;
-use windlass_engine::fact::{AttemptEnd, Counts, NewJob, NewLease, Note};
-use windlass_engine::{Engine, JobId, SessionId};
-
-fn job() -> NewJob {
-    NewJob {
-        id: JobId([1; 16]),
-        namespace: 1,
-        queue: 2,
-        kind: 3,
-        key: 0,
-        policy: 0,
-        level: 4,
-        created_at: 1,
-        run_at: 1,
-        payload: vec![7; 100].into(),
-        headers: Blob::default(),
-    }
-}
+use windlass_engine::fact::{AttemptEnd, Counts, NewLease, Note};
+use windlass_engine::{Engine, SessionId};
 
 fn note(number: u32) -> Note {
     Note {
@@ -53,7 +38,7 @@ fn a_leaf_does_not_grow_with_every_attempt_there_ever_was() {
         fold.follow(&fact);
         batch
     };
-    decide(Fact::Enqueued { seq: 16, job: job() }, &mut engine, &mut parts, &mut fold);
+    decide(enqueued(16), &mut engine, &mut parts, &mut fold);
     let mut sizes = Vec::new();
     for attempt in 0..200u32 {
         let lease =
