@@ -9,6 +9,7 @@ use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Q
 use windlass_engine::frame::{Body, Work};
 use windlass_engine::limits::HISTORY_MAX;
 use windlass_engine::policy::Policy;
+use windlass_engine::terms::Terms;
 
 /// Steps of a life before it is folded.
 const STEPS: u64 = 500;
@@ -87,8 +88,11 @@ fn job(number: u64) -> JobSpec {
         key: String::new(),
         payload: payload_of(id),
         headers: headers_of(id),
-        run_at: 0,
-        policy: Policy { max_attempts: Some(1_000), ..Policy::default() },
+        terms: Terms {
+            policy: Policy { max_attempts: Some(1_000), ..Policy::default() },
+            ..Terms::default()
+        },
+        ..JobSpec::default()
     }
 }
 

@@ -32,3 +32,5 @@ mod protocol;
 mod readme;
 // The repository's own rules.
 mod tidy;
+// What the clock does to jobs.
+mod time;

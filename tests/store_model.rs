@@ -19,6 +19,7 @@ use windlass_engine::frame::Body;
 use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
 use windlass_engine::policy::Policy;
+use windlass_engine::terms::Terms;
 use windlass_engine::{Command, Frame, JobId, SessionId};
 
 /// Times that a store is closed and opened again.
@@ -176,8 +177,11 @@ impl<'a> Shop<'a> {
             key: if self.random.chance(30) { format!("order-{}", self.made) } else { String::new() },
             payload: payload_of(id),
             headers: headers_of(id),
-            run_at: 0,
-            policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
+            terms: Terms {
+                policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
+                ..Terms::default()
+            },
+            ..JobSpec::default()
         }
     }
 

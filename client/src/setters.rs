@@ -46,6 +46,18 @@ macro_rules! job_setters {
             $self
         }
 
+        /// A job not started by this instant ends as expired; default never.
+        pub fn expires_at(mut $self, instant: std::time::SystemTime) -> Self {
+            $job.spec.expires_at_ms = $crate::millis::at(instant);
+            $self
+        }
+
+        /// A job not started this long after it was enqueued ends as expired; default by policy, else never.
+        pub fn ttl(mut $self, ttl: std::time::Duration) -> Self {
+            $crate::job::policy_of(&mut $job.spec).ttl_ms = Some($crate::millis::of(ttl));
+            $self
+        }
+
         /// 0 to 9, higher first; default 4.
         pub fn priority(mut $self, priority: u32) -> Self {
             $crate::job::policy_of(&mut $job.spec).priority = Some(priority);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Settlement};
 use windlass_engine::frame::{Body, SettleCode, Work};
 use windlass_engine::policy::Policy;
+use windlass_engine::terms::Terms;
 use windlass_engine::{Command, JobId};
 
 /// What a child is told.
@@ -84,8 +85,11 @@ impl Child {
             key: format!("order-{}", self.made),
             payload: payload_of(id),
             headers: headers_of(id),
-            run_at: 0,
-            policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
+            terms: Terms {
+                policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
+                ..Terms::default()
+            },
+            ..JobSpec::default()
         }
     }
 

@@ -91,6 +91,7 @@ fn malformed_jobs() -> Vec<Case> {
         (with_policy(Policy { cost: Some(1_001), ..Policy::default() }), "jobs[1].policy.cost"),
         (with_policy(Policy { lease_ms: Some(DAYS_8), ..Policy::default() }), "jobs[1].policy.lease_ms"),
         (with_policy(Policy { ordering: Some(9), ..Policy::default() }), "jobs[1].policy.ordering"),
+        (with_backoff(Backoff { shape: 3, ..Backoff::default() }), "jobs[1].policy.backoff.list_ms"),
         (with_backoff(Backoff { shape: 9, ..Backoff::default() }), "jobs[1].policy.backoff.shape"),
         (with_backoff(Backoff { base_ms: DAYS_8, ..Backoff::default() }), "jobs[1].policy.backoff.base_ms"),
     ];
@@ -115,12 +116,9 @@ fn jobs_beyond_this_broker() -> Vec<Case> {
         (enqueue(|job| drop(job.need_labels.insert("gpu".into(), "1".into()))), "jobs[1].need_labels"),
         (enqueue(|job| job.limits = vec!["stripe".into()]), "jobs[1].limits"),
         (enqueue(|job| job.weight = 2), "jobs[1].weight"),
-        (enqueue(|job| job.expires_at_ms = u64::MAX), "jobs[1].expires_at_ms"),
         (with_policy(Policy { timeout_ms: Some(1), ..Policy::default() }), "jobs[1].policy.timeout_ms"),
         (with_policy(Policy { stall_ms: Some(1), ..Policy::default() }), "jobs[1].policy.stall_ms"),
-        (with_policy(Policy { ttl_ms: Some(1), ..Policy::default() }), "jobs[1].policy.ttl_ms"),
         (with_policy(Policy { ordering: Some(2), ..Policy::default() }), "jobs[1].policy.ordering"),
-        (with_backoff(Backoff { shape: 3, ..Backoff::default() }), "jobs[1].policy.backoff.shape"),
     ];
     all(unsupported, Code::Unsupported)
 }

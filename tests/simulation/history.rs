@@ -32,6 +32,8 @@ pub struct History {
     pub sessions: BTreeSet<SessionId>,
     last_epoch: u32,
     totals: BTreeMap<NameId, Totals>,
+    /// By how much the clock was ever set back.
+    set_back_ms: Ms,
     /// The latest time that the broker's clock ever showed.
     pub latest: Ms,
     /// What operators asked for, sent or not.
@@ -106,6 +108,7 @@ impl History {
             sessions: BTreeSet::new(),
             last_epoch: 0,
             totals: BTreeMap::new(),
+            set_back_ms: 0,
             latest: 0,
             asked: Asked::default(),
             print: 0,
@@ -139,6 +142,11 @@ impl History {
             known += 1;
         }
         assert_eq!(live.ledger().jobs.len(), known, "the broker holds jobs that nobody enqueued");
+    }
+
+    /// Somebody set the broker's clock. A window that seems longer for a clock set back is not.
+    pub fn clock_set(&mut self, by_ms: i64) {
+        self.set_back_ms += by_ms.min(0).unsigned_abs();
     }
 
     /// A process came up whose journal begins here: older ends may be unknown to it.
@@ -198,6 +206,14 @@ impl History {
             Fact::Cancelled { seq, end, settled, note } => {
                 self.cancelled(*seq, *end, *settled, note.is_some())
             }
+            Fact::Expired { seq, end } => {
+                let life = self.life(*seq);
+                assert!(
+                    life.fence.is_none() && life.state == State::Ready,
+                    "job {seq} has started: {fact:?}"
+                );
+                self.end(*seq, State::Expired, *end);
+            }
             Fact::Retried { seq, reset, .. } => self.retried(*seq, *reset),
             Fact::Removed { seq, id, at, .. } => self.removed(batch, *seq, *id, *at),
             Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } => {
@@ -226,7 +242,8 @@ impl History {
         self.latest = self.latest.max(new.created_at);
         if let Some(known) = self.by_id.get(&(new.namespace, new.id)).map(|known| &self.jobs[known]) {
             let (at, _) = known.removed.unwrap_or_else(|| panic!("job {} is stored twice", new.id));
-            let is_late = self.latest.saturating_sub(at) >= IDEMPOTENCY_WINDOW_MS;
+            let shown = self.latest.max(new.created_at + self.set_back_ms);
+            let is_late = shown.saturating_sub(at) >= IDEMPOTENCY_WINDOW_MS;
             assert!(is_late || known.is_forgotten, "job {} came again within the window", new.id);
         }
         self.by_id.insert((new.namespace, new.id), seq);
@@ -316,6 +333,7 @@ impl History {
         totals.completed += u64::from(state == State::Completed);
         totals.dead += u64::from(state == State::Dead);
         totals.cancelled += u64::from(state == State::Cancelled);
+        totals.expired += u64::from(state == State::Expired);
         self.latest = self.latest.max(end.at);
     }
 
@@ -363,11 +381,11 @@ impl History {
     }
 
     fn policy(&self, seq: Seq) -> Policy {
-        let id = self.jobs[&seq].new.policy;
+        let id = self.jobs[&seq].new.terms;
         match self.shadow.ledger().names.get(id) {
-            Some(Name::Policy(policy)) => *policy,
+            Some(Name::Terms(terms)) => terms.policy.clone(),
             _ if id == 0 => Policy::default(),
-            other => panic!("the policy {id} of job {seq} is {other:?}"),
+            other => panic!("the terms {id} of job {seq} are {other:?}"),
         }
     }
 
@@ -381,7 +399,7 @@ impl History {
     }
 
     fn check_unused(&self, id: NameId) {
-        let used = |life: &&Life| life.removed.is_none() && (life.new.key == id || life.new.policy == id);
+        let used = |life: &&Life| life.removed.is_none() && [life.new.key, life.new.terms].contains(&id);
         let user = self.jobs.iter().find(|(_, life)| used(life));
         assert!(user.is_none(), "name {id} was dropped, and {user:?} has it");
     }

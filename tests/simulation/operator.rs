@@ -25,7 +25,7 @@ impl Operator {
 
     /// Retries come quickly here, so that histories stay short.
     fn configure(&mut self) {
-        let backoff = Backoff { base_ms: 300, factor_permille: 2_000, max_ms: 20_000, jitter_permille: 200 };
+        let backoff = Backoff { base_ms: 300, max_ms: 20_000, ..Backoff::DEFAULT };
         let policy = Policy { backoff: Some(backoff), keep_done_ms: Some(120_000), ..Policy::default() };
         self.set(Target::Namespace, ResourceBody::Policy(policy));
         self.has_configured = true;

@@ -8,6 +8,7 @@ use windlass_engine::JobId;
 use windlass_engine::command::JobSpec;
 use windlass_engine::ids::Ms;
 use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::terms::Terms;
 
 /// Queues that everybody speaks of.
 pub const QUEUES: [&str; 3] = ["mail", "image", "report"];
@@ -69,7 +70,8 @@ impl Scene {
             payload: payload_of(id),
             headers: headers_of(id),
             run_at,
-            policy: self.any_policy(),
+            terms: Terms { policy: self.any_policy(), ..Terms::default() },
+            ..JobSpec::default()
         }
     }
 
@@ -93,14 +95,16 @@ impl Scene {
         }
         if random.chance(30) {
             let base_ms = random.between(1, 3_000);
-            policy.backoff =
-                Some(Backoff { base_ms, factor_permille: 2_000, max_ms: 20_000, jitter_permille: 200 });
+            policy.backoff = Some(Backoff { base_ms, max_ms: 20_000, ..Backoff::DEFAULT });
         }
         if random.chance(30) {
             policy.max_crashes = u32::try_from(random.between(1, 3)).ok();
         }
         if random.chance(15) {
             policy.lease_ms = Some(random.between(0, 3) * 4_000);
+        }
+        if random.chance(10) {
+            policy.ttl_ms = Some(random.between(1, 10_000));
         }
         if random.chance(25) {
             policy.keep_done_ms = Some(random.below(6_000));

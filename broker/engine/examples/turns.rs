@@ -11,7 +11,6 @@ use windlass_engine::command::{Command, Enqueue, Fetch, Hello, How, JobSpec, Set
 use windlass_engine::engine::Start;
 use windlass_engine::frame::Body;
 use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
-use windlass_engine::policy::Policy;
 use windlass_engine::{Engine, Frame, Turn};
 
 /// The system's allocator, counted.
@@ -116,9 +115,7 @@ impl Bench {
                 kind: "send".into(),
                 key: if keys == 0 { String::new() } else { format!("key-{}", self.jobs % keys) },
                 payload: windlass_engine::Blob::from(&[7; 100][..]),
-                headers: windlass_engine::Blob::default(),
-                run_at: 0,
-                policy: Policy::default(),
+                ..JobSpec::default()
             })
         });
         Command::Enqueue(Enqueue { jobs: jobs.collect(), partial: false })

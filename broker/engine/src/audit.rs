@@ -42,6 +42,8 @@ impl Engine {
         ensure(job.lease.is_some() == (job.state == State::Leased), || what("lease and state differ"))?;
         ensure(job.ended.is_some() == job.state.is_final(), || what("end and state differ"))?;
         ensure(job.fence > 0 || job.deliveries == 0, || what("delivered without a fence"))?;
+        let expires_at = job.expires_at();
+        ensure(expires_at == 0 || timed(expires_at, Timer::Expire(seq)), || what("nothing expires it"))?;
         match job.state {
             State::Scheduled => ensure(timed(job.run_at, Timer::Due(seq)), || what("nothing makes it ready")),
             State::Ready => ensure(queue.is_queued(job), || what("ready, but in no lane")),
@@ -172,6 +174,7 @@ impl Engine {
                 Timer::Revoke(seq) => {
                     job(seq).and_then(|job| self.mark(job)).is_some_and(|mark| mark.revoke_at == at)
                 }
+                Timer::Expire(seq) => job(seq).is_some_and(|job| job.expires_at() == at),
                 Timer::Session(id) => self.roster.sessions.get(&id).is_some_and(|found| found.timer_at == at),
                 Timer::Poll(key) => {
                     self.roster.streams.open.get(&key).is_some_and(|found| found.poll.is_some())
@@ -193,10 +196,10 @@ impl Engine {
     fn audit_names(&self) -> Verdict {
         let mut uses: BTreeMap<NameId, u32> = BTreeMap::new();
         for job in self.ledger.jobs.iter() {
-            for id in [job.key, job.policy].into_iter().filter(|&id| id > 0) {
+            for id in job.counted_names().into_iter().filter(|&id| id > 0) {
                 *uses.entry(id).or_default() += 1;
             }
-            let named = [job.namespace, job.queue, job.kind, job.key, job.policy];
+            let named = [job.namespace, job.queue, job.kind, job.key, job.terms, job.gate];
             let known = named.iter().all(|&id| id == 0 || self.ledger.names.get(id).is_some());
             ensure(known, || format!("job {}: a name is gone", job.id))?;
         }

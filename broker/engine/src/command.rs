@@ -4,7 +4,7 @@ use crate::blob::Blob;
 use crate::fact::ResourceBody;
 use crate::ids::{JobId, Ms, Seq, SessionId};
 use crate::ledger::job::State;
-use crate::policy::Policy;
+use crate::terms::{Gate, Terms};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -74,7 +74,7 @@ pub struct Enqueue {
 }
 
 /// A job as its producer describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct JobSpec {
     /// Its identity.
     pub id: JobId,
@@ -86,12 +86,16 @@ pub struct JobSpec {
     pub key: String,
     /// Opaque to the broker.
     pub payload: Blob,
-    /// Content type, headers, tags: opaque here, encoded by the session floor.
+    /// Content type and headers: opaque here, encoded by the session floor.
     pub headers: Blob,
     /// Earliest time to run; 0 = now.
     pub run_at: Ms,
-    /// What the job says of itself.
-    pub policy: Policy,
+    /// Not started by then, it expires; 0 = never.
+    pub expires_at: Ms,
+    /// How it is treated and found.
+    pub terms: Terms,
+    /// What must be so before it may start.
+    pub gate: Gate,
 }
 
 /// A request for jobs.

@@ -362,6 +362,7 @@ impl Engine {
         totals.completed += u64::from(matches!(fact, Fact::Completed { .. }));
         totals.dead += u64::from(matches!(fact, Fact::Died { .. }));
         totals.cancelled += u64::from(matches!(fact, Fact::Cancelled { .. }));
+        totals.expired += u64::from(matches!(fact, Fact::Expired { .. }));
     }
 
     /// The totals that this turn raised become facts, one a queue.

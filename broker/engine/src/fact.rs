@@ -2,8 +2,9 @@
 
 use crate::blob::Blob;
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
+use crate::ledger::job::Plan;
 use crate::ledger::names::Name;
-use crate::policy::Policy;
+use crate::policy::{Ordering, Policy};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -184,6 +185,13 @@ pub enum Fact {
         /// When.
         at: Ms,
     },
+    /// The job was not started in time.
+    Expired {
+        /// The job.
+        seq: Seq,
+        /// When, and how long it is kept.
+        end: End,
+    },
 }
 
 /// The record a fact names.
@@ -224,6 +232,7 @@ impl Fact {
             | Self::Cancelled { seq, .. }
             | Self::Retried { seq, .. }
             | Self::Rescheduled { seq, .. }
+            | Self::Expired { seq, .. }
             | Self::Removed { seq, .. } => Record::Job(*seq),
         }
     }
@@ -250,6 +259,7 @@ impl Fact {
             | Self::CancelAsked { .. }
             | Self::Retried { .. }
             | Self::Rescheduled { .. }
+            | Self::Expired { .. }
             | Self::Removed { .. } => 0,
         };
         96 + variable
@@ -270,17 +280,23 @@ pub struct NewJob {
     /// Its lane; 0 = none.
     pub key: NameId,
     /// What it says of itself; 0 = nothing.
-    pub policy: NameId,
+    pub terms: NameId,
+    /// What must be so before it may start; 0 = nothing.
+    pub gate: NameId,
     /// 0..9, higher first; decided at enqueue.
     pub level: u8,
+    /// What its key means; decided at enqueue.
+    pub ordering: Ordering,
     /// When it was enqueued.
     pub created_at: Ms,
     /// When it may run; ready at once when not after `created_at`.
     pub run_at: Ms,
     /// The producer's bytes.
     pub payload: Blob,
-    /// Content type, headers, tags, encoded by the session floor.
+    /// Content type and headers, encoded by the session floor.
     pub headers: Blob,
+    /// What it asks for beyond the plain.
+    pub plan: Option<Box<Plan>>,
 }
 
 /// A new lease.

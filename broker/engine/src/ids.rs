@@ -14,7 +14,7 @@ pub type Ms = u64;
 
 /// A job's identity, made by the client (16 bytes, UUIDv7 advised), so that enqueueing is
 /// idempotent.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub [u8; 16]);
 
 /// A session's identity, made by the broker from randomness.

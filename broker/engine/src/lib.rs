@@ -31,6 +31,7 @@ pub mod limits;
 pub mod part;
 pub mod policy;
 pub mod roster;
+pub mod terms;
 mod verbs;
 pub mod view;
 

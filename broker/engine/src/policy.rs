@@ -3,10 +3,11 @@
 
 use crate::ids::Ms;
 use crate::limits::DELAY_MS_MAX;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// What a namespace, queue, kind or job says of itself; a field left out asks the next wider one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Policy {
     /// 0..9, higher first.
     pub priority: Option<u8>,
@@ -18,6 +19,12 @@ pub struct Policy {
     pub max_crashes: Option<u32>,
     /// Visibility timeout; 0 = the lease lives with the session.
     pub lease_ms: Option<u64>,
+    /// Longest run of one attempt; 0 = none.
+    pub timeout_ms: Option<u64>,
+    /// How often a handler must touch its job; 0 = it need not.
+    pub stall_ms: Option<u64>,
+    /// Not started this long after it was enqueued, the job expires; 0 = never.
+    pub ttl_ms: Option<u64>,
     /// How long a completed job is kept.
     pub keep_done_ms: Option<u64>,
     /// How long a dead job is kept.
@@ -26,10 +33,25 @@ pub struct Policy {
     pub keep_done_max: Option<u32>,
     /// Slots the job takes.
     pub cost: Option<u32>,
+    /// What the key means for the order.
+    pub ordering: Option<Ordering>,
 }
 
-/// The delay before attempt n+1: `base · factor^(n-1)`, at most `max`, spread by ± jitter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What a key means for the order of the jobs that share it. The order is the stored format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Ordering {
+    /// Keys take turns; jobs of one key may run at the same time.
+    #[default]
+    Fair,
+    /// One at a time, in order; the next waits through retries and through death.
+    Serial,
+    /// As serial, but a dead job lets the next one pass.
+    SerialSkipFailed,
+}
+
+/// The delay before attempt n+1: `base · factor^(n-1)`, at most `max`, or the n-th of a list; spread by
+/// ± jitter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Backoff {
     /// Delay after the first failure.
     pub base_ms: u64,
@@ -39,17 +61,38 @@ pub struct Backoff {
     pub max_ms: u64,
     /// 200 = the delay lies between 80 % and 120 %.
     pub jitter_permille: u32,
+    /// The delays one after the other, the last one again and again; empty = they grow by `factor`.
+    pub list_ms: Vec<u64>,
 }
 
 impl Backoff {
     /// 5 s, doubling to 12 h, ± 20 %: twenty attempts span about three and a half days.
-    pub const DEFAULT: Self =
-        Self { base_ms: 5_000, factor_permille: 2_000, max_ms: 43_200_000, jitter_permille: 200 };
+    pub const DEFAULT: Self = Self {
+        base_ms: 5_000,
+        factor_permille: 2_000,
+        max_ms: 43_200_000,
+        jitter_permille: 200,
+        list_ms: Vec::new(),
+    };
 
     /// The delay after failure number `failures` (from 1); `entropy` picks the place in the
     /// jitter's range.
     #[must_use]
     pub fn delay_ms(&self, failures: u32, entropy: u64) -> Ms {
+        let delay = self.listed(failures).unwrap_or_else(|| self.grown(failures));
+        let spread = u128::from(delay) * u128::from(self.jitter_permille.min(1_000)) / 1_000;
+        let span = 2 * spread + 1;
+        let low = u128::from(delay) - spread;
+        let delay = low + ((u128::from(entropy) * span) >> 64);
+        u64::try_from(delay).unwrap_or(u64::MAX)
+    }
+
+    fn listed(&self, failures: u32) -> Option<Ms> {
+        let place = (failures.max(1) - 1) as usize;
+        self.list_ms.get(place).or(self.list_ms.last()).map(|&delay| delay.min(DELAY_MS_MAX))
+    }
+
+    fn grown(&self, failures: u32) -> Ms {
         let max_ms = self.max_ms.min(DELAY_MS_MAX);
         let mut delay = self.base_ms.min(max_ms);
         for _ in 1..failures {
@@ -60,11 +103,7 @@ impl Backoff {
             }
             delay = next;
         }
-        let spread = u128::from(delay) * u128::from(self.jitter_permille.min(1_000)) / 1_000;
-        let span = 2 * spread + 1;
-        let low = u128::from(delay) - spread;
-        let delay = low + ((u128::from(entropy) * span) >> 64);
-        u64::try_from(delay).unwrap_or(u64::MAX)
+        delay
     }
 }
 
@@ -109,5 +148,14 @@ mod tests {
         assert_eq!(Backoff::DEFAULT.delay_ms(1, 0), 4_000);
         assert_eq!(Backoff::DEFAULT.delay_ms(1, u64::MAX), 6_000);
         assert_eq!(Backoff::DEFAULT.delay_ms(4_000_000_000, middle), 43_200_000);
+    }
+
+    #[test]
+    fn a_list_of_delays_repeats_its_last() {
+        let listed = Backoff { list_ms: alloc::vec![1_000, 60_000], jitter_permille: 0, ..Backoff::DEFAULT };
+        assert_eq!(
+            [1, 2, 3, 9].map(|failures| listed.delay_ms(failures, 0)),
+            [1_000, 60_000, 60_000, 60_000]
+        );
     }
 }

@@ -29,6 +29,10 @@ pub struct JobView {
     pub level: u8,
     /// What it says of itself.
     pub policy: Policy,
+    /// For search and selection.
+    pub tags: Vec<String>,
+    /// When it expires if it has not started; 0 = never.
+    pub expires_at: Ms,
     /// When it was enqueued.
     pub created_at: Ms,
     /// When it may run, or was to run.

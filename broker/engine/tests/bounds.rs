@@ -9,7 +9,6 @@ use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
 use windlass_engine::limits::{
     ENQUEUE_JOBS_MAX, LEASES_PER_TICK, SESSION_LEASES_MAX, SESSION_TTL_MS_DEFAULT, SLOTS_MAX, TIMERS_PER_TICK,
 };
-use windlass_engine::policy::Policy;
 use windlass_engine::{Blob, Engine, Turn};
 
 const DAWN: u64 = 1_800_000_000_000;
@@ -93,9 +92,7 @@ impl Crowd {
                 kind: "k".into(),
                 key: String::new(),
                 payload: Blob::default(),
-                headers: Blob::default(),
-                run_at: 0,
-                policy: Policy::default(),
+                ..JobSpec::default()
             };
             let jobs = (first..count.min(first + ENQUEUE_JOBS_MAX)).map(|number| Ok(spec(number))).collect();
             self.turn(Some((conn, Command::Enqueue(Enqueue { jobs, partial: false }))));

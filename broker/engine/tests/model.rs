@@ -16,6 +16,7 @@ use windlass_engine::fact::ResourceBody;
 use windlass_engine::frame::{Body, Frame};
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, SessionId};
 use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::terms::Terms;
 
 /// Numbers that look random and are the same every time (xorshift64*, Vigna 2016).
 pub(crate) struct Dice(u64);
@@ -290,27 +291,29 @@ impl History {
             factor_permille: 1_000 + dice.roll(1_000) as u32,
             max_ms: 5_000,
             jitter_permille: dice.roll(500) as u32,
+            list_ms: Vec::new(),
         };
         let policy = Policy {
             priority: (!dice.one_in(3)).then(|| dice.roll(3) as u8 * 4),
             max_attempts: Some(1 + dice.roll(3) as u32),
             backoff: Some(backoff),
             max_crashes: dice.one_in(2).then(|| 1 + dice.roll(6) as u32),
-            lease_ms: None,
             keep_done_ms: dice.one_in(2).then(|| dice.roll(3) * 2_000),
             keep_dead_ms: Some(1 + dice.roll(60_000)),
-            keep_done_max: None,
+            ttl_ms: dice.one_in(8).then(|| dice.roll(8_000)),
             cost: dice.one_in(2).then(|| 1 + dice.roll(4) as u32),
+            ..Policy::default()
         };
         JobSpec {
             queue: QUEUES[dice.roll(3) as usize].into(),
             kind: KINDS[dice.roll(3) as usize].into(),
             key: KEYS[dice.roll(3) as usize].into(),
             payload: windlass_engine::Blob::from(&b"p"[..]),
-            headers: windlass_engine::Blob::default(),
             run_at: if dice.one_in(4) { now + dice.roll(10_000) } else { 0 },
-            policy,
+            expires_at: if dice.one_in(8) { now + dice.roll(10_000) } else { 0 },
+            terms: Terms { policy, ..Terms::default() },
             id: self.id(),
+            ..JobSpec::default()
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) deliveries: u32,
     pub(crate) fence: u64,
     pub(crate) settled: bool,
+    /// When it expires if it has not started by then; 0 = never.
+    pub(crate) expires_at: Ms,
     /// An operator gave it one more run than its attempts allow.
     pub(crate) retried: bool,
     pub(crate) lease: Option<Lease>,
@@ -82,11 +84,11 @@ pub(crate) struct Model {
 
 impl Job {
     pub(crate) fn cost(&self) -> u32 {
-        self.spec.policy.cost.unwrap_or(1)
+        self.spec.terms.policy.cost.unwrap_or(1)
     }
 
     pub(crate) fn max_attempts(&self) -> u32 {
-        self.spec.policy.max_attempts.unwrap_or(20)
+        self.spec.terms.policy.max_attempts.unwrap_or(20)
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
@@ -99,7 +101,7 @@ impl Job {
 
     /// It counts against the number of completed jobs its queue keeps.
     fn is_countable(&self) -> bool {
-        self.state == State::Completed && self.spec.policy.keep_done_ms.is_none()
+        self.state == State::Completed && self.spec.terms.policy.keep_done_ms.is_none()
     }
 
     fn wait(&mut self, run_at: Ms, now: Ms) {
@@ -109,7 +111,7 @@ impl Job {
     }
 
     fn end(&mut self, state: State, settled: bool, now: Ms) {
-        let policy = &self.spec.policy;
+        let policy = &self.spec.terms.policy;
         let keep = match state {
             State::Dead => policy.keep_dead_ms.unwrap_or(14 * 86_400_000),
             _ => policy.keep_done_ms.unwrap_or(3_600_000),
@@ -253,7 +255,7 @@ impl Model {
         }
         job.crashes += 1;
         let (queue, is_poison) =
-            (job.spec.queue.clone(), job.crashes >= job.spec.policy.max_crashes.unwrap_or(3));
+            (job.spec.queue.clone(), job.crashes >= job.spec.terms.policy.max_crashes.unwrap_or(3));
         if is_poison {
             job.end(State::Dead, false, now);
         } else {
@@ -343,12 +345,15 @@ impl Model {
         self.removed.remove(&spec.id);
         self.last_seq += 1;
         self.total(&spec.queue).enqueued += 1;
+        let ttl = spec.terms.policy.ttl_ms.filter(|&ttl| ttl > 0).map(|ttl| now + ttl);
+        let given = Some(spec.expires_at).filter(|&at| at > 0);
+        let expires_at = ttl.into_iter().chain(given).min().unwrap_or(0);
         let run_at = spec.run_at.max(now);
         let state = if run_at > now { State::Scheduled } else { State::Ready };
         self.jobs.push(Job {
             spec: spec.clone(),
             seq: self.last_seq,
-            level: spec.policy.priority.unwrap_or(4),
+            level: spec.terms.policy.priority.unwrap_or(4),
             state,
             run_at,
             attempt: 0,
@@ -358,6 +363,7 @@ impl Model {
             fence: 0,
             settled: false,
             retried: false,
+            expires_at,
             lease: None,
             remove_at: 0,
         });
@@ -446,6 +452,14 @@ impl Model {
         self.total(&queue).cancelled += 1;
     }
 
+    fn expired(&mut self, id: JobId, now: Ms) {
+        let Some(job) = self.job(id) else { return };
+        let settled = job.settled;
+        job.end(State::Expired, settled, now);
+        let queue = job.spec.queue.clone();
+        self.total(&queue).expired += 1;
+    }
+
     pub(crate) fn remove(&mut self, id: JobId, now: Ms) {
         let settled =
             self.job(id).filter(|job| job.settled && job.lease.is_none()).map_or(0, |job| job.fence);
@@ -464,6 +478,7 @@ impl Model {
                 } else {
                     job.retried = true;
                 }
+                job.expires_at = 0;
                 job.wait(now, now);
             }
             Mutation::Cancel { grace_ms, .. } if !state.is_final() => match &mut job.lease {
@@ -491,7 +506,9 @@ impl Model {
             let due = (job.state == State::Scheduled).then_some((job.run_at, 0, Event::Due(id)));
             let rank = if job.is_countable() { 5 } else { 6 };
             let removal = job.state.is_final().then_some((job.remove_at, rank, Event::Remove(id)));
-            lease.filter(|(at, ..)| *at > 0).chain(due).chain(removal)
+            let unstarted = job.deliveries == 0 && !job.state.is_final() && job.expires_at > 0;
+            let expiry = unstarted.then_some((job.expires_at, 1, Event::Expire(id)));
+            lease.filter(|(at, ..)| *at > 0).chain(due).chain(expiry).chain(removal)
         });
         let sessions = self.sessions.iter().map(|(id, session)| {
             let leases: Vec<&Lease> = self.leases(*id).map(|(_, lease)| lease).collect();
@@ -515,6 +532,7 @@ impl Model {
                         job.state = State::Ready;
                     }
                 }
+                Event::Expire(id) => self.expired(id, now),
                 Event::LeaseEnd(id) => {
                     if self.job(id).is_some_and(|job| job.is_to_stop()) {
                         self.cancelled(id, false, now);
@@ -553,6 +571,7 @@ impl Stream {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Due(JobId),
+    Expire(JobId),
     LeaseEnd(JobId),
     Revoke(JobId),
     Session(SessionId),

@@ -186,6 +186,6 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    cancel, crash, enqueue, fetch, hello, lease, names, order, pause, policy, pressure, query, release, restart,
+    cancel, crash, enqueue, expiry, fetch, hello, lease, names, order, pause, policy, pressure, query, release, restart,
     retention, retry, schedule, settle, silence, stall,
 }

@@ -14,6 +14,7 @@ use windlass_engine::frame::Body;
 use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::terms::Terms;
 
 struct Storm {
     world: World,
@@ -81,13 +82,18 @@ impl Storm {
                 factor_permille: storm.small().wrapping_mul(500),
                 max_ms: storm.number(),
                 jitter_permille: storm.small().wrapping_mul(300),
+                list_ms: (0..storm.dice.roll(3)).map(|_| storm.number()).collect(),
             }),
             max_crashes: self.maybe(Self::small),
             lease_ms: self.maybe(Self::number),
+            timeout_ms: self.maybe(Self::number),
+            stall_ms: self.maybe(Self::number),
+            ttl_ms: self.maybe(Self::number),
             keep_done_ms: self.maybe(Self::number),
             keep_dead_ms: self.maybe(Self::number),
             keep_done_max: self.maybe(Self::small),
             cost: self.maybe(Self::small),
+            ordering: None,
         }
     }
 
@@ -225,9 +231,10 @@ impl Storm {
                 kind: self.name(&["send", "print"]),
                 key: self.name(&["", "anna", "bob"]),
                 payload: vec![0; if self.dice.one_in(50) { 600_000 } else { 9 }].into(),
-                headers: windlass_engine::Blob::default(),
                 run_at: self.maybe(Self::number).unwrap_or(0),
-                policy: self.policy(),
+                expires_at: if self.dice.one_in(4) { self.number() } else { 0 },
+                terms: Terms { policy: self.policy(), ..Terms::default() },
+                ..JobSpec::default()
             }));
         }
         let partial = self.dice.one_in(2);

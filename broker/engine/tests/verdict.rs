@@ -64,7 +64,7 @@ fn retry_time(job: &Job, how: &How, facts: &[Fact], now: Ms) -> Ms {
         _ => None,
     });
     let Some(run_at) = returned else { return now };
-    let backoff = job.spec.policy.backoff.expect("histories set it");
+    let backoff = job.spec.terms.policy.backoff.as_ref().expect("histories set it");
     let grown = (1..job.attempt).fold(backoff.base_ms, |delay, _| {
         (delay * u64::from(backoff.factor_permille) / 1_000).min(backoff.max_ms)
     });

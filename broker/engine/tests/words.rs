@@ -11,6 +11,7 @@ use windlass_engine::frame::Cursor;
 use windlass_engine::ids::{ConnId, JobId, Ms, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::terms::{Gate, Terms};
 
 /// The words after a verb: names, and `key=value`.
 #[derive(Default)]
@@ -291,8 +292,10 @@ fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
         key: words.text("key", ""),
         payload: vec![b'p'; words.number("payload").unwrap_or(0) as usize].into(),
         headers: windlass_engine::Blob::default(),
+        expires_at: words.ms("expires_at").map_or(0, |ms| ms.saturating_add(DAWN)),
         run_at: words.ms("run_at").map(|ms| ms.saturating_add(DAWN)).or(delay).unwrap_or(0),
-        policy: policy_words(words),
+        terms: Terms { tags: words.list("tags", ""), policy: policy_words(words), ..Terms::default() },
+        gate: Gate::default(),
     }
 }
 
@@ -307,14 +310,17 @@ fn policy_words(words: &mut Words<'_>) -> Policy {
             let factor: u32 = factor.parse().expect("a factor");
             let (base_ms, max_ms) = (duration(base), duration(max));
             let jitter_permille = words.number("jitter").unwrap_or(0);
-            Backoff { base_ms, factor_permille: factor * 1_000, max_ms, jitter_permille }
+            let list_ms = words.list("then", "").iter().map(|text| duration(text)).collect();
+            Backoff { base_ms, factor_permille: factor * 1_000, max_ms, jitter_permille, list_ms }
         }),
         max_crashes: words.number("max_crashes"),
         lease_ms: words.ms("lease"),
+        ttl_ms: words.ms("ttl"),
         keep_done_ms: words.ms("keep_done"),
         keep_dead_ms: words.ms("keep_dead"),
         keep_done_max: words.number("keep_done_max"),
         cost: words.number("cost"),
+        ..Policy::default()
     }
 }
 

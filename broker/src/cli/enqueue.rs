@@ -32,12 +32,18 @@ pub(super) struct EnqueueArgs {
     /// Run no earlier than this from now, like 90s, 5m, 1h30m, 7d
     #[arg(long, value_parser = duration)]
     delay: Option<Duration>,
+    /// End as expired if not started this long from now, like 90s, 5m, 1h30m, 7d
+    #[arg(long, value_parser = duration)]
+    ttl: Option<Duration>,
     /// 0..9, higher first [default: by policy, else 4]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=9))]
     priority: Option<u32>,
     /// Attempts before the job is dead, 1 = no retry [default: by policy, else 20]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     attempts: Option<u32>,
+    /// For search and selection; may be given several times
+    #[arg(long = "tag")]
+    tags: Vec<String>,
     /// The job's id, a UUID; sending it again makes no second job
     #[arg(long, conflicts_with = "jsonl")]
     id: Option<JobId>,
@@ -115,6 +121,12 @@ fn job(args: &EnqueueArgs, payload: Vec<u8>) -> NewJob {
     if let Some(delay) = args.delay {
         job = job.delay(delay);
     }
+    if let Some(ttl) = args.ttl {
+        job = job.ttl(ttl);
+    }
+    for tag in &args.tags {
+        job = job.tag(tag.as_str());
+    }
     if let Some(priority) = args.priority {
         job = job.priority(priority);
     }
@@ -164,7 +176,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |error: jiff::Error| format!("{error}; write it like 90s, 5m, 1h30m or 7d");
     let span: jiff::Span = text.parse().map_err(wrong)?;
     let exact = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
-    Duration::try_from(exact).map_err(|_| "a delay is not negative".into())
+    Duration::try_from(exact).map_err(|_| "a length of time is not negative".into())
 }
 
 /// Ids as they are acknowledged, or one document at the end.

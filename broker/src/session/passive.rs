@@ -1,22 +1,22 @@
-//! What travels with a job or a result and means nothing to the engine: content types, headers, tags.
+//! What travels with a job or a result and means nothing to the engine: content types and headers.
 //!
 //! Both directions stand side by side, because one must read what the other wrote, also years later:
 //! the bytes are stored. They are protobuf, so that later fields do not make old ones unreadable.
 
-use super::form::{Checked, at, invalid, text, too_large};
+use super::form::{Checked, invalid, text, too_large};
 use bytes::Bytes;
 use prost::Message;
 use windlass_engine::Blob;
 use windlass_proto::limits::{
-    HEADER_VALUE_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TAG_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX, is_name,
+    HEADER_VALUE_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TEXT_BYTES_MAX, is_name,
 };
 use windlass_proto::v1::{Complete, JobSpec};
 
 /// Checks the passive fields of a job and packs them; empty if none is set. All other fields of `job`
 /// are ignored.
 pub(super) fn pack_job(job: JobSpec) -> Checked<Blob> {
-    let JobSpec { content_type, content_encoding, headers, tags, .. } = job;
-    if content_type.is_empty() && content_encoding.is_empty() && headers.is_empty() && tags.is_empty() {
+    let JobSpec { content_type, content_encoding, headers, .. } = job;
+    if content_type.is_empty() && content_encoding.is_empty() && headers.is_empty() {
         return Ok(Blob::default());
     }
     let content_type = text(content_type, TEXT_BYTES_MAX, "content_type")?;
@@ -38,14 +38,7 @@ pub(super) fn pack_job(job: JobSpec) -> Checked<Blob> {
     if bytes > HEADERS_BYTES_MAX {
         return Err(too_large("headers", format!("{bytes} bytes of headers, at most {HEADERS_BYTES_MAX}")));
     }
-    if tags.len() > TAGS_MAX {
-        return Err(too_large("tags", format!("a job has at most {TAGS_MAX} tags")));
-    }
-    let tags = tags.into_iter().enumerate();
-    let tags: Checked<Vec<String>> = tags
-        .map(|(index, tag)| text(tag, TAG_BYTES_MAX, "").map_err(|fault| at("tags", index, fault)))
-        .collect();
-    let packed = JobSpec { content_type, content_encoding, headers, tags: tags?, ..JobSpec::default() };
+    let packed = JobSpec { content_type, content_encoding, headers, ..JobSpec::default() };
     Ok(packed.encode_to_vec().into())
 }
 
@@ -88,7 +81,6 @@ mod tests {
             content_type: "application/json".into(),
             content_encoding: "zstd".into(),
             headers: [("traceparent".into(), "00-1".into())].into(),
-            tags: vec!["blue".into(), "zoë".into()],
             ..JobSpec::default()
         }
     }
@@ -110,13 +102,12 @@ mod tests {
     #[test]
     fn what_breaks_a_bound_is_refused_at_its_field() {
         type Spoil = fn(&mut JobSpec);
-        let broken: [(&str, Spoil); 6] = [
+        let broken: [(&str, Spoil); 5] = [
             ("content_type", |job| job.content_type = "a\nb".into()),
             ("content_encoding", |job| job.content_encoding = "x".repeat(201)),
             ("headers", |job| drop(job.headers.insert("a b".into(), String::new()))),
             ("headers", |job| drop(job.headers.insert("a".into(), "x".repeat(4_097)))),
             ("headers", |job| job.headers.extend((0..5).map(|n| (format!("h{n}"), "x".repeat(4_000))))),
-            ("tags[1]", |job| job.tags[1] = "x".repeat(101)),
         ];
         for (field, spoil) in broken {
             let mut job = job();

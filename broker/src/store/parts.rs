@@ -116,7 +116,8 @@ impl Parts {
             | Fact::Extended { .. }
             | Fact::CancelAsked { .. }
             | Fact::Retried { .. }
-            | Fact::Rescheduled { .. } => {}
+            | Fact::Rescheduled { .. }
+            | Fact::Expired { .. } => {}
         }
     }
 
@@ -365,7 +366,10 @@ pub(super) mod tests {
             queue: 2,
             kind: 3,
             key: 0,
-            policy: 0,
+            terms: 0,
+            ordering: windlass_engine::policy::Ordering::Fair,
+            plan: None,
+            gate: 0,
             level: 4,
             created_at: 1,
             run_at: 1,

@@ -16,7 +16,7 @@ use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
 
 /// The format of everything written now.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// No record is larger: the largest batch is far below.
 const BYTES_MAX: u64 = 128 << 20;
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_leaf_of_sixteen_heads_stays_within_a_value() {
         use windlass_engine::fact::{DeadReason, End};
-        use windlass_engine::ledger::job::{Ended, Lease, State};
+        use windlass_engine::ledger::job::{Ended, Lease, Plan, State};
         use windlass_engine::{JobId, SessionId};
         let job = Job {
             id: JobId([7; 16]),
@@ -184,11 +184,13 @@ mod tests {
             queue: 2,
             kind: 3,
             key: 4,
-            policy: 5,
+            terms: 5,
+            gate: 6,
             payload_len: 6,
             headers_len: 7,
             state: State::Dead,
             level: 4,
+            ordering: windlass_engine::policy::Ordering::Serial,
             settled: true,
             attempt: 8,
             deliveries: 9,
@@ -210,6 +212,7 @@ mod tests {
                 result_len: 3,
                 result_dropped: false,
             })),
+            plan: Some(Box::new(Plan { expires_at: 1 })),
         };
         assert!(encode_leaf(&vec![job.clone()]).len() <= 240 + 9);
         let leaf = vec![job; 16];

@@ -88,6 +88,7 @@ impl World {
     }
 
     pub(super) fn set_clock(&mut self, by_ms: i64) {
+        self.history.clock_set(by_ms);
         self.ahead_ms += by_ms;
         self.scene.now = self.scene.now.saturating_add_signed(by_ms);
         self.shift(by_ms);

@@ -105,6 +105,7 @@ impl Ledger {
             | Fact::Returned { seq, .. }
             | Fact::Died { seq, .. }
             | Fact::Cancelled { seq, .. }
+            | Fact::Expired { seq, .. }
             | Fact::Retried { seq, .. }
             | Fact::Rescheduled { seq, .. } => {
                 if let Fact::Leased { lease, .. } = fact {
@@ -126,15 +127,13 @@ impl Ledger {
 
     /// Takes in a job: a new one, or one that the store kept.
     pub(crate) fn adopt(&mut self, job: Job) {
-        self.names.take(job.key);
-        self.names.take(job.policy);
+        job.counted_names().into_iter().for_each(|name| self.names.take(name));
         self.jobs.insert(job);
     }
 
     fn removed(&mut self, seq: Seq, batch: u64) {
         if let Some(job) = self.jobs.remove(seq) {
-            self.names.give(job.key, batch);
-            self.names.give(job.policy, batch);
+            job.counted_names().into_iter().for_each(|name| self.names.give(name, batch));
         }
     }
 }
@@ -188,7 +187,12 @@ fn change(job: &mut Job, fact: &Fact) {
             job.settled = *settled;
             job.end(State::Cancelled, ended(*end, None));
         }
+        Fact::Expired { end, .. } => job.end(State::Expired, ended(*end, None)),
         Fact::Retried { reset, now, .. } => {
+            // Who runs it again wants it to run, however late it is.
+            if let Some(plan) = &mut job.plan {
+                plan.expires_at = 0;
+            }
             if *reset {
                 job.attempt = 0;
                 job.crashes = 0;

@@ -7,13 +7,15 @@
 //!    └───────────────────────────► ready ◄── release, worker lost ──┤
 //!                                                                   ▼
 //!                 scheduled, ready, leased ──────► completed | dead | cancelled
-//!                 completed, dead, cancelled ── operator's retry ──► ready
+//!                 scheduled, ready ── not started in time ─────────► expired
+//!        completed, dead, cancelled, expired ── operator's retry ──► ready
 //! ```
 
 use crate::fact::{Counts, DeadReason, End, NewJob, NewLease};
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::limits::HISTORY_MAX;
 use crate::part::{Part, PartKey, Slot};
+use crate::policy::Ordering;
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +108,9 @@ pub struct Job {
     /// Its lane; 0 = none.
     pub key: NameId,
     /// What it says of itself; 0 = nothing.
-    pub policy: NameId,
+    pub terms: NameId,
+    /// What must be so before it may start; 0 = nothing.
+    pub gate: NameId,
     /// Bytes of its payload.
     pub payload_len: u32,
     /// Bytes of its headers.
@@ -115,6 +119,8 @@ pub struct Job {
     pub state: State,
     /// 0..9.
     pub level: u8,
+    /// What its key means.
+    pub ordering: Ordering,
     /// The last lease ended by a Settle.
     pub settled: bool,
     /// Attempts made and not given back.
@@ -137,6 +143,15 @@ pub struct Job {
     pub lease: Option<Box<Lease>>,
     /// How it ended, once it has.
     pub ended: Option<Box<Ended>>,
+    /// What its producer asked for beyond the plain; most jobs have none.
+    pub plan: Option<Box<Plan>>,
+}
+
+/// What few producers ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Not started by then, the job expires; 0 = never.
+    pub expires_at: Ms,
 }
 
 /// Who holds a job.
@@ -176,11 +191,13 @@ impl Job {
             queue: new.queue,
             kind: new.kind,
             key: new.key,
-            policy: new.policy,
+            terms: new.terms,
+            gate: new.gate,
             payload_len: length(new.payload.len()),
             headers_len: length(new.headers.len()),
             state: if waits { State::Scheduled } else { State::Ready },
             level: new.level,
+            ordering: new.ordering,
             settled: false,
             attempt: 0,
             deliveries: 0,
@@ -192,6 +209,7 @@ impl Job {
             fence: 0,
             lease: None,
             ended: None,
+            plan: new.plan.clone(),
         }
     }
 
@@ -245,6 +263,18 @@ impl Job {
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.crashes >= 2
+    }
+
+    /// The names whose uses are counted.
+    pub(crate) fn counted_names(&self) -> [NameId; 3] {
+        [self.key, self.terms, self.gate]
+    }
+
+    /// When it expires if it does not start; 0 = never, or it has started.
+    #[must_use]
+    pub fn expires_at(&self) -> Ms {
+        let waits = !self.state.is_final() && self.lease.is_none() && self.deliveries == 0;
+        self.plan.as_ref().filter(|_| waits).map_or(0, |plan| plan.expires_at)
     }
 
     /// Where the payload lies.

@@ -61,10 +61,7 @@ impl Ledger {
 
     /// The nearest answer to a question of policy: job, kind, queue, namespace.
     pub(crate) fn effective<T>(&self, job: &Job, ask: impl Fn(&Policy) -> Option<T>) -> Option<T> {
-        let own = match self.names.get(job.policy) {
-            Some(names::Name::Policy(policy)) if job.policy > 0 => ask(policy),
-            Some(_) | None => None,
-        };
+        let own = self.names.policy(job.terms).and_then(&ask);
         own.or_else(|| self.chain(job.namespace, job.queue, job.kind, ask))
     }
 
@@ -95,7 +92,7 @@ impl Ledger {
     }
 
     pub(crate) fn backoff(&self, job: &Job) -> Backoff {
-        self.effective(job, |policy| policy.backoff).unwrap_or(Backoff::DEFAULT)
+        self.effective(job, |policy| policy.backoff.clone()).unwrap_or(Backoff::DEFAULT)
     }
 
     pub(crate) fn cost(&self, job: &Job) -> u32 {
@@ -129,6 +126,6 @@ impl Ledger {
         for (id, since) in named {
             self.names.set_since(id, since & !REPLAYED);
         }
-        self.names.recount(self.jobs.iter().flat_map(|job| [job.key, job.policy]));
+        self.names.recount(self.jobs.iter().flat_map(Job::counted_names));
     }
 }

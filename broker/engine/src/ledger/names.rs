@@ -1,11 +1,12 @@
-//! Interned names: queues, kinds, keys, namespaces and job policies as numbers.
+//! Interned names: queues, kinds, keys, namespaces, and what jobs say of themselves, as numbers.
 //!
-//! Queues, kinds and namespaces stay for ever (their number is bounded); keys and policies are
-//! dropped when no job refers to them and no fact that does can be replayed any more.
+//! Queues, kinds and namespaces stay for ever (their number is bounded); keys, terms and gates
+//! are dropped when no job refers to them and no fact that does can be replayed any more.
 
 use crate::ids::NameId;
 use crate::limits::{KINDS_MAX, NAMES_MAX, QUEUES_MAX};
 use crate::policy::Policy;
+use crate::terms::{Gate, Terms};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -24,23 +25,25 @@ pub enum Name {
     Kind(NameId, String),
     /// A key of a namespace.
     Key(NameId, String),
-    /// What a job says of itself.
-    Policy(Policy),
+    /// What jobs say of themselves.
+    Terms(Terms),
+    /// What must be so before jobs may start.
+    Gate(Gate),
 }
 
 impl Name {
-    /// The name as people write it; a policy has none.
+    /// The name as people write it; terms and gates have none.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
             Self::Namespace(text) | Self::Queue(_, text) | Self::Kind(_, text) | Self::Key(_, text) => text,
-            Self::Policy(_) => "",
+            Self::Terms(_) | Self::Gate(_) => "",
         }
     }
 
     fn is_counted(&self) -> bool {
         match self {
-            Self::Key(..) | Self::Policy(_) => true,
+            Self::Key(..) | Self::Terms(_) | Self::Gate(_) => true,
             Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) => false,
         }
     }
@@ -50,7 +53,7 @@ impl Name {
 struct Row {
     since: u64,
     name: Arc<Name>,
-    /// Jobs that refer to it; counted for keys and policies only.
+    /// Jobs that refer to it; counted for keys, terms and gates only.
     uses: u32,
     /// The batch in which `uses` fell to 0.
     idle_since: u64,
@@ -71,7 +74,7 @@ impl NameCounts {
             Name::Namespace(_) => &mut self.namespaces,
             Name::Queue(..) => &mut self.queues,
             Name::Kind(..) => &mut self.kinds,
-            Name::Key(..) | Name::Policy(_) => &mut self.others,
+            Name::Key(..) | Name::Terms(_) | Name::Gate(_) => &mut self.others,
         }
     }
 }
@@ -105,15 +108,28 @@ impl Names {
         self.get(id).map_or("", Name::text)
     }
 
-    /// The policy of a number; the empty policy for none.
+    /// The terms of a number, if it has any.
     #[must_use]
-    pub fn policy(&self, id: NameId) -> Policy {
-        match self.get(id) {
-            Some(Name::Policy(policy)) => *policy,
-            Some(Name::Namespace(_) | Name::Queue(..) | Name::Kind(..) | Name::Key(..)) | None => {
-                Policy::default()
-            }
+    pub fn terms(&self, id: NameId) -> Option<&Terms> {
+        if id == 0 {
+            return None;
         }
+        if let Some(Name::Terms(terms)) = self.get(id) { Some(terms) } else { None }
+    }
+
+    /// The policy of a number of terms.
+    #[must_use]
+    pub fn policy(&self, id: NameId) -> Option<&Policy> {
+        self.terms(id).map(|terms| &terms.policy)
+    }
+
+    /// The gate of a number, if it has any.
+    #[must_use]
+    pub fn gate(&self, id: NameId) -> Option<&Gate> {
+        if id == 0 {
+            return None;
+        }
+        if let Some(Name::Gate(gate)) = self.get(id) { Some(gate) } else { None }
     }
 
     /// The number the next new name gets.

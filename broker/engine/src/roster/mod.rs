@@ -56,6 +56,9 @@ impl Roster {
     pub(crate) fn leave(&mut self, job: &Job) {
         let queue = self.queues.entry(job.queue).or_default();
         queue.states[job.state.index()].remove(job.seq);
+        if job.plan.is_some() && job.expires_at() > 0 {
+            self.timers.remove(job.expires_at(), Timer::Expire(job.seq));
+        }
         match job.state {
             State::Scheduled => self.timers.remove(job.run_at, Timer::Due(job.seq)),
             State::Ready => {
@@ -85,6 +88,9 @@ impl Roster {
     pub(crate) fn join(&mut self, job: &Job, cost: u32) {
         let queue = self.queues.entry(job.queue).or_default();
         queue.states[job.state.index()].insert(job.seq);
+        if job.plan.is_some() && job.expires_at() > 0 {
+            self.timers.insert(job.expires_at(), Timer::Expire(job.seq));
+        }
         match job.state {
             State::Scheduled => self.timers.insert(job.run_at, Timer::Due(job.seq)),
             State::Ready => {

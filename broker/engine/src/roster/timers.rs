@@ -8,6 +8,8 @@ use alloc::collections::BTreeSet;
 pub(crate) enum Timer {
     /// A scheduled job becomes ready.
     Due(Seq),
+    /// A job was not started in time.
+    Expire(Seq),
     /// A visibility timeout runs out.
     LeaseEnd(Seq),
     /// The grace after a cancel is over.

@@ -5,10 +5,13 @@ use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Fact, NewJob};
 use crate::frame::{Body, EnqueuedOne, Stored};
 use crate::ids::{JobId, NameId};
+use crate::ledger::job::Plan;
 use crate::ledger::job::State;
 use crate::ledger::names::Name;
 use crate::limits::{DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX};
-use crate::policy::{Policy, default};
+use crate::policy::default;
+use crate::terms::{Gate, Terms};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -65,20 +68,21 @@ impl Engine {
         }
     }
 
-    /// Each job may bring a new name of each class, and two of the last; near a bound the whole
+    /// Each job may bring a new name of each class, and three of the last; near a bound the whole
     /// frame waits, unless it speaks of known names only.
     fn admit_names(&self, namespace: NameId, enqueue: &Enqueue) -> Result<(), Refusal> {
         let (names, count) = (self.ledger.names.counts(), enqueue.jobs.len());
         if names.queues.max(names.kinds) + count <= QUEUES_MAX.min(KINDS_MAX)
-            && names.others + 2 * count <= NAMES_MAX
+            && names.others + 3 * count <= NAMES_MAX
         {
             return Ok(());
         }
         let wanted = enqueue.jobs.iter().flatten().flat_map(|spec| {
             let key = (!spec.key.is_empty()).then(|| Name::Key(namespace, spec.key.clone()));
-            let policy = (spec.policy != Policy::default()).then_some(Name::Policy(spec.policy));
+            let terms = (spec.terms != Terms::default()).then(|| Name::Terms(spec.terms.clone()));
+            let gate = (spec.gate != Gate::default()).then(|| Name::Gate(spec.gate.clone()));
             let queue = Name::Queue(namespace, spec.queue.clone());
-            [queue, Name::Kind(namespace, spec.kind.clone())].into_iter().chain(key).chain(policy)
+            [queue, Name::Kind(namespace, spec.kind.clone())].into_iter().chain(key).chain(terms).chain(gate)
         });
         self.ledger.names.has_room(wanted).map_err(|what| {
             let message = format!("the broker knows its maximum of {what} names");
@@ -106,25 +110,36 @@ impl Engine {
         let kind = self.intern(turn, Name::Kind(namespace, spec.kind));
         let key: NameId =
             if spec.key.is_empty() { 0 } else { self.intern(turn, Name::Key(namespace, spec.key)) };
-        let policy: NameId =
-            if spec.policy == Policy::default() { 0 } else { self.intern(turn, Name::Policy(spec.policy)) };
-        let level = spec
-            .policy
+        let own = &spec.terms.policy;
+        let level = own
             .priority
             .or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.priority))
             .unwrap_or(default::PRIORITY);
+        let ordering =
+            own.ordering.or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.ordering));
+        let ttl_ms = own.ttl_ms.or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.ttl_ms));
+        let late_at = ttl_ms.filter(|&ttl_ms| ttl_ms > 0).map(|ttl_ms| asker.now.saturating_add(ttl_ms));
+        let ends = late_at.into_iter().chain(Some(spec.expires_at).filter(|&at| at > 0));
+        let plan = Plan { expires_at: ends.min().unwrap_or(0) };
+        let terms: NameId =
+            if spec.terms == Terms::default() { 0 } else { self.intern(turn, Name::Terms(spec.terms)) };
+        let gate: NameId =
+            if spec.gate == Gate::default() { 0 } else { self.intern(turn, Name::Gate(spec.gate)) };
         NewJob {
             id: spec.id,
             namespace,
             queue,
             kind,
             key,
-            policy,
+            terms,
+            gate,
             level: level.min(9),
+            ordering: ordering.unwrap_or_default(),
             created_at: asker.now,
             run_at: spec.run_at.clamp(asker.now, asker.now.saturating_add(10 * DELAY_MS_MAX)),
             payload: spec.payload,
             headers: spec.headers,
+            plan: (plan != Plan::default()).then(|| Box::new(plan)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, Turn};
 use crate::fact::Fact;
-use crate::ids::{Ms, NameId, SessionId};
+use crate::ids::{Ms, NameId, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::limits::TIMERS_PER_TICK;
 use crate::roster::Timer;
@@ -23,6 +23,7 @@ impl Engine {
                         self.decide(turn, Fact::Readied { seq });
                     }
                 }
+                Timer::Expire(seq) => self.expire(seq, now, turn),
                 Timer::LeaseEnd(seq) => self.expire_lease(seq, now, turn),
                 Timer::Revoke(seq) => self.revoke(seq, now, turn),
                 Timer::Session(id) => left = left.saturating_sub(self.judge(id, now, turn)),
@@ -31,6 +32,13 @@ impl Engine {
                 Timer::Remove(seq) => self.remove(seq, now, turn),
             }
         }
+    }
+
+    /// The job was not started in time, whether or not there is a worker.
+    fn expire(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let end = self.end(job, State::Expired, now);
+        self.decide(turn, Fact::Expired { seq, end });
     }
 
     /// A session's timer fired: it is lost unless a sign came meanwhile. Tells how many leases were

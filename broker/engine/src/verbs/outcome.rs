@@ -28,7 +28,7 @@ impl Engine {
             | State::Completed
             | State::Cancelled
             | State::Expired => {
-                let own = self.ledger.names.policy(job.policy).keep_done_ms;
+                let own = self.ledger.names.policy(job.terms).and_then(|policy| policy.keep_done_ms);
                 let keep = self.ledger.effective(job, |policy| policy.keep_done_ms);
                 (keep.unwrap_or(default::KEEP_DONE_MS), state == State::Completed && own.is_none())
             }

@@ -99,9 +99,12 @@ impl Engine {
             .iter()
             .filter_map(|(id, _, row)| match row {
                 Name::Queue(of, text) if *of == asker.namespace => Some((text.as_str(), id)),
-                Name::Queue(..) | Name::Namespace(_) | Name::Kind(..) | Name::Key(..) | Name::Policy(_) => {
-                    None
-                }
+                Name::Queue(..)
+                | Name::Namespace(_)
+                | Name::Kind(..)
+                | Name::Key(..)
+                | Name::Terms(_)
+                | Name::Gate(_) => None,
             })
             .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
             .collect();
@@ -193,7 +196,9 @@ impl Engine {
             key: names.text(job.key).into(),
             state: job.state,
             level: job.level,
-            policy: names.policy(job.policy),
+            policy: names.policy(job.terms).cloned().unwrap_or_default(),
+            tags: names.terms(job.terms).map(|terms| terms.tags.clone()).unwrap_or_default(),
+            expires_at: job.expires_at(),
             created_at: job.created_at,
             run_at: job.run_at,
             attempt: job.attempt,

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use windlass_engine::JobId;
 use windlass_engine::command::{Enqueue, JobSpec};
 use windlass_engine::policy::Policy;
-use windlass_proto::limits::{DELAY_MS_MAX, TEXT_BYTES_MAX, WEIGHT_MAX};
+use windlass_engine::terms::{Gate, Terms};
+use windlass_proto::limits::{DELAY_MS_MAX, TAG_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX, WEIGHT_MAX};
 use windlass_proto::v1::enqueue::Wait;
 use windlass_proto::v1::{self, DepPolicy};
 
@@ -58,7 +59,7 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         key,
         tags,
         policy,
-        expires_at_ms: _,
+        expires_at_ms,
         weight: _,
         limits: _,
         dedup: _,
@@ -79,7 +80,7 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         Some(policy) => policy::policy(policy).map_err(|fault| inside("policy", fault))?,
         None => Policy::default(),
     };
-    let passive = v1::JobSpec { content_type, content_encoding, headers, tags, ..v1::JobSpec::default() };
+    let passive = v1::JobSpec { content_type, content_encoding, headers, ..v1::JobSpec::default() };
     Ok(JobSpec {
         id,
         queue: name_or(queue, "default", "queue")?,
@@ -89,8 +90,18 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         payload: (&*payload).into(),
         headers: passive::pack_job(passive)?,
         run_at: run_at(run_at_ms, delay_ms, rules.now_ms)?,
-        policy,
+        expires_at: expires_at_ms,
+        terms: Terms { policy, weight: 0, tags: self::tags(tags)? },
+        gate: Gate::default(),
     })
+}
+
+fn tags(tags: Vec<String>) -> Checked<Vec<String>> {
+    if tags.len() > TAGS_MAX {
+        return Err(too_large("tags", format!("a job has at most {TAGS_MAX} tags")));
+    }
+    let tags = tags.into_iter().enumerate();
+    tags.map(|(index, tag)| text(tag, TAG_BYTES_MAX, "").map_err(|fault| at("tags", index, fault))).collect()
 }
 
 /// When the job may run; 0 stands for at once.
@@ -110,7 +121,6 @@ fn refuse_unsupported(spec: &v1::JobSpec) -> Checked<()> {
     }
     let dep_policy: DepPolicy = known(spec.dep_policy, "dep_policy")?;
     unset(&[
-        ("expires_at_ms", spec.expires_at_ms > 0),
         ("weight", spec.weight > 1),
         ("limits", !spec.limits.is_empty()),
         ("dedup", spec.dedup.is_some()),

@@ -1,8 +1,8 @@
 //! Policies: the same message stands at a job, a kind, a queue and a namespace.
 
-use crate::session::form::{Checked, at_most, inside, invalid, known, unset, unsupported, within};
+use crate::session::form::{Checked, at, at_most, inside, invalid, known, unset, unsupported, within};
 use windlass_engine::policy::{Backoff, Policy};
-use windlass_proto::limits::{ATTEMPTS_MAX, COST_MAX, CRASHES_MAX, LEASE_MS_MAX, PRIORITY_MAX};
+use windlass_proto::limits::{ATTEMPTS_MAX, COST_MAX, CRASHES_MAX, DELAY_MS_MAX, LEASE_MS_MAX, PRIORITY_MAX};
 use windlass_proto::v1::backoff::Shape;
 use windlass_proto::v1::{self, Ordering};
 
@@ -11,6 +11,8 @@ const DAY_MS: u64 = 86_400_000;
 const BASE_MS_MAX: u64 = 7 * DAY_MS;
 /// Longest wait of a backoff.
 const WAIT_MS_MAX: u64 = 30 * DAY_MS;
+/// Waits in a list.
+const LIST_MAX: usize = 64;
 /// Ended jobs kept for longer are kept this long: a century.
 const KEEP_MS_MAX: u64 = 36_500 * DAY_MS;
 
@@ -34,7 +36,6 @@ pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
     unset(&[
         ("timeout_ms", timeout_ms.is_some_and(|ms| ms > 0)),
         ("stall_ms", stall_ms.is_some_and(|ms| ms > 0)),
-        ("ttl_ms", ttl_ms.is_some_and(|ms| ms > 0)),
     ])?;
     match ordering.map(|ordering| known(ordering, "ordering")).transpose()? {
         None | Some(Ordering::Unspecified | Ordering::Fair) => {}
@@ -49,10 +50,14 @@ pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
         backoff,
         max_crashes: within(max_crashes, 1..=CRASHES_MAX, "max_crashes")?,
         lease_ms,
+        timeout_ms: None,
+        stall_ms: None,
+        ttl_ms: ttl_ms.map(|ms| at_most(ms, DELAY_MS_MAX, "ttl_ms")).transpose()?,
         keep_done_ms: keep_done_ms.map(|ms| ms.min(KEEP_MS_MAX)),
         keep_dead_ms: keep_dead_ms.map(|ms| ms.min(KEEP_MS_MAX)),
         keep_done_max,
         cost: within(cost, 1..=COST_MAX, "cost")?,
+        ordering: None,
     })
 }
 
@@ -60,10 +65,9 @@ fn backoff(backoff: v1::Backoff) -> Checked<Backoff> {
     let v1::Backoff { shape, base_ms, factor_permille, max_ms, jitter_permille, list_ms } = backoff;
     let is_fixed = match known(shape, "shape")? {
         Shape::Unspecified | Shape::Exponential => false,
-        Shape::Fixed => true,
-        Shape::List => return Err(unsupported("shape")),
+        Shape::Fixed | Shape::List => true,
     };
-    unset(&[("list_ms", !list_ms.is_empty())])?;
+    let list_ms = listed(list_ms, shape == Shape::List as i32)?;
     let base_ms = match at_most(base_ms, BASE_MS_MAX, "base_ms")? {
         0 => Backoff::DEFAULT.base_ms,
         base_ms => base_ms,
@@ -76,7 +80,7 @@ fn backoff(backoff: v1::Backoff) -> Checked<Backoff> {
     };
     let factor_permille = match (is_fixed, factor_permille) {
         (true, 0 | 1_000) => 1_000,
-        (true, _) => return Err(invalid("factor_permille", "a fixed backoff has no factor")),
+        (true, _) => return Err(invalid("factor_permille", "only an exponential backoff has a factor")),
         (false, 0) => Backoff::DEFAULT.factor_permille,
         (false, 1_000..=100_000) => factor_permille,
         (false, _) => {
@@ -90,7 +94,22 @@ fn backoff(backoff: v1::Backoff) -> Checked<Backoff> {
         factor_permille,
         max_ms,
         jitter_permille: jitter_permille.unwrap_or(Backoff::DEFAULT.jitter_permille),
+        list_ms,
     })
+}
+
+/// The waits of a list, which only a list has.
+fn listed(list_ms: Vec<u64>, is_list: bool) -> Checked<Vec<u64>> {
+    if !is_list && !list_ms.is_empty() {
+        return Err(invalid("list_ms", "only a backoff of shape LIST has a list"));
+    }
+    if is_list && !(1..=LIST_MAX).contains(&list_ms.len()) {
+        return Err(invalid("list_ms", format!("a list has 1 to {LIST_MAX} waits, not {}", list_ms.len())));
+    }
+    for (index, &wait_ms) in list_ms.iter().enumerate() {
+        at_most(wait_ms, WAIT_MS_MAX, "").map_err(|fault| at("list_ms", index, fault))?;
+    }
+    Ok(list_ms)
 }
 
 #[cfg(test)]
@@ -100,13 +119,8 @@ mod tests {
     #[test]
     fn what_is_left_out_asks_the_next_wider_policy() {
         assert_eq!(policy(v1::Policy::default()).unwrap(), Policy::default());
-        let zeros = v1::Policy {
-            timeout_ms: Some(0),
-            stall_ms: Some(0),
-            ttl_ms: Some(0),
-            ordering: Some(0),
-            ..v1::Policy::default()
-        };
+        let zeros =
+            v1::Policy { timeout_ms: Some(0), stall_ms: Some(0), ordering: Some(0), ..v1::Policy::default() };
         assert_eq!(policy(zeros).unwrap(), Policy::default());
     }
 
@@ -129,6 +143,10 @@ mod tests {
             spoil(&mut backoff);
             v1::Policy { backoff: Some(backoff), ..v1::Policy::default() }
         };
+        let bad_list = |list_ms| {
+            let backoff = v1::Backoff { shape: Shape::List.into(), list_ms, ..v1::Backoff::default() };
+            v1::Policy { backoff: Some(backoff), ..v1::Policy::default() }
+        };
         let cases = [
             ("priority", v1::Policy { priority: Some(10), ..Default::default() }),
             ("max_attempts", v1::Policy { max_attempts: Some(0), ..Default::default() }),
@@ -145,6 +163,11 @@ mod tests {
             ("backoff.factor_permille", bad_backoff(|backoff| backoff.factor_permille = 999)),
             ("backoff.factor_permille", bad_backoff(|backoff| backoff.factor_permille = 100_001)),
             ("backoff.jitter_permille", bad_backoff(|backoff| backoff.jitter_permille = Some(1_001))),
+            ("backoff.list_ms", bad_backoff(|backoff| backoff.list_ms = vec![1])),
+            ("backoff.list_ms", bad_backoff(|backoff| backoff.shape = Shape::List.into())),
+            ("backoff.list_ms[1]", bad_list(vec![1, WAIT_MS_MAX + 1])),
+            ("backoff.list_ms", bad_list(vec![1; 65])),
+            ("ttl_ms", v1::Policy { ttl_ms: Some(DELAY_MS_MAX + 1), ..Default::default() }),
         ];
         for (field, broken) in cases {
             let fault = policy(broken).unwrap_err();

@@ -9,7 +9,7 @@ use windlass_engine::fact::{AttemptEnd, DeadReason, Note, ResourceBody};
 use windlass_engine::frame::Rows;
 use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
-use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::view::{DiskView, JobView, LeaseView, QueueView, ServerView, SessionView};
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
 use windlass_proto::v1::{self, attempt::Outcome, backoff::Shape};
@@ -39,6 +39,8 @@ fn job(view: JobView) -> v1::JobView {
         state: now,
         level,
         policy: own,
+        tags,
+        expires_at,
         created_at,
         run_at,
         attempt,
@@ -58,8 +60,7 @@ fn job(view: JobView) -> v1::JobView {
         result,
         history,
     } = view;
-    let v1::JobSpec { content_type, content_encoding, headers, tags, .. } =
-        passive::unpack_job(&filled(headers));
+    let v1::JobSpec { content_type, content_encoding, headers, .. } = passive::unpack_job(&filled(headers));
     let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
     let (finished_at_ms, remove_at_ms) = ended.unwrap_or_default();
     v1::JobView {
@@ -77,6 +78,7 @@ fn job(view: JobView) -> v1::JobView {
         headers,
         tags,
         created_at_ms: created_at,
+        expires_at_ms: expires_at,
         run_at_ms: if now == State::Scheduled { run_at } else { 0 },
         attempt,
         max_attempts,
@@ -277,34 +279,53 @@ fn policy(policy: &Policy) -> v1::Policy {
         backoff,
         max_crashes,
         lease_ms,
+        timeout_ms,
+        stall_ms,
+        ttl_ms,
         keep_done_ms,
         keep_dead_ms,
         keep_done_max,
         cost,
-    } = *policy;
+        ordering,
+    } = policy.clone();
     v1::Policy {
         priority: priority.map(u32::from),
         max_attempts,
         backoff: backoff.map(self::backoff),
         max_crashes,
         lease_ms,
+        timeout_ms,
+        stall_ms,
+        ttl_ms,
         keep_done_ms,
         keep_dead_ms,
         keep_done_max,
         cost,
-        ..v1::Policy::default()
+        ordering: ordering.map(|ordering| self::ordering(ordering).into()),
+    }
+}
+
+fn ordering(ordering: Ordering) -> v1::Ordering {
+    match ordering {
+        Ordering::Fair => v1::Ordering::Fair,
+        Ordering::Serial => v1::Ordering::Serial,
+        Ordering::SerialSkipFailed => v1::Ordering::SerialSkipFailed,
     }
 }
 
 fn backoff(backoff: Backoff) -> v1::Backoff {
-    let Backoff { base_ms, factor_permille, max_ms, jitter_permille } = backoff;
-    let shape = if factor_permille == 1_000 { Shape::Fixed } else { Shape::Exponential };
+    let Backoff { base_ms, factor_permille, max_ms, jitter_permille, list_ms } = backoff;
+    let shape = match (list_ms.is_empty(), factor_permille) {
+        (false, _) => Shape::List,
+        (true, 1_000) => Shape::Fixed,
+        (true, _) => Shape::Exponential,
+    };
     v1::Backoff {
         shape: shape.into(),
         base_ms,
         factor_permille,
         max_ms,
         jitter_permille: Some(jitter_permille),
-        list_ms: Vec::new(),
+        list_ms,
     }
 }

@@ -3,9 +3,9 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Backoff, Beat, Bury, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Move, Patch,
-    Policy, Put, QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink, State, Stop, Tell,
-    Token, Touch, Watch, backoff::Shape, change::To, enqueue::Wait, fetch, resource,
+    After, Beat, Bury, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Move, Patch, Policy, Put,
+    QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink, State, Stop, Tell, Token, Touch,
+    Watch, change::To, enqueue::Wait, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -29,7 +29,6 @@ fn of_a_job() {
         (field, enqueue(vec![spec]))
     };
     check([
-        one("jobs[0].expires_at_ms", |job| job.expires_at_ms = NOW),
         one("jobs[0].weight", |job| job.weight = 2),
         one("jobs[0].limits", |job| job.limits.push("gpu".into())),
         one("jobs[0].dedup", |job| job.dedup = Some(Dedup::default())),
@@ -51,16 +50,11 @@ fn of_a_job() {
 #[test]
 fn of_a_policy() {
     let one = |field, policy| (field, enqueue(vec![JobSpec { policy: Some(policy), ..job("k") }]));
-    let list = Backoff { shape: Shape::List.into(), list_ms: vec![1], ..Backoff::default() };
-    let listed = Backoff { list_ms: vec![1], ..Backoff::default() };
     check([
         one("jobs[0].policy.timeout_ms", Policy { timeout_ms: Some(1), ..Policy::default() }),
         one("jobs[0].policy.stall_ms", Policy { stall_ms: Some(1), ..Policy::default() }),
-        one("jobs[0].policy.ttl_ms", Policy { ttl_ms: Some(1), ..Policy::default() }),
         one("jobs[0].policy.ordering", Policy { ordering: Some(2), ..Policy::default() }),
         one("jobs[0].policy.ordering", Policy { ordering: Some(3), ..Policy::default() }),
-        one("jobs[0].policy.backoff.shape", Policy { backoff: Some(list), ..Policy::default() }),
-        one("jobs[0].policy.backoff.list_ms", Policy { backoff: Some(listed), ..Policy::default() }),
     ]);
 }
 
