@@ -16,6 +16,8 @@ mod power_cut;
 mod harness;
 // Subcommands, forms of output, exit codes, settings.
 mod cli;
+// Selectors and the filter language; changes of all jobs that one finds.
+mod choose;
 // The client library against the real broker, with a misbehaving network between them.
 mod client;
 // kill -9, stops, signals, damaged directories.

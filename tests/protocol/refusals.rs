@@ -232,6 +232,9 @@ fn queries() -> Vec<Case> {
         (query(What::Jobs, |query| query.limit = 1_001), "limit"),
         (query(What::Jobs, |query| query.cursor = Bytes::from_static(b"mine")), "cursor"),
         (query(What::Jobs, |query| query.select = None), "select"),
+        (query(What::Jobs, |query| query.select.as_mut().unwrap().filter = "x".into()), "select.filter"),
+        (query(What::Jobs, |query| query.select.as_mut().unwrap().session = "x".into()), "select.session"),
+        (query(What::Jobs, |query| query.fields = vec!["payload".into(), "x".into()]), "fields[1]"),
         (query(What::Job, |query| query.select = None), "select.ids"),
         (query(What::Queues, |query| query.name = "a b".into()), "name"),
     ];
@@ -240,7 +243,6 @@ fn queries() -> Vec<Case> {
         (query(What::Kinds, |_| ()), "what"),
         (query(What::Tokens, |_| ()), "what"),
         (query(What::Jobs, |query| query.window_ms = 1), "window_ms"),
-        (query(What::Jobs, |query| query.select.as_mut().unwrap().filter = "x".into()), "select.filter"),
         (query(What::Jobs, |query| query.select.as_mut().unwrap().group = fresh_id()), "select.group"),
     ];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);

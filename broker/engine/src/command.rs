@@ -2,12 +2,13 @@
 
 use crate::blob::Blob;
 use crate::fact::ResourceBody;
+use crate::filter::{Filter, States};
 use crate::ids::{JobId, Ms, Seq, SessionId};
-use crate::ledger::job::State;
 use crate::terms::{Gate, Terms};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// One variant a verb, and the two things a socket can tell.
 #[derive(Clone, Debug)]
@@ -204,6 +205,19 @@ pub struct JobTouch {
     pub extend_ms: Option<u64>,
 }
 
+/// Which jobs: those that all of it agrees on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Select {
+    /// Any of these; empty = chosen by the rest alone.
+    pub ids: Vec<JobId>,
+    /// Queue name; "" = all.
+    pub queue: String,
+    /// In one of these states.
+    pub states: States,
+    /// And this holds.
+    pub filter: Filter,
+}
+
 /// A mutation of named jobs.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -263,23 +277,40 @@ pub enum Query {
     Server,
 }
 
-/// A page of jobs by queue and state.
+/// A page of jobs.
 #[derive(Clone, Debug, Default)]
 pub struct JobsQuery {
-    /// Queue name; "" = all.
-    pub queue: String,
-    /// Kind name; "" = all.
-    pub kind: String,
-    /// Key; "" = all.
-    pub key: String,
-    /// States; empty = all.
-    pub states: Vec<State>,
+    /// Which.
+    pub select: Select,
+    /// What of variable size is shown.
+    pub fields: Fields,
     /// `seq` of the last row of the previous page.
     pub after: Option<Seq>,
     /// Rows.
     pub limit: usize,
     /// Highest `seq` first.
     pub newest_first: bool,
+}
+
+/// Which pieces of variable size a page of jobs shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "any of them may be asked for, in any company")]
+pub struct Fields {
+    /// The payload.
+    pub payload: bool,
+    /// Headers, content type and tags.
+    pub headers: bool,
+    /// The result.
+    pub result: bool,
+    /// The last attempts.
+    pub history: bool,
+}
+
+impl Fields {
+    /// All there is.
+    pub const ALL: Self = Self { payload: true, headers: true, result: true, history: true };
+    /// Heads alone.
+    pub const NONE: Self = Self { payload: false, headers: false, result: false, history: false };
 }
 
 /// Resources to set and to remove.

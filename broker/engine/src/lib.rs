@@ -24,6 +24,7 @@ pub mod blob;
 pub mod command;
 pub mod engine;
 pub mod fact;
+pub mod filter;
 pub mod frame;
 pub mod ids;
 pub mod ledger;

@@ -12,6 +12,8 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Jobs a Query looks at before it answers with what it has and a cursor.
 pub const PAGE_SCAN_MAX: usize = 20_000;
+/// Bytes of payloads, results and the like at which a page of jobs takes no further row.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// Queues of all namespaces together.
 pub const QUEUES_MAX: usize = 10_000;
 /// Kinds of all namespaces together.

@@ -5,11 +5,12 @@
 use crate::model::{Dice, each, seeds};
 use crate::world::{Asked, World};
 use windlass_engine::command::{
-    Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery, Mutation,
-    Put, Query, Refusal, SetResource, Settlement, Target, Touch,
+    Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
+    Mutation, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
+use windlass_engine::filter::{Clause, Filter, NumberColumn, Pattern, Test, TextColumn};
 use windlass_engine::frame::Body;
 use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
 use windlass_engine::ledger::job::State;
@@ -325,6 +326,30 @@ impl Storm {
         self.play(conn, Command::Put(put));
     }
 
+    fn select(&mut self) -> Select {
+        let mut filter = Filter::default();
+        for _ in 0..self.dice.roll(3) {
+            let any = (0..self.dice.roll(3)).map(|_| self.test()).collect();
+            filter.clauses.push(Clause { is_negated: self.dice.one_in(3), any });
+        }
+        Select {
+            ids: (0..self.dice.roll(3)).map(|_| self.id()).collect(),
+            queue: self.name(&["", "mail"]),
+            states: (0..self.dice.roll(4)).filter_map(|_| self.dice.of(&State::ALL)).collect(),
+            filter,
+        }
+    }
+
+    fn test(&mut self) -> Test {
+        match self.dice.roll(5) {
+            0 => Test::Text(TextColumn::Kind, Pattern::Like(self.name(&["s*d", "print", "*"]))),
+            1 => Test::Text(TextColumn::Key, Pattern::Holds(self.name(&["NN", "bob", ""]))),
+            2 => Test::Number(NumberColumn::Attempt, 0, u64::from(self.small())),
+            3 => Test::Number(NumberColumn::Created, self.number(), self.number()),
+            _ => Test::Id(vec![self.dice.roll(60) as u8]),
+        }
+    }
+
     fn query(&mut self, conn: ConnId) {
         let limit = self.dice.roll(4) as usize;
         let query = match self.dice.roll(5) {
@@ -333,10 +358,8 @@ impl Storm {
             2 => Query::Sessions { after: self.dice.of(&self.sessions), limit },
             3 => Query::Server,
             _ => Query::Jobs(JobsQuery {
-                queue: self.name(&["", "mail"]),
-                kind: self.name(&["", "send"]),
-                key: self.name(&["", "anna"]),
-                states: (0..self.dice.roll(4)).filter_map(|_| self.dice.of(&State::ALL)).collect(),
+                select: self.select(),
+                fields: if self.dice.one_in(2) { Fields::ALL } else { Fields::NONE },
                 after: self.maybe(Self::number),
                 limit,
                 newest_first: self.dice.one_in(2),

@@ -3,10 +3,11 @@
 use crate::world::{Asked, DAWN, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
-    Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, JobsQuery,
-    Mutation, Put, Query, Refusal, SetResource, Settlement, Target, Touch,
+    Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
+    Mutation, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::fact::ResourceBody;
+use windlass_engine::filter::{Filter, NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::Cursor;
 use windlass_engine::ids::{ConnId, JobId, Ms, SessionId};
 use windlass_engine::ledger::job::State;
@@ -237,15 +238,18 @@ impl World {
         let cursor = if words.flag("more") { self.cursor.clone() } else { None };
         match what {
             "job" => Query::Job(words.ids()[0]),
-            "jobs" => Query::Jobs(JobsQuery {
-                queue: words.text("queue", ""),
-                kind: words.text("kind", ""),
-                key: words.text("key", ""),
-                states: words.list("state", "").iter().map(|name| state(name)).collect(),
-                after: cursor.and_then(|cursor| if let Cursor::Seq(seq) = cursor { Some(seq) } else { None }),
-                limit,
-                newest_first: words.flag("newest"),
-            }),
+            "jobs" => {
+                let newest_first = words.flag("newest");
+                let (history, payload) = (words.flag("history"), words.flag("payload"));
+                Query::Jobs(JobsQuery {
+                    select: select_words(words),
+                    fields: Fields { history, payload, ..Fields::NONE },
+                    after: cursor
+                        .and_then(|cursor| if let Cursor::Seq(seq) = cursor { Some(seq) } else { None }),
+                    limit,
+                    newest_first,
+                })
+            }
             "queues" => Query::Queues {
                 name: words.text("name", ""),
                 after: match cursor {
@@ -370,6 +374,29 @@ fn put_words(rest: &str) -> Put {
         words.finish(part);
     }
     put
+}
+
+/// `queue=mail state=dead,ready kind=send key=anna attempt=1..3`, and ids.
+fn select_words(words: &mut Words<'_>) -> Select {
+    let states = words.list("state", "");
+    let text = |column, value: String| Test::Text(column, Pattern::Like(value));
+    let mut filter = Filter::default();
+    for (name, column) in [("kind", TextColumn::Kind), ("key", TextColumn::Key)] {
+        let value = words.text(name, "");
+        if !value.is_empty() {
+            filter = filter.with(text(column, value));
+        }
+    }
+    if let Some((least, most)) = words.values.remove("attempt").and_then(|range| range.split_once("..")) {
+        let [least, most] = [least, most].map(|number| number.parse().expect("a number"));
+        filter = filter.with(Test::Number(NumberColumn::Attempt, least, most));
+    }
+    Select {
+        ids: words.ids(),
+        queue: words.text("queue", ""),
+        states: if states.is_empty() { States::ALL } else { states.iter().map(|name| state(name)).collect() },
+        filter,
+    }
 }
 
 /// A state by its word.

@@ -4,8 +4,8 @@
 //! points at its field in the same way everywhere.
 
 use std::ops::RangeInclusive;
-use windlass_engine::JobId;
 use windlass_engine::command::{Code, Refusal};
+use windlass_engine::{JobId, SessionId};
 use windlass_proto::limits::{self, ID_BYTES, NAME_BYTES_MAX, REASON_BYTES_MAX};
 
 /// A part of a request, or what is wrong with it.
@@ -98,6 +98,12 @@ pub(super) fn job_id(bytes: &[u8], field: &str) -> Checked<JobId> {
         Ok(id) if limits::is_id(&id) => Ok(JobId(id)),
         Ok(_) | Err(_) => Err(invalid(field, "an id is 16 bytes, not all zero")),
     }
+}
+
+/// The id of a session.
+pub(super) fn session_id(bytes: &[u8], field: &str) -> Checked<SessionId> {
+    let id = <[u8; ID_BYTES]>::try_from(bytes);
+    id.map(SessionId).map_err(|_| invalid(field, "the id of a session is 16 bytes"))
 }
 
 /// A value of an enum of the wire. A later version's value is not guessed at.

@@ -15,6 +15,7 @@
 //! are refused here.
 
 mod cursor;
+mod filter;
 mod form;
 mod hello;
 mod inbound;
@@ -233,8 +234,7 @@ impl Session {
         match translated {
             Ok((command, open)) => {
                 self.window.open(id, open);
-                let shows_a_job = matches!(command, Command::Query(command::Query::Job(_)));
-                let bytes = if shows_a_job { bytes.max(JOB_QUERY_BYTES) } else { bytes };
+                let bytes = if shows_bodies(&command) { bytes.max(JOB_QUERY_BYTES) } else { bytes };
                 Verdict::Ask((id, command, bytes))
             }
             Err(fault) => Verdict::Refuse(id, outbound::error(fault)),
@@ -351,6 +351,16 @@ pub fn no_place() -> Error {
 #[must_use]
 pub fn unchoke() -> Asked {
     (0, Command::Unchoke, 0)
+}
+
+/// The answer may be as long as payloads and results are.
+fn shows_bodies(command: &Command) -> bool {
+    let Command::Query(query) = command else { return false };
+    match query {
+        command::Query::Job(_) => true,
+        command::Query::Jobs(query) => query.fields != command::Fields::NONE,
+        command::Query::Queues { .. } | command::Query::Sessions { .. } | command::Query::Server => false,
+    }
 }
 
 fn invalid(message: &str) -> Error {

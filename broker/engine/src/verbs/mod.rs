@@ -8,6 +8,7 @@ mod fetch;
 mod outcome;
 mod put;
 mod query;
+mod select;
 mod session;
 mod settle;
 mod touch;

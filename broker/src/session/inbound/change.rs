@@ -16,17 +16,18 @@ pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Change> {
         ("operation", !operation.is_empty()),
     ])?;
     let to = mutation(to, rules)?;
-    let select = selection::selection(select)?;
+    let select = selection::selection(select, rules.now_ms)?;
     if select.is_empty() {
         return Err(invalid("select", "a Change says which jobs"));
     }
-    select.only_ids()?;
+    select.only(&["ids"])?;
+    let ids = select.select.ids;
     // As many as there are ids is no bound at all.
-    unset(&[("max", max > 0 && max < select.ids.len() as u64)])?;
+    unset(&[("max", max > 0 && max < ids.len() as u64)])?;
     if !why.is_empty() && !dry_run {
-        tracing::info!(jobs = select.ids.len(), reason = reason(why), "change");
+        tracing::info!(jobs = ids.len(), reason = reason(why), "change");
     }
-    Ok(Change { ids: select.ids, dry_run, to })
+    Ok(Change { ids, dry_run, to })
 }
 
 fn mutation(to: Option<To>, rules: Rules) -> Checked<Mutation> {

@@ -44,7 +44,7 @@ pub(super) fn command(request: Request, rules: Rules) -> Checked<(Command, Open)
         }
         Request::Touch(touch) => Command::Touch(touch::touch(touch)?),
         Request::Change(change) => Command::Change(change::change(change, rules)?),
-        Request::Query(query) => Command::Query(query::query(query)?),
+        Request::Query(query) => Command::Query(query::query(query, rules)?),
         Request::Put(put) => Command::Put(put::put(put)?),
         Request::Bye(Bye { keep_leases }) => Command::Bye { keep_leases },
         Request::Watch(Watch { .. }) => return Err(unsupported("watch")),

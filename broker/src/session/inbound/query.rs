@@ -1,10 +1,11 @@
 //! Query: which noun, which rows, which page.
 
+use super::Rules;
 use super::selection::{self, Selection};
 use crate::session::cursor;
-use crate::session::form::{Checked, invalid, known, optional_name, unset, unsupported};
+use crate::session::form::{Checked, at, invalid, known, optional_name, unset, unsupported};
 use bytes::Bytes;
-use windlass_engine::command::{JobsQuery, Query};
+use windlass_engine::command::{Fields, JobsQuery, Query};
 use windlass_proto::limits::ROWS_MAX;
 use windlass_proto::v1::{self, query::What};
 
@@ -16,10 +17,11 @@ struct Page {
     cursor: Bytes,
     newest_first: bool,
     name: String,
+    fields: Vec<String>,
 }
 
 /// Checks a Query.
-pub(super) fn query(query: v1::Query) -> Checked<Query> {
+pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
     let v1::Query { select, limit, cursor, fields, newest_first, what, name, window_ms, step_ms } = query;
     let read = match known(what, "what")? {
         What::Unspecified => return Err(invalid("what", "a Query says what is read")),
@@ -43,20 +45,20 @@ pub(super) fn query(query: v1::Query) -> Checked<Query> {
         | What::Logs
         | What::Tokens => return Err(unsupported("what")),
     };
-    unset(&[("fields", !fields.is_empty()), ("window_ms", window_ms > 0), ("step_ms", step_ms > 0)])?;
+    unset(&[("window_ms", window_ms > 0), ("step_ms", step_ms > 0)])?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if limit > ROWS_MAX {
         return Err(invalid("limit", format!("a page has at most {ROWS_MAX} rows")));
     }
-    let select = selection::selection(select)?;
-    read(Page { select, limit, cursor, newest_first, name })
+    let select = selection::selection(select, rules.now_ms)?;
+    read(Page { select, limit, cursor, newest_first, name, fields })
 }
 
 fn job(page: Page) -> Checked<Query> {
-    let Page { select, limit: _, cursor, newest_first: _, name } = page;
-    unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty())])?;
-    select.only_ids()?;
-    match select.ids[..] {
+    let Page { select, limit: _, cursor, newest_first: _, name, fields } = page;
+    unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
+    select.only(&["ids"])?;
+    match select.select.ids[..] {
         [] => Err(invalid("select.ids", "JOB names one job by its id")),
         [id] => Ok(Query::Job(id)),
         [..] => Err(unsupported("select.ids")),
@@ -64,25 +66,45 @@ fn job(page: Page) -> Checked<Query> {
 }
 
 fn jobs(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name } = page;
-    unset(&[("name", !name.is_empty()), ("select.ids", !select.ids.is_empty())])?;
+    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    unset(&[("name", !name.is_empty())])?;
     if select.is_empty() {
-        return Err(invalid("select", "give a queue, kind, key or states, or set `all`"));
+        return Err(invalid("select", "say which jobs, or set `all`"));
     }
     let after = cursor::seq(&cursor)?;
-    let Selection { ids: _, queue, kind, key, states, all: _ } = select;
-    Ok(Query::Jobs(JobsQuery { queue, kind, key, states, after, limit, newest_first }))
+    let fields = self::fields(&fields)?;
+    Ok(Query::Jobs(JobsQuery { select: select.select, fields, after, limit, newest_first }))
+}
+
+/// Fields of variable size that a page shows.
+fn fields(names: &[String]) -> Checked<Fields> {
+    let mut fields = Fields::NONE;
+    for (index, name) in names.iter().enumerate() {
+        let field = match name.as_str() {
+            "payload" => &mut fields.payload,
+            "headers" => &mut fields.headers,
+            "result" => &mut fields.result,
+            "history" => &mut fields.history,
+            _ => {
+                let message = format!("{name:?} is none of payload, headers, result, history");
+                return Err(at("fields", index, invalid("", message)));
+            }
+        };
+        *field = true;
+    }
+    Ok(fields)
 }
 
 fn queues(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name } = page;
-    unset(&[("newest_first", newest_first)])?;
-    select.only_queue()?;
+    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["queue", "all"])?;
+    let queue = select.select.queue;
     let name = optional_name(name, "name")?;
-    let name = match (name.is_empty(), select.queue.is_empty()) {
+    let name = match (name.is_empty(), queue.is_empty()) {
         (_, true) => name,
-        (true, false) => select.queue,
-        (false, false) if name == select.queue => name,
+        (true, false) => queue,
+        (false, false) if name == queue => name,
         (false, false) => return Err(invalid("name", "name and select.queue differ")),
     };
     let after = cursor::name(&cursor)?.unwrap_or_default();
@@ -90,23 +112,15 @@ fn queues(page: Page) -> Checked<Query> {
 }
 
 fn sessions(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name } = page;
-    unset(&[
-        ("name", !name.is_empty()),
-        ("newest_first", newest_first),
-        ("select.queue", !select.queue.is_empty()),
-    ])?;
-    select.only_queue()?;
+    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
     Ok(Query::Sessions { after: cursor::session(&cursor)?, limit })
 }
 
 fn server(page: Page) -> Checked<Query> {
-    let Page { select, limit: _, cursor, newest_first: _, name } = page;
-    unset(&[
-        ("name", !name.is_empty()),
-        ("cursor", !cursor.is_empty()),
-        ("select.queue", !select.queue.is_empty()),
-    ])?;
-    select.only_queue()?;
+    let Page { select, limit: _, cursor, newest_first: _, name, fields } = page;
+    unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
     Ok(Query::Server)
 }

@@ -1,63 +1,48 @@
-//! Selectors, down to the fields that some verb of this broker understands.
+//! Selectors: what of a job decides whether a verb means it.
 
-use crate::session::form::{Checked, at, inside, invalid, job_id, known, optional_name, text, unset};
+use crate::session::filter::filter;
+use crate::session::form::{
+    Checked, at, inside, invalid, job_id, known, optional_name, session_id, text, unset, unsupported,
+};
 use windlass_engine::JobId;
+use windlass_engine::command::Select;
+use windlass_engine::filter::{Clause, NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::ledger::job::State;
-use windlass_proto::limits::TEXT_BYTES_MAX;
+use windlass_proto::limits::{TAG_BYTES_MAX, TEXT_BYTES_MAX};
 use windlass_proto::v1;
 
 /// What a selector says. Which of it a verb takes is the verb's to check.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    pub(super) ids: Vec<JobId>,
-    pub(super) queue: String,
-    pub(super) kind: String,
-    pub(super) key: String,
-    pub(super) states: Vec<State>,
-    pub(super) all: bool,
+    pub(super) select: Select,
+    /// The fields that are set.
+    asked: Vec<&'static str>,
 }
 
 impl Selection {
     /// Nothing is selected: a forgotten field must not mean everything.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { ids, queue, kind, key, states, all } = self;
-        let texts = queue.is_empty() && kind.is_empty() && key.is_empty();
-        texts && ids.is_empty() && states.is_empty() && !all
+        self.asked.is_empty()
     }
 
-    /// Refuses selection by anything but ids.
-    pub(super) fn only_ids(&self) -> Checked<()> {
-        let Self { ids: _, queue, kind, key, states, all } = self;
-        unset(&[
-            ("select.queue", !queue.is_empty()),
-            ("select.kind", !kind.is_empty()),
-            ("select.key", !key.is_empty()),
-            ("select.states", !states.is_empty()),
-            ("select.all", *all),
-        ])
-    }
-
-    /// Refuses selection by anything but a queue; all of them is fine.
-    pub(super) fn only_queue(&self) -> Checked<()> {
-        let Self { ids, queue: _, kind, key, states, all: _ } = self;
-        unset(&[
-            ("select.ids", !ids.is_empty()),
-            ("select.kind", !kind.is_empty()),
-            ("select.key", !key.is_empty()),
-            ("select.states", !states.is_empty()),
-        ])
+    /// Refuses selection by anything but these fields.
+    pub(super) fn only(&self, fields: &[&str]) -> Checked<()> {
+        match self.asked.iter().find(|field| !fields.contains(field)) {
+            Some(field) => Err(inside("select", unsupported(field))),
+            None => Ok(()),
+        }
     }
 }
 
-/// Checks a selector; absent, it is empty.
-pub(super) fn selection(select: Option<v1::Selector>) -> Checked<Selection> {
+/// Checks a selector; absent, it is empty. `now_ms` is what ages are counted from.
+pub(super) fn selection(select: Option<v1::Selector>, now_ms: u64) -> Checked<Selection> {
     match select {
-        Some(select) => taken(select).map_err(|fault| inside("select", fault)),
+        Some(select) => taken(select, now_ms).map_err(|fault| inside("select", fault)),
         None => Ok(Selection::default()),
     }
 }
 
-fn taken(select: v1::Selector) -> Checked<Selection> {
+fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     let v1::Selector {
         ids,
         queue,
@@ -75,45 +60,116 @@ fn taken(select: v1::Selector) -> Checked<Selection> {
         finished_after_at_ms,
         finished_before_at_ms,
         all,
-        filter,
+        filter: condition,
     } = select;
     unset(&[
-        ("tags", !tags.is_empty()),
         ("error_fingerprint", !error_fingerprint.is_empty()),
         ("group", !group.is_empty()),
         ("dedup_key", !dedup_key.is_empty()),
         ("schedule", !schedule.is_empty()),
-        ("session", !session.is_empty()),
-        ("created_after_at_ms", created_after_at_ms > 0),
-        ("created_before_at_ms", created_before_at_ms > 0),
-        ("finished_after_at_ms", finished_after_at_ms > 0),
-        ("finished_before_at_ms", finished_before_at_ms > 0),
-        ("filter", !filter.is_empty()),
     ])?;
-    let ids: Checked<Vec<JobId>> = ids
-        .iter()
-        .enumerate()
-        .map(|(index, id)| job_id(id, "").map_err(|fault| at("ids", index, fault)))
-        .collect();
-    let states: Checked<Vec<State>> = states
-        .into_iter()
-        .enumerate()
-        .map(|(index, state)| self::state(state).map_err(|fault| at("states", index, fault)))
-        .collect();
-    let mut states = states?;
-    states.sort_unstable();
-    states.dedup();
-    Ok(Selection {
-        ids: ids?,
+    let created = (created_after_at_ms, created_before_at_ms);
+    let finished = (finished_after_at_ms, finished_before_at_ms);
+    let asked = [
+        ("ids", !ids.is_empty()),
+        ("queue", !queue.is_empty()),
+        ("kind", !kind.is_empty()),
+        ("key", !key.is_empty()),
+        ("tags", !tags.is_empty()),
+        ("states", !states.is_empty()),
+        ("session", !session.is_empty()),
+        ("created_after_at_ms", created.0 > 0),
+        ("created_before_at_ms", created.1 > 0),
+        ("finished_after_at_ms", finished.0 > 0),
+        ("finished_before_at_ms", finished.1 > 0),
+        ("all", all),
+        ("filter", !condition.trim().is_empty()),
+    ];
+    let is = |column, text| Test::Text(column, Pattern::Is(text));
+    let mut tests = Vec::new();
+    if !kind.is_empty() {
+        tests.push(is(TextColumn::Kind, optional_name(kind, "kind")?));
+    }
+    if !key.is_empty() {
+        tests.push(is(TextColumn::Key, text(key, TEXT_BYTES_MAX, "key")?));
+    }
+    for (index, tag) in tags.into_iter().enumerate() {
+        let tag = text(tag, TAG_BYTES_MAX, "").map_err(|fault| at("tags", index, fault))?;
+        tests.push(Test::Tag(Pattern::Is(tag)));
+    }
+    if !session.is_empty() {
+        tests.push(Test::Session(session_id(&session, "session")?));
+    }
+    tests.extend(within(NumberColumn::Created, created));
+    tests.extend(within(NumberColumn::Finished, finished));
+    let mut select = Select {
+        ids: self::ids(&ids)?,
         queue: optional_name(queue, "queue")?,
-        kind: optional_name(kind, "kind")?,
-        key: text(key, TEXT_BYTES_MAX, "key")?,
-        states,
-        all,
-    })
+        states: self::states(&states)?,
+        filter: filter(&condition, now_ms)?,
+    };
+    select.filter.clauses.extend(tests.into_iter().map(|test| Clause { is_negated: false, any: vec![test] }));
+    let asked = asked.iter().filter(|(_, is_set)| *is_set).map(|(field, _)| *field).collect();
+    Ok(Selection { select: indexed(select), asked })
 }
 
-fn state(state: i32) -> Checked<State> {
+/// A span of time: at or after the first instant, before the second; 0 is no bound.
+fn within(column: NumberColumn, (after, before): (u64, u64)) -> Option<Test> {
+    let last = if before > 0 { before - 1 } else { u64::MAX };
+    (after > 0 || before > 0).then_some(Test::Number(column, after, last))
+}
+
+/// Moves what an index answers out of the condition: states, and a single queue.
+fn indexed(mut select: Select) -> Select {
+    let clauses = std::mem::take(&mut select.filter.clauses);
+    for clause in clauses {
+        if clause.is_negated {
+            select.filter.clauses.push(clause);
+            continue;
+        }
+        let states = |state: &State| clause.any.iter().any(|test| implied(test).contains(*state));
+        select.states = select.states.and(State::ALL.into_iter().filter(states).collect());
+        match &clause.any[..] {
+            [Test::Text(TextColumn::Queue, Pattern::Is(queue))] if select.queue.is_empty() => {
+                select.queue.clone_from(queue);
+            }
+            tests if tests.iter().all(|test| matches!(test, Test::State(_))) => {}
+            _ => select.filter.clauses.push(clause),
+        }
+    }
+    select
+}
+
+/// The states in which a job can pass a test.
+fn implied(test: &Test) -> States {
+    match test {
+        Test::State(states) => *states,
+        Test::Reason(_) => States::from_iter([State::Dead]),
+        Test::Session(_) | Test::Number(NumberColumn::Leased, ..) => States::from_iter([State::Leased]),
+        Test::Number(NumberColumn::RunAt, ..) => States::from_iter([State::Scheduled]),
+        Test::Number(NumberColumn::Finished, ..) => {
+            State::ALL.into_iter().filter(|state| state.is_final()).collect()
+        }
+        Test::Id(_) | Test::Tag(_) | Test::Text(..) | Test::Number(..) => States::ALL,
+    }
+}
+
+fn ids(ids: &[bytes::Bytes]) -> Checked<Vec<JobId>> {
+    let checked =
+        |(index, id): (usize, &bytes::Bytes)| job_id(id, "").map_err(|fault| at("ids", index, fault));
+    ids.iter().enumerate().map(checked).collect()
+}
+
+fn states(states: &[i32]) -> Checked<States> {
+    if states.is_empty() {
+        return Ok(States::ALL);
+    }
+    let checked =
+        |(index, state): (usize, &i32)| state_of(*state).map_err(|fault| at("states", index, fault));
+    states.iter().enumerate().map(checked).collect()
+}
+
+fn state_of(state: i32) -> Checked<State> {
     Ok(match known(state, "")? {
         v1::State::Unspecified => return Err(invalid("", "no state")),
         v1::State::Held => State::Held,

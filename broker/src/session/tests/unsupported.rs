@@ -124,17 +124,10 @@ fn selectors() -> Vec<(&'static str, Selector)> {
         (field, select)
     };
     vec![
-        one("select.tags", |select| select.tags.push("a".into())),
         one("select.error_fingerprint", |select| select.error_fingerprint = "a".into()),
         one("select.group", |select| select.group = id()),
         one("select.dedup_key", |select| select.dedup_key = "a".into()),
         one("select.schedule", |select| select.schedule = "a".into()),
-        one("select.session", |select| select.session = id()),
-        one("select.created_after_at_ms", |select| select.created_after_at_ms = 1),
-        one("select.created_before_at_ms", |select| select.created_before_at_ms = 1),
-        one("select.finished_after_at_ms", |select| select.finished_after_at_ms = 1),
-        one("select.finished_before_at_ms", |select| select.finished_before_at_ms = 1),
-        one("select.filter", |select| select.filter = "a".into()),
     ]
 }
 
@@ -182,9 +175,14 @@ fn of_a_query() {
     let query = |what: What| Query { what: what.into(), select: all.clone(), ..Query::default() };
     let by = |what, select| Request::Query(Query { select: Some(select), ..query(what) });
     let nouns = [What::Jobs, What::Job, What::Queues, What::Sessions, What::Server];
+    check(
+        nouns
+            .into_iter()
+            .filter(|what| *what != What::Jobs)
+            .map(|what| ("fields", Request::Query(Query { fields: vec!["payload".into()], ..query(what) }))),
+    );
     check(nouns.into_iter().flat_map(|what| {
         [
-            ("fields", Request::Query(Query { fields: vec!["payload".into()], ..query(what) })),
             ("window_ms", Request::Query(Query { window_ms: 1, ..query(what) })),
             ("step_ms", Request::Query(Query { step_ms: 1, ..query(what) })),
         ]
@@ -196,7 +194,6 @@ fn of_a_query() {
     let two = Selector { ids: vec![id(), id()], ..Selector::default() };
     let name = "n".to_owned();
     check([
-        ("select.ids", by(What::Jobs, ids.clone())),
         ("select.ids", by(What::Job, two)),
         ("select.ids", by(What::Queues, ids.clone())),
         ("select.ids", by(What::Sessions, ids.clone())),

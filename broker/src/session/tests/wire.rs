@@ -4,6 +4,8 @@
 use super::*;
 use std::fmt::Write;
 use windlass_engine::command::{How, Mutation, Query as Read, Target};
+use windlass_engine::fact::DeadReason;
+use windlass_engine::filter::{NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::{Cursor, EnqueuedOne, Signal, Stored};
 use windlass_engine::part::Slot;
 use windlass_proto::v1::{
@@ -165,7 +167,37 @@ fn a_page_goes_on_where_its_cursor_says() {
     let Command::Query(Read::Jobs(page)) = asked(ask(&mut session, 3, Request::Query(next))) else {
         panic!("no Query")
     };
-    assert_eq!((page.after, page.states, &*page.queue), (Some(77), vec![JobState::Dead], "mail"));
+    let dead = States::from_iter([JobState::Dead]);
+    assert_eq!((page.after, page.select.states, &*page.select.queue), (Some(77), dead, "mail"));
+}
+
+#[test]
+fn a_selector_becomes_what_indexes_answer_and_a_condition() {
+    let taken = |select: Selector| {
+        let query = Query { what: What::Jobs.into(), select: Some(select), ..Query::default() };
+        let Command::Query(Read::Jobs(page)) = asked(ask(&mut open(terms()), 2, Request::Query(query)))
+        else {
+            panic!("no Query")
+        };
+        page.select
+    };
+    let filter = "state:dead,cancelled queue:mail reason:fatal kind:a*".to_owned();
+    let found = taken(Selector { filter, kind: "b".into(), ..Selector::default() });
+    assert_eq!((&*found.queue, found.states), ("mail", States::from_iter([JobState::Dead])));
+    let kind = |pattern| Test::Text(TextColumn::Kind, pattern);
+    let tests: Vec<&Test> = found.filter.clauses.iter().flat_map(|clause| &clause.any).collect();
+    assert_eq!(
+        tests,
+        [&Test::Reason(DeadReason::Fatal), &kind(Pattern::Like("a*".into())), &kind(Pattern::Is("b".into())),]
+    );
+    let found = taken(Selector { states: vec![4], filter: "-state:ready".into(), ..Selector::default() });
+    assert_eq!((found.states, found.filter.clauses.len()), (States::from_iter([JobState::Ready]), 1));
+    let found = taken(Selector { finished_after_at_ms: 5, finished_before_at_ms: 9, ..Selector::default() });
+    let ended = JobState::ALL.into_iter().filter(|state| state.is_final());
+    assert_eq!(found.states, ended.collect());
+    assert_eq!(found.filter.clauses[0].any, [Test::Number(NumberColumn::Finished, 5, 8)]);
+    let found = taken(Selector { session: vec![7; 16].into(), ..Selector::default() });
+    assert_eq!(found.states, States::from_iter([JobState::Leased]));
 }
 
 #[test]

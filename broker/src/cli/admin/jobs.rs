@@ -1,0 +1,212 @@
+//! `windlass admin jobs`: finds jobs, shows them, and changes them.
+
+use super::super::exit;
+use super::super::output::{self, Form, instant};
+use super::{AdminArgs, done, state, word};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+use std::process::ExitCode;
+use windlass_client::proto::{self, JobView, Selector, State};
+use windlass_client::{Admin, Error, JobId};
+
+#[derive(Subcommand)]
+pub(super) enum Jobs {
+    /// Jobs that match
+    List(ListArgs),
+    /// One job with its payload, result and attempts
+    Show {
+        /// Its id
+        id: JobId,
+    },
+    /// Run ended jobs again, and scheduled ones now
+    Retry {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<JobId>,
+    },
+    /// Call jobs off; a running one is asked to stop
+    Cancel {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<JobId>,
+        /// Told to the worker
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Remove jobs, whatever their state
+    Delete {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<JobId>,
+    },
+    /// Run scheduled jobs now
+    RunNow {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<JobId>,
+    },
+}
+
+/// Which jobs: those that all of it agrees on.
+#[derive(Args)]
+pub(super) struct Which {
+    /// A condition, like 'state:dead kind:email.* age:>1h'; see the table in docs/OPERATIONS.md
+    #[arg(long, short, default_value = "")]
+    filter: String,
+    /// Only this queue
+    #[arg(long, short, default_value = "")]
+    queue: String,
+    /// Only these states: scheduled, ready, leased, completed, dead, cancelled; may be repeated
+    #[arg(long, short, value_parser = parse_state)]
+    state: Vec<State>,
+    /// Only this kind
+    #[arg(long, short, default_value = "")]
+    kind: String,
+    /// Only this key
+    #[arg(long, default_value = "")]
+    key: String,
+    /// Only with this tag; may be repeated
+    #[arg(long, short)]
+    tag: Vec<String>,
+}
+
+impl Which {
+    fn selector(&self) -> Selector {
+        Selector {
+            filter: self.filter.clone(),
+            queue: self.queue.clone(),
+            kind: self.kind.clone(),
+            key: self.key.clone(),
+            tags: self.tag.clone(),
+            states: self.state.iter().map(|&state| state.into()).collect(),
+            ..Selector::default()
+        }
+    }
+}
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Rows at most
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
+    /// Oldest first instead of newest first
+    #[arg(long)]
+    oldest_first: bool,
+}
+
+pub(super) async fn run(admin: &Admin, args: &AdminArgs, what: &Jobs) -> Result<ExitCode, Error> {
+    let changed = match what {
+        Jobs::List(list) => {
+            list_jobs(admin, args.output, list).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Jobs::Show { id } => return show_job(admin, args.output, *id).await,
+        Jobs::Retry { ids } => admin.retry(ids.iter().copied()).await?,
+        Jobs::Cancel { ids, why } => {
+            let question = format!("{} job(s) will be called off for good.", ids.len());
+            if !args.yes && !output::confirm(&question) {
+                return Ok(ExitCode::from(exit::REFUSED));
+            }
+            admin.cancel(ids.iter().copied(), why).await?
+        }
+        Jobs::Delete { ids } => {
+            let question = format!("{} job(s) will be removed with their payloads and results.", ids.len());
+            if !args.yes && !output::confirm(&question) {
+                return Ok(ExitCode::from(exit::REFUSED));
+            }
+            admin.delete(ids.iter().copied()).await?
+        }
+        Jobs::RunNow { ids } => admin.run_now(ids.iter().copied()).await?,
+    };
+    let text = format!("{} of {} found changed", changed.changed, changed.matched);
+    done(args.output, &json!({"matched": changed.matched, "changed": changed.changed}), &text);
+    if changed.matched == 0 {
+        return Ok(output::fail(exit::REFUSED, "no such job"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list_jobs(admin: &Admin, form: Form, list: &ListArgs) -> Result<(), Error> {
+    let select = Selector { all: true, ..list.which.selector() };
+    let mut pages = admin.jobs(select).page_size(list.limit.min(1_000));
+    if !list.oldest_first {
+        pages = pages.newest_first();
+    }
+    let mut rows = Vec::new();
+    while rows.len() < list.limit as usize {
+        let Some(job) = pages.next().await? else { break };
+        rows.push(Value::Object(job_row(&job)));
+    }
+    let columns =
+        ["id", "queue", "kind", "state", "priority", "attempt", "max_attempts", "run_at", "created_at"];
+    output::rows(form, &columns, &rows);
+    Ok(())
+}
+
+async fn show_job(admin: &Admin, form: Form, id: JobId) -> Result<ExitCode, Error> {
+    let Some(job) = admin.job(id).await? else {
+        return Ok(output::fail(exit::REFUSED, &format!("no job has the id {id}; it may have been removed")));
+    };
+    let mut row = job_row(&job);
+    row.insert("content_type".into(), json!(job.content_type));
+    row.insert("payload".into(), output::payload(&job.payload));
+    row.insert("headers".into(), json!(job.headers));
+    row.insert("tags".into(), json!(job.tags));
+    let has_result = job.state() == State::Completed && !job.result.is_empty();
+    row.insert("result".into(), if has_result { output::payload(&job.result) } else { Value::Null });
+    row.insert("result_dropped".into(), json!(job.result_dropped));
+    let history: Vec<Value> = job.history.iter().map(attempt).collect();
+    row.insert("history".into(), Value::Array(history));
+    output::object(form, &Value::Object(row));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn job_row(job: &JobView) -> Map<String, Value> {
+    let id = JobId::from_slice(&job.id).map(|id| id.to_string()).unwrap_or_default();
+    let lease = job.lease.as_ref();
+    let reason = job.dead_reason();
+    let row = json!({
+        "id": id,
+        "seq": job.seq.to_string(),
+        "queue": job.queue,
+        "kind": job.kind,
+        "key": job.key,
+        "state": state(job.state()),
+        "priority": job.priority,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "deliveries": job.deliveries,
+        "crashes": job.crashes,
+        "created_at": instant(job.created_at_ms),
+        "run_at": instant(job.run_at_ms),
+        "worker": lease.map(|lease| &lease.worker),
+        "leased_at": instant(lease.map_or(0, |lease| lease.leased_at_ms)),
+        "finished_at": instant(job.finished_at_ms),
+        "dead_reason": (reason != proto::DeadReason::Unspecified).then(|| word(reason.as_str_name(), "DEAD_REASON_")),
+        "cancel_requested": job.cancel_requested,
+    });
+    match row {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+fn attempt(attempt: &proto::Attempt) -> Value {
+    json!({
+        "attempt": attempt.attempt,
+        "outcome": word(attempt.outcome().as_str_name(), "OUTCOME_"),
+        "kind": attempt.kind,
+        "message": attempt.message,
+        "worker": attempt.worker,
+        "started_at": instant(attempt.started_at_ms),
+        "ended_at": instant(attempt.ended_at_ms),
+    })
+}
+
+fn parse_state(text: &str) -> Result<State, String> {
+    let name = format!("STATE_{}", text.to_uppercase());
+    let state = State::from_str_name(&name).filter(|&state| state != State::Unspecified);
+    state.ok_or_else(|| format!("{text:?} is no state; there are held, scheduled, blocked, ready, leased, completed, dead, cancelled, expired"))
+}

@@ -1,0 +1,214 @@
+//! `windlass admin`: looks at and steers queues, jobs and workers. A client like any other.
+
+mod jobs;
+
+use super::output::{self, Form, instant};
+use super::{Target, fail_with};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use windlass_client::proto::State;
+use windlass_client::{Admin, Client, Error, JobId};
+
+/// Look at and steer queues, jobs and workers.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  windlass admin queues\n  windlass admin jobs list --state dead --queue mail\n  \
+    windlass admin jobs retry 0190f5c2-7b1e-7c33-a4f5-0c2b6e1d9a77\n  windlass admin queue pause mail --why 'incident 42'"
+)]
+pub(super) struct AdminArgs {
+    #[command(subcommand)]
+    what: What,
+    /// How to answer
+    #[arg(long, value_enum, default_value_t, global = true)]
+    output: Form,
+    /// Do not ask before something is lost
+    #[arg(long, short, global = true)]
+    yes: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Queues: list them, pause and resume one
+    #[command(alias = "queue")]
+    Queues {
+        #[command(subcommand)]
+        what: Option<Queues>,
+    },
+    /// Jobs: list, show, retry, cancel, delete, run now
+    #[command(alias = "job")]
+    Jobs {
+        #[command(subcommand)]
+        what: jobs::Jobs,
+    },
+    /// Workers and other sessions that are alive
+    #[command(alias = "worker", alias = "sessions")]
+    Workers,
+    /// The broker itself
+    #[command(alias = "stat")]
+    Stats,
+}
+
+#[derive(Subcommand)]
+enum Queues {
+    /// All queues with their counts
+    List,
+    /// Hand out no more jobs of a queue
+    Pause {
+        /// Its name
+        queue: String,
+        /// Shown to whoever wonders
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Hand out jobs again
+    Resume {
+        /// Its name
+        queue: String,
+    },
+}
+
+/// Runs the command.
+pub(super) async fn run(args: AdminArgs) -> ExitCode {
+    let client = match args.target.connect().await {
+        Ok(client) => client,
+        Err(error) => return fail_with(&error),
+    };
+    let code = match answer(&client, &args).await {
+        Ok(code) => code,
+        Err(error) => fail_with(&error),
+    };
+    // Without a Bye the session would be listed for some seconds more.
+    client.close().await;
+    code
+}
+
+async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
+    let admin = &client.admin();
+    match &args.what {
+        What::Queues { what: None | Some(Queues::List) } => queues(admin, args.output).await?,
+        What::Queues { what: Some(Queues::Pause { queue, why }) } => {
+            admin.pause(queue, why).await?;
+            done(args.output, &json!({"queue": queue, "paused": true}), &format!("{queue} is paused"));
+        }
+        What::Queues { what: Some(Queues::Resume { queue }) } => {
+            admin.resume(queue).await?;
+            done(args.output, &json!({"queue": queue, "paused": false}), &format!("{queue} runs"));
+        }
+        What::Jobs { what } => return jobs::run(admin, args, what).await,
+        What::Workers => workers(client, args.output).await?,
+        What::Stats => stats(admin, args.output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn queues(admin: &Admin, form: Form) -> Result<(), Error> {
+    let rows: Vec<Value> = admin
+        .queues()
+        .await?
+        .iter()
+        .map(|queue| {
+            json!({
+                "name": queue.name,
+                "ready": queue.ready,
+                "scheduled": queue.scheduled,
+                "leased": queue.leased,
+                "completed": queue.completed,
+                "dead": queue.dead,
+                "completed_total": queue.completed_total,
+                "dead_total": queue.dead_total,
+                "paused": queue.paused,
+            })
+        })
+        .collect();
+    let columns = [
+        "name",
+        "ready",
+        "scheduled",
+        "leased",
+        "completed",
+        "dead",
+        "completed_total",
+        "dead_total",
+        "paused",
+    ];
+    output::rows(form, &columns, &rows);
+    Ok(())
+}
+
+async fn workers(client: &Client, form: Form) -> Result<(), Error> {
+    let this_command = client.welcome().session.clone();
+    let rows: Vec<Value> = client
+        .admin()
+        .workers()
+        .await?
+        .iter()
+        .filter(|session| session.id != this_command)
+        .map(|session| {
+            json!({
+                "id": JobId::from_slice(&session.id).map(|id| id.to_string()).unwrap_or_default(),
+                "client": session.client,
+                "host": session.host,
+                "pid": session.pid,
+                "queues": session.queues.join(","),
+                "kinds": session.kinds.join(","),
+                "streams": session.streams,
+                "slots": session.slots,
+                "leases": session.leases,
+                "connections": session.connections,
+                "silent_ms": session.last_sign_ms_ago,
+                "since": instant(session.since_at_ms),
+            })
+        })
+        .collect();
+    let columns = ["client", "host", "pid", "queues", "slots", "leases", "connections", "silent_ms", "since"];
+    output::rows(form, &columns, &rows);
+    Ok(())
+}
+
+async fn stats(admin: &Admin, form: Form) -> Result<(), Error> {
+    let server = admin.stats().await?;
+    let value = json!({
+        "version": server.version,
+        "epoch": server.epoch.to_string(),
+        "started_at": instant(server.started_at_ms),
+        "uptime_ms": server.uptime_ms,
+        "jobs": server.jobs,
+        "sessions": server.sessions,
+        "connections": server.connections,
+        "batches_total": server.batches_total,
+        "facts_total": server.facts_total,
+        "fsync_p50_us": server.fsync_p50_us,
+        "fsync_p99_us": server.fsync_p99_us,
+        "journal_bytes": server.journal_bytes,
+        "journal_segments": server.journal_segments,
+        "folds_total": server.folds_total,
+        "unfolded_bytes": server.unfolded_bytes,
+        "store_bytes": server.store_bytes,
+        "rss_bytes": server.rss_bytes,
+        "cpu_us": server.cpu_us,
+        "filesystem": server.filesystem,
+        "disk_free_bytes": server.disk_free_bytes,
+        "draining": server.draining,
+    });
+    output::object(form, &value);
+    Ok(())
+}
+
+fn done(form: Form, value: &Value, text: &str) {
+    match form {
+        Form::Json => output::json(value),
+        Form::Table => output::line(text),
+    }
+}
+
+/// A state's word.
+pub(super) fn state(state: State) -> String {
+    word(state.as_str_name(), "STATE_")
+}
+
+fn word(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
+}
