@@ -5,7 +5,7 @@ use crate::simulation::bodies::{headers_of, job_id, payload_of, result_of};
 use crate::simulation::wire::Wire;
 use crate::simulation::world::World;
 use windlass_engine::Command;
-use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Query, Settlement};
+use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Query, Select, Settlement};
 use windlass_engine::frame::{Body, Work};
 use windlass_engine::limits::HISTORY_MAX;
 use windlass_engine::policy::Policy;
@@ -144,7 +144,8 @@ fn after_a_fold_nothing_waits_in_memory_to_be_folded() {
     }
     for _ in 0..5 {
         run_next(&mut world, &mut wire, |work| How::Complete(result_of(work.id, work.fence)));
-        let retry = Change { ids: vec![id], dry_run: false, to: Mutation::Retry { reset_attempts: true } };
+        let again = Mutation::Retry { reset_attempts: true, spread_ms: 0 };
+        let retry = Box::new(Change::new(Select::ids(vec![id]), again));
         world.converse(&mut wire, vec![Command::Change(retry)]);
     }
     assert!(unfolded_bytes(&mut world, &mut wire) > 500, "the payload and more is only in the journal");

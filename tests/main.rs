@@ -16,8 +16,10 @@ mod power_cut;
 mod harness;
 // Subcommands, forms of output, exit codes, settings.
 mod cli;
-// Selectors and the filter language; changes of all jobs that one finds.
+// Selectors and the filter language.
 mod choose;
+// Changes of all jobs that a selector means.
+mod bulk;
 // The client library against the real broker, with a misbehaving network between them.
 mod client;
 // kill -9, stops, signals, damaged directories.

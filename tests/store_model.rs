@@ -14,7 +14,9 @@ use windlass_broker::store::directory::Directory;
 use windlass_broker::store::journal::{DiskJournal, JournalOptions};
 use windlass_broker::store::seam::Recovered;
 use windlass_broker::store::sled_leaves::{LeavesOptions, SledLeaves};
-use windlass_engine::command::{Change, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Query, Settlement};
+use windlass_engine::command::{
+    Change, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Query, Select, Settlement,
+};
 use windlass_engine::frame::Body;
 use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
@@ -230,7 +232,7 @@ impl<'a> Shop<'a> {
         doomed.iter().for_each(|id| {
             self.model.remove(id);
         });
-        self.ask(Command::Change(Change { ids: doomed, dry_run: false, to: Mutation::Delete }));
+        self.ask(Command::Change(Box::new(Change::new(Select::ids(doomed), Mutation::Delete))));
     }
 
     /// The store holds what the map holds, and nothing else.

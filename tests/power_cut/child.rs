@@ -7,7 +7,7 @@ use crate::simulation::random::Random;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Settlement};
+use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Select, Settlement};
 use windlass_engine::frame::{Body, SettleCode, Work};
 use windlass_engine::policy::Policy;
 use windlass_engine::terms::Terms;
@@ -149,7 +149,7 @@ impl Child {
         for id in &ids {
             self.note(&format!("delete {id}"));
         }
-        let change = Change { ids: ids.clone(), dry_run: false, to: Mutation::Delete };
+        let change = Box::new(Change::new(Select::ids(ids.clone()), Mutation::Delete));
         self.talk.ask(Command::Change(change)).expect("the store works");
         for id in ids {
             self.note(&format!("deleted {id}"));

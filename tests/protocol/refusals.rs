@@ -9,7 +9,7 @@ use windlass_proto::v1::fetch::{Batch, Source};
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::resource::What as Content;
 use windlass_proto::v1::{
-    After, Backoff, Beat, Bury, Cancel, Change, Code, Confirm, Dedup, Delete, Enqueue, Fetch, Hello, JobSpec,
+    After, Backoff, Beat, Cancel, Change, Code, Confirm, Dedup, Delete, Enqueue, Fetch, Hello, JobSpec,
     JobTouch, Limit, LogLine, Move, Patch, Policy, Put, Query, QueueConf, Resource, Result as Outcome, Retry,
     RunAt, Schedule, Selector, Settle, Sink, Stop, Tell, Token, Touch, Watch,
 };
@@ -185,6 +185,9 @@ fn changes() -> Vec<Case> {
     let one = || Selector { ids: vec![fresh_id()], ..Selector::default() };
     let to = |to: To| Request::Change(change_of(one(), to));
     let delete = |select: Selector| Request::Change(change_of(select, To::Delete(Delete {})));
+    let retry = change_of(Selector { all: true, ..Selector::default() }, To::Retry(Retry::default()));
+    let wary = Change { stop_failure_permille: 1, ..change_of(one(), To::Delete(Delete {})) };
+    let high = Policy { priority: Some(10), ..Policy::default() };
     let grace = Cancel { grace_ms: 3_600_001, ..Cancel::default() };
     let invalid = [
         (delete(Selector::default()), "select"),
@@ -194,26 +197,33 @@ fn changes() -> Vec<Case> {
         (delete(Selector { queue: "a b".into(), ..one() }), "select.queue"),
         (to(To::RunAt(RunAt { run_at_ms: u64::MAX })), "run_at.run_at_ms"),
         (to(To::Cancel(grace)), "cancel.grace_ms"),
+        (delete(Selector { filter: " ".into(), ..Selector::default() }), "select"),
+        (delete(Selector { filter: "state:lost".into(), ..Selector::default() }), "select.filter"),
+        (to(To::Retry(Retry { spread_ms: u64::MAX, ..Retry::default() })), "retry.spread_ms"),
+        (to(To::Move(Move { queue: "a b".into() })), "move.queue"),
+        (to(To::Patch(Patch::default())), "patch"),
+        (
+            to(To::Patch(Patch { add_tags: vec!["a".into(), "b\n".into()], ..Patch::default() })),
+            "patch.add_tags[1]",
+        ),
+        (to(To::Patch(Patch { policy: Some(high), ..Patch::default() })), "patch.policy.priority"),
+        (to(To::Stop(Stop {})), "operation"),
+        (Request::Change(Change { per_second: 1, ..retry.clone() }), "operation"),
+        (Request::Change(Change { operation: Bytes::from_static(b"x"), ..retry.clone() }), "operation"),
+        (Request::Change(Change { stop_failure_permille: 1_001, ..retry }), "stop_failure_permille"),
+        (Request::Change(wary), "stop_failure_permille"),
     ];
-    let slow = Change { per_second: 1, ..change_of(one(), To::Delete(Delete {})) };
-    let wary = Change { stop_failure_permille: 1, ..change_of(one(), To::Delete(Delete {})) };
     let dependents = Cancel { dependents: true, ..Cancel::default() };
     let unsupported = [
-        (delete(Selector { queue: "q".into(), ..Selector::default() }), "select.queue"),
-        (delete(Selector { all: true, ..Selector::default() }), "select.all"),
-        (delete(Selector { tags: vec!["x".into()], ..Selector::default() }), "select.tags"),
-        (Request::Change(slow), "per_second"),
-        (Request::Change(wary), "stop_failure_permille"),
-        (to(To::Retry(Retry { spread_ms: 1, ..Retry::default() })), "retry.spread_ms"),
+        (delete(Selector { group: fresh_id(), ..Selector::default() }), "select.group"),
         (to(To::Cancel(dependents)), "cancel.dependents"),
-        (to(To::Move(Move::default())), "move"),
-        (to(To::Patch(Patch::default())), "patch"),
-        (to(To::Bury(Bury {})), "bury"),
         (to(To::Confirm(Confirm {})), "confirm"),
         (to(To::Tell(Tell::default())), "tell"),
-        (to(To::Stop(Stop {})), "stop"),
     ];
-    both(invalid, Code::Invalid, unsupported, Code::Unsupported)
+    let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);
+    let unknown = Change { operation: fresh_id(), ..change_of(one(), To::Stop(Stop {})) };
+    cases.push((Request::Change(unknown), Code::NotFound, "operation"));
+    cases
 }
 
 fn queries() -> Vec<Case> {

@@ -222,7 +222,20 @@ impl History {
             Fact::Readied { seq } | Fact::Rescheduled { seq, .. } => {
                 assert_eq!(self.life(*seq).state, State::Ready, "job {seq} does not wait: {fact:?}");
             }
+            Fact::Reshaped { seq, reshape } => {
+                let life = self.life(*seq);
+                assert_eq!(life.state, State::Ready, "job {seq} does not wait: {fact:?}");
+                (life.new.queue, life.new.key, life.new.terms) = (reshape.queue, reshape.key, reshape.terms);
+            }
+            Fact::Buried { seq, end } => {
+                assert_eq!(self.life(*seq).state, State::Ready, "job {seq} does not wait: {fact:?}");
+                self.end(*seq, State::Dead, *end);
+            }
             Fact::Stopped
+            | Fact::OperationStarted { .. }
+            | Fact::OperationMoved { .. }
+            | Fact::OperationEnded { .. }
+            | Fact::OperationRemoved { .. }
             | Fact::ResourceSet { .. }
             | Fact::ResourceRemoved { .. }
             | Fact::SessionClosed { .. }
@@ -307,6 +320,7 @@ impl History {
             DeadReason::Fatal => true,
             DeadReason::Failed | DeadReason::Timeout => life.attempt >= most,
             DeadReason::Poison => life.crashes >= crashes,
+            DeadReason::Operator => false,
         };
         assert!(justified, "job {seq} is dead ({reason:?}) too early: {life:?}");
     }

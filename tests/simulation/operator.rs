@@ -3,11 +3,13 @@
 use super::actor::{Actor, Link};
 use super::scene::{QUEUES, Scene};
 use windlass_broker::door::Door;
-use windlass_engine::command::{Change, JobsQuery, Mutation, Put, Query, SetResource, Target};
+use windlass_engine::command::{
+    Change, JobsQuery, Mutation, Pace, Patch, Put, Query, Select, SetResource, Target,
+};
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::frame::Body;
 use windlass_engine::policy::{Backoff, Policy};
-use windlass_engine::{Command, Frame, JobId};
+use windlass_engine::{Command, Frame, JobId, OperationId};
 
 /// One operator.
 pub struct Operator {
@@ -41,7 +43,7 @@ impl Operator {
     }
 
     fn change(&mut self, ids: Vec<JobId>, scene: &mut Scene) {
-        let to = match scene.random.below(10) {
+        let to = match scene.random.below(13) {
             0..=3 => {
                 scene.asked.cancels.extend(&ids);
                 let grace_ms = if scene.random.chance(40) { 0 } else { scene.random.between(1, 5_000) };
@@ -49,16 +51,30 @@ impl Operator {
             }
             4..=6 => {
                 scene.asked.retries.extend(&ids);
-                Mutation::Retry { reset_attempts: scene.random.chance(50) }
+                Mutation::Retry { reset_attempts: scene.random.chance(50), spread_ms: 0 }
             }
             7 => {
                 scene.asked.deletes.extend(&ids);
                 Mutation::Delete
             }
+            8 => Mutation::Move((*scene.random.pick(&QUEUES)).into()),
+            9 => {
+                let priority = u8::try_from(scene.random.below(10)).ok();
+                let policy = Policy { priority, ..Policy::default() };
+                let add_tags = vec!["patched".into()];
+                Mutation::Patch(Box::new(Patch { policy, add_tags, ..Patch::default() }))
+            }
+            10 => Mutation::Bury,
             _ => Mutation::RunAt(if scene.random.chance(50) { 0 } else { scene.now + 3_000 }),
         };
         let dry_run = scene.random.chance(5);
-        self.link.ask(Command::Change(Change { ids, dry_run, to }));
+        let runs_again = matches!(to, Mutation::Retry { .. });
+        let mut change = Change { dry_run, ..Change::new(Select::ids(ids), to) };
+        if runs_again && scene.random.chance(50) {
+            change.operation = Some(OperationId(scene.random.bytes16()));
+            change.pace = Pace { per_second: 3, stop_failure_permille: 700 };
+        }
+        self.link.ask(Command::Change(Box::new(change)));
     }
 
     fn put(&mut self, scene: &mut Scene) {
@@ -77,7 +93,8 @@ impl Operator {
     }
 
     fn look(&mut self, scene: &mut Scene) {
-        let query = match scene.random.below(8) {
+        let query = match scene.random.below(9) {
+            7 => Query::Operations { after: None, limit: 0 },
             0..=3 => match scene.any_id() {
                 Some(id) => Query::Job(id),
                 None => Query::Server,

@@ -4,7 +4,7 @@
 
 use super::process::Round;
 use std::collections::{BTreeMap, BTreeSet};
-use windlass_engine::command::{Change, Hello, Mutation};
+use windlass_engine::command::{Hello, Mutation};
 use windlass_engine::fact::{Fact, Record};
 use windlass_engine::ids::{Ms, Seq};
 use windlass_engine::ledger::Ledger;
@@ -135,8 +135,8 @@ impl Presence {
                 let settled = settlements.iter().map(|settled| (id, settled.id, settled.fence));
                 self.excuses.settled.extend(settled);
             }
-            Command::Change(Change { ids, to: Mutation::Cancel { .. } | Mutation::Delete, .. }) => {
-                self.excuses.stopped.extend(ids);
+            Command::Change(change) if matches!(change.to, Mutation::Cancel { .. } | Mutation::Delete) => {
+                self.excuses.stopped.extend(change.select.ids.iter().flatten());
             }
             Command::Bye { keep_leases: true } => {
                 self.forget(conn);

@@ -2,7 +2,7 @@
 //! all there is, so no broker calls it while it serves.
 
 use crate::engine::Engine;
-use crate::ids::{NameId, Seq};
+use crate::ids::{NameId, OperationId, Seq};
 use crate::ledger::job::{Job, State};
 use crate::roster::stream::{Stream, StreamKey};
 use crate::roster::{LeaseMark, Presence, Timer};
@@ -30,6 +30,10 @@ impl Engine {
         self.audit_streams()?;
         self.audit_timers()?;
         self.audit_names()?;
+        let running = self.ledger.operations.iter().filter(|(_, row)| row.operation.is_running());
+        for (id, _) in running {
+            ensure(self.is_operation_awake(*id), || format!("change {id:?} does not go on"))?;
+        }
         ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
         if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
     }
@@ -160,6 +164,11 @@ impl Engine {
         Ok(())
     }
 
+    fn is_operation_awake(&self, id: OperationId) -> bool {
+        let is_running = self.ledger.operations.get(&id).is_some_and(|row| row.operation.is_running());
+        is_running && self.roster.operations.is_awake(id, &self.roster.timers)
+    }
+
     /// No timer without what it is for; those of kept jobs may come early.
     fn audit_timers(&self) -> Verdict {
         for (at, timer) in self.roster.timers.iter() {
@@ -180,6 +189,7 @@ impl Engine {
                     self.roster.streams.open.get(&key).is_some_and(|found| found.poll.is_some())
                 }
                 Timer::Remove(seq) => job(seq).is_some_and(|job| job.state.is_final()),
+                Timer::Operation(id) => self.is_operation_awake(id),
                 Timer::Retain(_) => true,
             };
             ensure(stands, || format!("a timer for nothing: {timer:?} at {at}"))?;

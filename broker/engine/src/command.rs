@@ -3,7 +3,8 @@
 use crate::blob::Blob;
 use crate::fact::ResourceBody;
 use crate::filter::{Filter, States};
-use crate::ids::{JobId, Ms, Seq, SessionId};
+use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
+pub use crate::operation::{Mutation, Pace, Patch};
 use crate::terms::{Gate, Terms};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -24,7 +25,9 @@ pub enum Command {
     /// Signs of life and longer leases.
     Touch(Touch),
     /// Mutates jobs.
-    Change(Change),
+    Change(Box<Change>),
+    /// Ends a change that is under way.
+    Stop(OperationId),
     /// Reads.
     Query(Query),
     /// Configuration.
@@ -208,8 +211,8 @@ pub struct JobTouch {
 /// Which jobs: those that all of it agrees on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Select {
-    /// Any of these; empty = chosen by the rest alone.
-    pub ids: Vec<JobId>,
+    /// Any of these; None = chosen by the rest alone.
+    pub ids: Option<Vec<JobId>>,
     /// Queue name; "" = all.
     pub queue: String,
     /// In one of these states.
@@ -218,36 +221,40 @@ pub struct Select {
     pub filter: Filter,
 }
 
-/// A mutation of named jobs.
+/// A change of jobs.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The jobs.
-    pub ids: Vec<JobId>,
+    pub select: Select,
+    /// What to do with each.
+    pub to: Mutation,
     /// Count, but change nothing.
     pub dry_run: bool,
-    /// What to do.
-    pub to: Mutation,
+    /// Most jobs to change; 0 = all.
+    pub max: u64,
+    /// How fast, and when to give up.
+    pub pace: Pace,
+    /// Its identity, if it has one: the same one is not carried out twice.
+    pub operation: Option<OperationId>,
+    /// Why; for people.
+    pub reason: String,
 }
 
-/// What a Change does.
-#[derive(Clone, Debug)]
-pub enum Mutation {
-    /// An ended (or waiting) job runs again now.
-    Retry {
-        /// Forget the attempts made so far.
-        reset_attempts: bool,
-    },
-    /// Not to run, or to stop.
-    Cancel {
-        /// Told to the worker.
-        why: String,
-        /// Time a running job has to stop.
-        grace_ms: u64,
-    },
-    /// Gone at once, whatever its state.
-    Delete,
-    /// A scheduled job runs at this time; 0 = now.
-    RunAt(Ms),
+impl Change {
+    /// A change of all that are selected, at once.
+    #[must_use]
+    pub fn new(select: Select, to: Mutation) -> Self {
+        let (pace, reason) = (Pace::default(), String::new());
+        Self { select, to, dry_run: false, max: 0, pace, operation: None, reason }
+    }
+}
+
+impl Select {
+    /// The jobs with these ids.
+    #[must_use]
+    pub fn ids(ids: Vec<JobId>) -> Self {
+        Self { ids: Some(ids), ..Self::default() }
+    }
 }
 
 /// A read.
@@ -275,6 +282,13 @@ pub enum Query {
     },
     /// The broker itself.
     Server,
+    /// Changes that were given an id, after the cursor.
+    Operations {
+        /// Id of the last row of the previous page.
+        after: Option<OperationId>,
+        /// Rows.
+        limit: usize,
+    },
 }
 
 /// A page of jobs.

@@ -4,12 +4,12 @@ use crate::command::{Code, Command, Refusal};
 use crate::fact::ResourceKey;
 use crate::fact::{Fact, Record};
 use crate::frame::{Body, Frame, Signal};
-use crate::ids::{ConnId, JobId, Ms, NameId, Request, Seq, SessionId};
+use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
-use crate::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
+use crate::ledger::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
 use crate::ledger::{Applied, EvolveError, Ledger};
-use crate::limits::{EPOCH_MINUTES_MAX, JOBS_MAX_DEFAULT, RESUME_WINDOW_MS};
+use crate::limits::{EPOCH_MINUTES_MAX, JOBS_MAX_DEFAULT, OPERATION_REST_MS, RESUME_WINDOW_MS};
 use crate::roster::{EndedIds, Presence, Roster};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -140,6 +140,11 @@ impl Engine {
         self.ledger.totals.insert(queue, row);
     }
 
+    /// Takes a change from the store.
+    pub fn load_operation(&mut self, id: OperationId, row: OperationRow) {
+        self.ledger.operations.insert(id, row);
+    }
+
     /// Takes a fact from the journal.
     ///
     /// # Errors
@@ -169,6 +174,12 @@ impl Engine {
         }
         for job in self.ledger.jobs.iter() {
             self.roster.join(job, self.ledger.cost(job));
+        }
+        for (&id, row) in &self.ledger.operations {
+            if row.operation.is_running() {
+                let at = start.now.saturating_add(OPERATION_REST_MS);
+                self.roster.operations.begin(id, &row.operation, at, &mut self.roster.timers);
+            }
         }
         self.spare_leases(start.now);
         self.roster.hungry.clear();
@@ -208,6 +219,7 @@ impl Engine {
             | Command::Settle(_)
             | Command::Touch(_)
             | Command::Change(_)
+            | Command::Stop(_)
             | Command::Query(_)
             | Command::Put(_)
             | Command::Bye { .. } => {}
@@ -223,7 +235,8 @@ impl Engine {
             Command::Fetch(fetch) => self.fetch(asker, *fetch, turn),
             Command::Settle(results) => self.settle(asker, results, turn),
             Command::Touch(touch) => self.touch(asker, touch, turn),
-            Command::Change(change) => self.change(asker, &change, turn),
+            Command::Change(change) => self.change(asker, *change, turn),
+            Command::Stop(id) => self.stop_operation(asker, id, turn),
             Command::Query(query) => self.query(asker, query, turn),
             Command::Put(put) => self.put(asker, &put, turn),
             Command::Bye { keep_leases } => self.bye(asker, keep_leases, turn),
@@ -234,6 +247,7 @@ impl Engine {
     /// What time asks for, then who gets which job. Ends every turn.
     pub fn tick(&mut self, now: Ms, turn: &mut Turn) {
         self.fire(now, turn);
+        self.survey_on(now, turn);
         self.dispatch(now, turn);
         self.count(turn);
         self.drop_names(turn);
@@ -243,6 +257,9 @@ impl Engine {
     /// When to call [`Engine::tick`] if nothing else happens; 0 = at once, work is left.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Ms> {
+        if !self.roster.surveys.is_empty() {
+            return Some(0);
+        }
         let work_left = !self.roster.hungry.is_empty() || !self.roster.stirred.is_empty();
         if work_left && self.may_lease() { Some(0) } else { self.roster.timers.next() }
     }
@@ -345,6 +362,9 @@ impl Engine {
             let cost = if job.lease.is_some() { self.ledger.cost(job) } else { 0 };
             self.roster.join(job, cost);
         }
+        if self.roster.operations.is_watching() {
+            self.roster.operations.observe(seq, fact, &mut self.roster.timers);
+        }
     }
 
     /// Raises the totals of the queue by what a job's fact means.
@@ -360,7 +380,7 @@ impl Engine {
         }
         totals.enqueued += u64::from(matches!(fact, Fact::Enqueued { .. }));
         totals.completed += u64::from(matches!(fact, Fact::Completed { .. }));
-        totals.dead += u64::from(matches!(fact, Fact::Died { .. }));
+        totals.dead += u64::from(matches!(fact, Fact::Died { .. } | Fact::Buried { .. }));
         totals.cancelled += u64::from(matches!(fact, Fact::Cancelled { .. }));
         totals.expired += u64::from(matches!(fact, Fact::Expired { .. }));
     }

@@ -1,9 +1,10 @@
 //! Facts: what the engine decided. The journal holds facts, and a fact names exactly one record.
 
 use crate::blob::Blob;
-use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
+use crate::ids::{JobId, Ms, NameId, OperationId, Seq, SessionId};
 use crate::ledger::job::Plan;
 use crate::ledger::names::Name;
+use crate::operation::Operation;
 use crate::policy::{Ordering, Policy};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -160,7 +161,9 @@ pub enum Fact {
         seq: Seq,
         /// Attempts and crashes start at 0 again.
         reset: bool,
-        /// When this was decided; the job is ready from then on.
+        /// Ready at once when not after `now`.
+        run_at: Ms,
+        /// When this was decided.
         now: Ms,
     },
     /// The job's time was changed.
@@ -192,6 +195,67 @@ pub enum Fact {
         /// When, and how long it is kept.
         end: End,
     },
+    /// An operator moved a waiting job, or described it anew.
+    Reshaped {
+        /// The job.
+        seq: Seq,
+        /// What it is from now on.
+        reshape: Box<Reshape>,
+    },
+    /// An operator gave a waiting job up.
+    Buried {
+        /// The job.
+        seq: Seq,
+        /// When, and how long it is kept.
+        end: End,
+    },
+    /// A change with an id began, or was carried out at once.
+    OperationStarted {
+        /// Its identity.
+        id: OperationId,
+        /// All of it.
+        operation: Box<Operation>,
+    },
+    /// A change has come so far.
+    OperationMoved {
+        /// Its identity.
+        id: OperationId,
+        /// The last job it looked at.
+        cursor: Seq,
+        /// Jobs it has changed, from its beginning.
+        changed: u64,
+    },
+    /// A change is over.
+    OperationEnded {
+        /// Its identity.
+        id: OperationId,
+        /// When.
+        at: Ms,
+        /// Why it ended early; "" = it did not.
+        why: String,
+    },
+    /// An ended change is forgotten.
+    OperationRemoved {
+        /// Its identity.
+        id: OperationId,
+    },
+}
+
+/// What a waiting job is from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reshape {
+    /// Its queue.
+    pub queue: NameId,
+    /// Its lane; 0 = none.
+    pub key: NameId,
+    /// What it says of itself; 0 = nothing.
+    pub terms: NameId,
+    /// 0..9, higher first.
+    pub level: u8,
+    /// What its key means.
+    pub ordering: Ordering,
+    /// Its payload, if that changes; it is the next version of that part.
+    pub payload: Option<(u32, Blob)>,
 }
 
 /// The record a fact names.
@@ -207,6 +271,8 @@ pub enum Record {
     Session(SessionId),
     /// A row of the totals table.
     Totals(NameId),
+    /// A row of the operations table.
+    Operation(OperationId),
     /// The one record of the broker itself.
     Meta,
 }
@@ -233,7 +299,13 @@ impl Fact {
             | Self::Retried { seq, .. }
             | Self::Rescheduled { seq, .. }
             | Self::Expired { seq, .. }
+            | Self::Reshaped { seq, .. }
+            | Self::Buried { seq, .. }
             | Self::Removed { seq, .. } => Record::Job(*seq),
+            Self::OperationStarted { id, .. }
+            | Self::OperationMoved { id, .. }
+            | Self::OperationEnded { id, .. }
+            | Self::OperationRemoved { id } => Record::Operation(*id),
         }
     }
 
@@ -247,9 +319,17 @@ impl Fact {
                 note.as_ref().map_or(0, |note| note.weight())
             }
             Self::Named { .. } | Self::SessionOpened { .. } | Self::ResourceSet { .. } => 512,
+            Self::Reshaped { reshape, .. } => {
+                reshape.payload.as_ref().map_or(0, |(_, payload)| payload.len())
+            }
+            Self::OperationStarted { operation, .. } => operation.weight(),
             Self::Started { .. }
             | Self::Stopped
             | Self::NameDropped { .. }
+            | Self::Buried { .. }
+            | Self::OperationMoved { .. }
+            | Self::OperationEnded { .. }
+            | Self::OperationRemoved { .. }
             | Self::ResourceRemoved { .. }
             | Self::SessionClosed { .. }
             | Self::Counted { .. }
@@ -366,6 +446,8 @@ pub enum DeadReason {
     Poison,
     /// Its last lease ran out.
     Timeout,
+    /// An operator gave it up.
+    Operator,
 }
 
 /// How an attempt ended, for the history.

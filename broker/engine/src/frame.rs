@@ -1,10 +1,10 @@
 //! Frames: what the engine answers. They leave when the batch of their turn is durable.
 
 use crate::command::{Code, Refusal};
-use crate::ids::{ConnId, JobId, Ms, NameId, Request, Seq, SessionId};
+use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::part::Slot;
-use crate::view::{JobView, QueueView, ServerView, SessionView};
+use crate::view::{JobView, OperationView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -45,8 +45,10 @@ pub enum Body {
         matched: u64,
         /// Jobs that changed.
         changed: u64,
-        /// Some of them.
+        /// Some that match.
         sample: Vec<JobId>,
+        /// The change goes on in the background.
+        operation: Option<OperationId>,
     },
     /// Answers Query.
     Rows(Rows),
@@ -209,6 +211,8 @@ pub struct Rows {
     pub queues: Vec<QueueView>,
     /// Sessions.
     pub sessions: Vec<SessionView>,
+    /// Changes that were given an id.
+    pub operations: Vec<OperationView>,
     /// The broker.
     pub server: Option<Box<ServerView>>,
     /// Where the next page begins; None = this was the last.
@@ -226,6 +230,8 @@ pub enum Cursor {
     Name(String),
     /// After this session.
     Session(SessionId),
+    /// After this change.
+    Operation(OperationId),
 }
 
 impl Frame {

@@ -6,6 +6,26 @@ pub const NAME_BYTES_MAX: usize = 200;
 pub const ENQUEUE_JOBS_MAX: usize = 10_000;
 /// Ids one Change may name.
 pub const CHANGE_IDS_MAX: usize = 10_000;
+/// Jobs a Change changes in one turn; beyond it goes on in the background.
+pub const CHANGE_NOW_MAX: u64 = 10_000;
+/// Bytes of payloads that a Change writes in one turn.
+pub const CHANGE_BYTES_MAX: u64 = 4 << 20;
+/// Changes whose jobs are still being counted; further ones are refused.
+pub const SURVEYS_MAX: usize = 64;
+/// Changes in the background at a time, of all namespaces together.
+pub const OPERATIONS_RUNNING_MAX: usize = 64;
+/// Changes that are remembered by their id; the one that ended first is forgotten first.
+pub const OPERATIONS_MAX: usize = 1_000;
+/// Bytes of a change in the background; it is one small record of the store.
+pub const OPERATION_BYTES_MAX: usize = 3_600;
+/// How long a change in the background waits after a start of the broker, so that clients are back.
+pub const OPERATION_REST_MS: u64 = 1_000;
+/// Jobs a change in the background changes before others get their turn.
+pub const CHANGES_PER_SLICE: u64 = 256;
+/// Outcomes before a change is judged by the share that failed.
+pub const STOP_SAMPLES_MIN: u64 = 20;
+/// Changed jobs without an outcome at most, of a change that is judged by them.
+pub const STOP_OPEN_MAX: u64 = 1_000;
 /// Rows of one page of a Query; also the default when the client asks for none is 100.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows of a page when the Query names no limit.
@@ -36,6 +56,8 @@ pub const SLOTS_MAX: u32 = 10_000;
 pub const SESSION_LEASES_MAX: usize = 20_000;
 /// Slots one job takes; with the leases of a session bounded, their sum cannot overflow.
 pub const COST_MAX: u32 = 1_000;
+/// Tags of a job.
+pub const TAGS_MAX: usize = 16;
 /// Labels of a session.
 pub const LABELS_MAX: usize = 32;
 

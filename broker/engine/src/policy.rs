@@ -37,6 +37,28 @@ pub struct Policy {
     pub ordering: Option<Ordering>,
 }
 
+impl Policy {
+    /// This policy, where it says nothing another one.
+    #[must_use]
+    pub fn over(&self, other: &Self) -> Self {
+        Self {
+            priority: self.priority.or(other.priority),
+            max_attempts: self.max_attempts.or(other.max_attempts),
+            backoff: self.backoff.clone().or_else(|| other.backoff.clone()),
+            max_crashes: self.max_crashes.or(other.max_crashes),
+            lease_ms: self.lease_ms.or(other.lease_ms),
+            timeout_ms: self.timeout_ms.or(other.timeout_ms),
+            stall_ms: self.stall_ms.or(other.stall_ms),
+            ttl_ms: self.ttl_ms.or(other.ttl_ms),
+            keep_done_ms: self.keep_done_ms.or(other.keep_done_ms),
+            keep_dead_ms: self.keep_dead_ms.or(other.keep_dead_ms),
+            keep_done_max: self.keep_done_max.or(other.keep_done_max),
+            cost: self.cost.or(other.cost),
+            ordering: self.ordering.or(other.ordering),
+        }
+    }
+}
+
 /// What a key means for the order of the jobs that share it. The order is the stored format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Ordering {

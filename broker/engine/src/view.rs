@@ -3,7 +3,7 @@
 use crate::command::Beat;
 use crate::fact::Totals;
 use crate::fact::{DeadReason, ResourceBody};
-use crate::ids::{JobId, Ms, Seq, SessionId};
+use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::part::Slot;
 use crate::policy::Policy;
@@ -138,6 +138,27 @@ pub struct SessionView {
     pub kinds: Vec<String>,
     /// What it said of itself last.
     pub beat: Option<Beat>,
+}
+
+/// A change that was given an id, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct OperationView {
+    /// Its identity.
+    pub id: OperationId,
+    /// What it does.
+    pub to: &'static str,
+    /// Jobs it was to change.
+    pub matched: u64,
+    /// Jobs it has changed.
+    pub changed: u64,
+    /// When it began.
+    pub started_at: Ms,
+    /// When it ended; 0 = it has not.
+    pub finished_at: Ms,
+    /// Why it was asked for.
+    pub reason: String,
+    /// Why it ended early; "" = it did not.
+    pub stopped_why: String,
 }
 
 /// What the engine knows of the broker; the driver adds what the disk knows.

@@ -1,13 +1,17 @@
-//! Bounds that only large numbers reach: a session's leases, and what one turn decides when sessions
-//! with many of them are lost.
+//! Bounds that only large numbers reach: a session's leases, what one turn decides when sessions with
+//! many of them are lost, and changes of many jobs.
 
-use windlass_engine::command::{Command, Enqueue, Fetch, Hello, How, JobSpec, Settlement};
+use windlass_engine::command::{
+    Change, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, Mutation, Pace, Select, Settlement,
+};
 use windlass_engine::engine::Start;
 use windlass_engine::fact::Fact;
 use windlass_engine::frame::{Body, Work};
-use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
+use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
+use windlass_engine::ledger::job::State;
 use windlass_engine::limits::{
-    ENQUEUE_JOBS_MAX, LEASES_PER_TICK, SESSION_LEASES_MAX, SESSION_TTL_MS_DEFAULT, SLOTS_MAX, TIMERS_PER_TICK,
+    ENQUEUE_JOBS_MAX, LEASES_PER_TICK, SESSION_LEASES_MAX, SESSION_TTL_MS_DEFAULT, SLOTS_MAX,
+    STOP_SAMPLES_MIN, TIMERS_PER_TICK,
 };
 use windlass_engine::{Blob, Engine, Turn};
 
@@ -132,4 +136,75 @@ fn many_lost_sessions_are_decided_in_turns_of_bounded_size() {
     assert!(largest <= bound, "{largest} facts in one turn, at most {bound}");
     assert!(crowd.engine.ledger().jobs.iter().all(|job| job.lease.is_none() && job.crashes == 1));
     assert!(crowd.engine.ledger().sessions.is_empty());
+}
+
+fn change_of(id: u8, to: Mutation, pace: Pace) -> Command {
+    let operation = Some(OperationId([id; 16]));
+    Command::Change(Box::new(Change { pace, operation, ..Change::new(Select::default(), to) }))
+}
+
+#[test]
+fn a_change_of_many_jobs_is_counted_and_made_in_slices() {
+    let mut crowd = Crowd::new();
+    crowd.worker(1, 0);
+    let count = 45_000;
+    crowd.jobs(1, count);
+    let facts = crowd.turn(Some((1, change_of(1, Mutation::Bury, Pace::default()))));
+    assert!(facts.is_empty(), "the jobs are still being counted");
+    let largest = crowd.rest();
+    assert!(largest <= 2 * TIMERS_PER_TICK, "{largest} facts in one turn");
+    let ledger = crowd.engine.ledger();
+    assert!(ledger.jobs.iter().all(|job| job.state == State::Dead));
+    let operation = &ledger.operations[&OperationId([1; 16])].operation;
+    let all = count as u64;
+    assert_eq!((operation.matched, operation.changed, operation.finished_at), (all, all, DAWN));
+    // Few enough are changed at once, after they were counted.
+    let few = Change { max: 7, ..Change::new(Select::default(), Mutation::Delete) };
+    crowd.turn(Some((1, Command::Change(Box::new(few)))));
+    crowd.rest();
+    assert_eq!(crowd.engine.ledger().jobs.len(), count - 7);
+}
+
+#[test]
+fn a_guarded_retry_stops_when_too_many_jobs_fail_again() {
+    let mut crowd = Crowd::new();
+    crowd.worker(1, 1);
+    crowd.turn(Some((1, change_of(9, Mutation::Delete, Pace::default()))));
+    crowd.jobs(1, 400);
+    crowd.rest();
+    let fail = |crowd: &mut Crowd, share: usize| {
+        for (place, (conn, work)) in std::mem::take(&mut crowd.works).into_iter().enumerate() {
+            let error = ErrorNote::default();
+            let failed = How::Fail { error, fatal: true, retry_after_ms: None };
+            let how = if place % 10 < share { failed } else { How::Complete(Blob::default()) };
+            let settle = Command::Settle(vec![Settlement { id: work.id, fence: work.fence, how }]);
+            crowd.turn(Some((conn, settle)));
+        }
+        crowd.rest();
+    };
+    fail(&mut crowd, 10);
+    let retry = |id| {
+        let to = Mutation::Retry { reset_attempts: true, spread_ms: 0 };
+        let states = [State::Dead].into_iter().collect();
+        let pace = Pace { per_second: 0, stop_failure_permille: 300 };
+        let select = Select { states, ..Select::default() };
+        let change = Change { pace, operation: Some(OperationId([id; 16])), ..Change::new(select, to) };
+        Command::Change(Box::new(change))
+    };
+    // Nothing is mended: the first twenty fail, and no further one is touched.
+    crowd.turn(Some((1, retry(1))));
+    crowd.rest();
+    assert_eq!(crowd.works.len() as u64, STOP_SAMPLES_MIN);
+    fail(&mut crowd, 10);
+    let operation = crowd.engine.ledger().operations[&OperationId([1; 16])].operation.clone();
+    assert_eq!((operation.changed, &*operation.stopped_why), (20, "20 of 20 failed again"));
+    // Mended for the most part: it dares more and more, and comes to its end.
+    crowd.turn(Some((1, retry(2))));
+    for _ in 0..20 {
+        crowd.rest();
+        fail(&mut crowd, 2);
+    }
+    let operation = crowd.engine.ledger().operations[&OperationId([2; 16])].operation.clone();
+    assert_eq!((operation.changed, &*operation.stopped_why), (400, ""));
+    assert!((80..100).contains(&crowd.engine.count_of(State::Dead)));
 }

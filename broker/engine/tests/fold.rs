@@ -9,7 +9,7 @@ use windlass_engine::fact::{Fact, Record};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
 use windlass_engine::{Engine, Turn};
 
 /// A record as it was when it was copied.
@@ -20,6 +20,7 @@ enum Copy {
     Session(SessionRow),
     Resource(ResourceRow),
     Totals(TotalsRow),
+    Operation(OperationRow),
 }
 
 /// What a store holds beside the journal. All of a slice is written at once, Meta included.
@@ -111,6 +112,7 @@ impl Store {
                 (Record::Job(_), Copy::Job(job)) => engine.load_job(job),
                 (Record::Session(id), Copy::Session(row)) => engine.load_session(*id, row),
                 (Record::Resource(key), Copy::Resource(row)) => engine.load_resource(*key, row),
+                (Record::Operation(id), Copy::Operation(row)) => engine.load_operation(*id, row),
                 (Record::Totals(queue), Copy::Totals(row)) => engine.load_totals(*queue, row),
                 (record, copy) => assert!(matches!(copy, Copy::Name(..)), "{record:?} is no {copy:?}"),
             }
@@ -144,6 +146,7 @@ fn copy(record: Record, ledger: &Ledger) -> Option<Copy> {
         }
         Record::Session(id) => Copy::Session(ledger.sessions.get(&id)?.clone()),
         Record::Resource(key) => Copy::Resource(ledger.resources.get(&key)?.clone()),
+        Record::Operation(id) => Copy::Operation(ledger.operations.get(&id)?.clone()),
         Record::Totals(queue) => Copy::Totals(ledger.totals.get(&queue)?.clone()),
         Record::Meta => return None,
     })

@@ -24,6 +24,9 @@ mod scenario;
 // The rules a second time, as naive as can be.
 mod reference;
 
+// What operators do to it.
+mod operator;
+
 // Whether the engine and the naive rules agree.
 mod verdict;
 

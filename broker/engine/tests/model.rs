@@ -8,13 +8,15 @@ use crate::world::{Asked, World};
 use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
-    Change, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, Mutation, Put, SetResource,
-    Settlement, Target, Touch,
+    Change, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, Mutation, Patch, Put, Select,
+    SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
+use windlass_engine::filter::{Filter, NumberColumn, Pattern, Test, TextColumn};
 use windlass_engine::frame::{Body, Frame};
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, SessionId};
+use windlass_engine::ledger::job::State;
 use windlass_engine::policy::{Backoff, Policy};
 use windlass_engine::terms::Terms;
 
@@ -196,7 +198,7 @@ impl History {
                     }
                 }
             }
-            Command::Sign | Command::Query(_) => {}
+            Command::Sign | Command::Query(_) | Command::Stop(_) => {}
         }
     }
 
@@ -382,15 +384,39 @@ impl History {
     }
 
     fn change(&mut self, conn: ConnId) {
-        let ids = (0..=self.dice.roll(3)).map(|_| self.id()).collect();
         let now = self.world.now;
-        let to = match self.dice.roll(6) {
+        let to = match self.dice.roll(9) {
             0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.dice.roll(3) * 2_500 },
-            2 | 3 => Mutation::Retry { reset_attempts: self.dice.one_in(2) },
+            2 | 3 => Mutation::Retry { reset_attempts: self.dice.one_in(2), spread_ms: 0 },
             4 => Mutation::Delete,
+            5 => Mutation::Bury,
+            6 => Mutation::Move(QUEUES[self.dice.roll(3) as usize].into()),
+            7 => Mutation::Patch(Box::new(Patch {
+                policy: Policy { priority: self.dice.one_in(2).then_some(8), ..Policy::default() },
+                key: self.dice.one_in(2).then(|| KEYS[self.dice.roll(3) as usize].into()),
+                ..Patch::default()
+            })),
             _ => Mutation::RunAt(if self.dice.one_in(2) { 0 } else { now + self.dice.roll(5_000) }),
         };
-        self.play(conn, Command::Change(Change { ids, dry_run: false, to }));
+        let max = self.dice.roll(4);
+        let change = Change { max, ..Change::new(self.select(), to) };
+        self.play(conn, Command::Change(Box::new(change)));
+    }
+
+    /// Some ids, or few enough jobs by what they are.
+    fn select(&mut self) -> Select {
+        if !self.dice.one_in(4) {
+            return Select::ids((0..=self.dice.roll(3)).map(|_| self.id()).collect());
+        }
+        let dice = &mut self.dice;
+        let kind = Test::Text(TextColumn::Kind, Pattern::Is(KINDS[dice.roll(3) as usize].into()));
+        let attempt = Test::Number(NumberColumn::Attempt, dice.roll(3), 2);
+        Select {
+            queue: QUEUES[dice.roll(3) as usize].into(),
+            states: (0..2).filter_map(|_| dice.of(&State::ALL)).collect(),
+            filter: Filter::default().with(kind).with(attempt),
+            ids: None,
+        }
     }
 
     fn pause(&mut self, conn: ConnId) {

@@ -2,7 +2,7 @@
 //! time. What a history does to it must be what it does to the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use windlass_engine::command::{Fetch, How, JobSpec, Mutation};
+use windlass_engine::command::{Fetch, How, JobSpec};
 use windlass_engine::fact::Totals;
 use windlass_engine::frame::SettleCode;
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
@@ -95,7 +95,7 @@ impl Job {
         self.crashes >= 2
     }
 
-    fn is_to_stop(&self) -> bool {
+    pub(crate) fn is_to_stop(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0)
     }
 
@@ -104,13 +104,13 @@ impl Job {
         self.state == State::Completed && self.spec.terms.policy.keep_done_ms.is_none()
     }
 
-    fn wait(&mut self, run_at: Ms, now: Ms) {
+    pub(crate) fn wait(&mut self, run_at: Ms, now: Ms) {
         self.lease = None;
         self.run_at = run_at;
         self.state = if run_at > now { State::Scheduled } else { State::Ready };
     }
 
-    fn end(&mut self, state: State, settled: bool, now: Ms) {
+    pub(crate) fn end(&mut self, state: State, settled: bool, now: Ms) {
         let policy = &self.spec.terms.policy;
         let keep = match state {
             State::Dead => policy.keep_dead_ms.unwrap_or(14 * 86_400_000),
@@ -445,7 +445,7 @@ impl Model {
         total.dead += u64::from(is_dead);
     }
 
-    fn cancelled(&mut self, id: JobId, settled: bool, now: Ms) {
+    pub(crate) fn cancelled(&mut self, id: JobId, settled: bool, now: Ms) {
         let Some(job) = self.job(id) else { return };
         job.end(State::Cancelled, settled, now);
         let queue = job.spec.queue.clone();
@@ -465,33 +465,6 @@ impl Model {
             self.job(id).filter(|job| job.settled && job.lease.is_none()).map_or(0, |job| job.fence);
         self.jobs.retain(|job| job.spec.id != id);
         self.removed.insert(id, (now, settled));
-    }
-
-    /// True when the job changes.
-    pub(crate) fn change(&mut self, id: JobId, to: &Mutation, now: Ms) -> bool {
-        let Some(job) = self.job(id) else { return false };
-        let state = job.state;
-        match to {
-            Mutation::Retry { reset_attempts } if state.is_final() || state == State::Scheduled => {
-                if *reset_attempts {
-                    (job.attempt, job.crashes, job.retried) = (0, 0, false);
-                } else {
-                    job.retried = true;
-                }
-                job.expires_at = 0;
-                job.wait(now, now);
-            }
-            Mutation::Cancel { grace_ms, .. } if !state.is_final() => match &mut job.lease {
-                Some(lease) if *grace_ms > 0 => lease.revoke_at = now + grace_ms,
-                _ => self.cancelled(id, false, now),
-            },
-            Mutation::Delete => self.remove(id, now),
-            Mutation::RunAt(at) if matches!(state, State::Scheduled | State::Ready) => {
-                job.wait((*at).max(now), now);
-            }
-            _ => return false,
-        }
-        true
     }
 
     // ------------------------------------------------------------------ time

@@ -186,6 +186,6 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    cancel, crash, enqueue, expiry, fetch, hello, lease, names, order, pause, policy, pressure, query, release, restart,
+    cancel, change, crash, enqueue, expiry, fetch, hello, lease, names, operation, order, pause, policy, pressure, query, release, restart,
     retention, retry, schedule, settle, silence, stall,
 }

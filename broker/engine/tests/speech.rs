@@ -79,7 +79,11 @@ impl World {
                 optional(&mut text, one.cancel, || "stop".into());
                 text
             })),
-            Body::Changed { matched, changed, .. } => format!("changed {changed} of {matched}"),
+            Body::Changed { matched, changed, operation, .. } => {
+                let mut text = format!("changed {changed} of {matched}");
+                optional(&mut text, operation.is_some(), || "and goes on".into());
+                text
+            }
             Body::Rows(rows) => say_rows(rows),
             Body::Stored(versions) => format!(
                 "stored {}",
@@ -189,7 +193,13 @@ fn say_rows(rows: &Rows) -> String {
         optional(&mut text, row.draining, || "draining".into());
         text
     });
-    let mut text = listed(jobs.chain(queues).chain(sessions).chain(server));
+    let operations = rows.operations.iter().map(|row| {
+        let mut text = format!("{} {} {} of {}", name_of(row.id.0), row.to, row.changed, row.matched);
+        optional(&mut text, row.finished_at > 0, || format!("ended {}", say_at(row.finished_at)));
+        optional(&mut text, !row.stopped_why.is_empty(), || format!("({})", row.stopped_why));
+        text
+    });
+    let mut text = listed(jobs.chain(queues).chain(sessions).chain(operations).chain(server));
     if text.is_empty() {
         text.push_str("no rows");
     }

@@ -6,13 +6,13 @@ use crate::model::{Dice, each, seeds};
 use crate::world::{Asked, World};
 use windlass_engine::command::{
     Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
-    Mutation, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
+    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::filter::{Clause, Filter, NumberColumn, Pattern, Test, TextColumn};
 use windlass_engine::frame::Body;
-use windlass_engine::ids::{ConnId, JobId, Request, SessionId};
+use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::policy::{Backoff, Policy};
 use windlass_engine::terms::Terms;
@@ -290,15 +290,44 @@ impl Storm {
     }
 
     fn change(&mut self, conn: ConnId) {
-        let ids = (0..self.dice.roll(5)).map(|_| self.id()).collect();
-        let to = match self.dice.roll(6) {
+        if self.dice.one_in(12) {
+            let id = self.operation();
+            return self.play(conn, Command::Stop(id));
+        }
+        let to = match self.dice.roll(9) {
             0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.number() },
-            2 | 3 => Mutation::Retry { reset_attempts: self.dice.one_in(2) },
+            2 | 3 => {
+                let spread_ms = self.maybe(Self::number).unwrap_or(0);
+                Mutation::Retry { reset_attempts: self.dice.one_in(2), spread_ms }
+            }
             4 => Mutation::Delete,
+            5 => Mutation::Bury,
+            6 => Mutation::Move(self.name(&["mail", "bills", "else"])),
+            7 => Mutation::Patch(Box::new(Patch {
+                payload: self.maybe(|storm| vec![1; storm.dice.roll(5_000) as usize].into()),
+                policy: self.policy(),
+                key: self.maybe(|storm| storm.name(&["", "anna", "eve"])),
+                add_tags: vec![self.name(&["vip", "eu"])],
+                remove_tags: vec![self.name(&["vip", "eu"])],
+            })),
             _ => Mutation::RunAt(self.number()),
         };
         let dry_run = self.dice.one_in(6);
-        self.play(conn, Command::Change(Change { ids, dry_run, to }));
+        let max = self.maybe(|storm| storm.small().into()).unwrap_or(0);
+        let per_second = self.maybe(Self::small).unwrap_or(0);
+        let pace = Pace { per_second, stop_failure_permille: self.maybe(Self::small).unwrap_or(0) };
+        let operation = if self.dice.one_in(2) { Some(self.operation()) } else { None };
+        let select = if self.dice.one_in(2) {
+            Select::ids((0..=self.dice.roll(5)).map(|_| self.id()).collect())
+        } else {
+            self.select()
+        };
+        let change = Change { select, to, dry_run, max, pace, operation, reason: String::new() };
+        self.play(conn, Command::Change(Box::new(change)));
+    }
+
+    fn operation(&mut self) -> OperationId {
+        OperationId([self.dice.roll(30) as u8; 16])
     }
 
     fn target(&mut self) -> Target {
@@ -333,7 +362,7 @@ impl Storm {
             filter.clauses.push(Clause { is_negated: self.dice.one_in(3), any });
         }
         Select {
-            ids: (0..self.dice.roll(3)).map(|_| self.id()).collect(),
+            ids: self.maybe(|storm| (0..storm.dice.roll(3)).map(|_| storm.id()).collect()),
             queue: self.name(&["", "mail"]),
             states: (0..self.dice.roll(4)).filter_map(|_| self.dice.of(&State::ALL)).collect(),
             filter,
@@ -352,7 +381,8 @@ impl Storm {
 
     fn query(&mut self, conn: ConnId) {
         let limit = self.dice.roll(4) as usize;
-        let query = match self.dice.roll(5) {
+        let query = match self.dice.roll(6) {
+            4 => Query::Operations { after: None, limit },
             0 => Query::Job(self.id()),
             1 => Query::Queues { name: String::new(), after: self.name(&["", "mail"]), limit },
             2 => Query::Sessions { after: self.dice.of(&self.sessions), limit },

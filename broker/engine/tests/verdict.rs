@@ -111,9 +111,10 @@ pub(crate) fn check_change(model: &mut Model, change: &Change, answer: Option<&B
     };
     let mut found = 0;
     let mut done = 0;
-    for id in &change.ids {
-        found += u64::from(model.job(*id).is_some());
-        done += u64::from(model.change(*id, &change.to, now));
+    for id in model.select(&change.select) {
+        found += 1;
+        let is_left = change.max == 0 || done < change.max;
+        done += u64::from(is_left && model.change(id, &change.to, now));
     }
     assert_eq!((*matched, *changed), (found, done), "{change:?}");
 }

@@ -4,12 +4,12 @@ use crate::world::{Asked, DAWN, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
     Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
-    Mutation, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
+    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::filter::{Filter, NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::Cursor;
-use windlass_engine::ids::{ConnId, JobId, Ms, SessionId};
+use windlass_engine::ids::{ConnId, JobId, Ms, OperationId, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::policy::{Backoff, Policy};
 use windlass_engine::terms::{Gate, Terms};
@@ -123,7 +123,10 @@ impl World {
                 words = Words::default();
                 Command::Touch(touch)
             }
-            "cancel" | "retry" | "delete" | "run" => Command::Change(change_words(verb, &mut words)),
+            "cancel" | "retry" | "delete" | "run" | "move" | "patch" | "bury" => {
+                Command::Change(Box::new(change_words(verb, &mut words)))
+            }
+            "stop" => Command::Stop(OperationId(bytes_of(words.names[0]))),
             "query" => Command::Query(self.query_words(&mut words)),
             "put" => {
                 let put = put_words(rest);
@@ -264,6 +267,13 @@ impl World {
                 limit,
             },
             "server" => Query::Server,
+            "operations" => Query::Operations {
+                after: match cursor {
+                    Some(Cursor::Operation(id)) => Some(id),
+                    _ => None,
+                },
+                limit,
+            },
             other => panic!("nobody can ask for '{other}'"),
         }
     }
@@ -328,17 +338,37 @@ fn policy_words(words: &mut Words<'_>) -> Policy {
     }
 }
 
+/// `retry a b`, `delete state=dead max=5`, `move all to=bills`; paced with `per_second`, `stop` and `spread`.
 fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
     let to = match verb {
         "cancel" => {
             Mutation::Cancel { why: words.text("why", "enough"), grace_ms: words.ms("grace").unwrap_or(0) }
         }
-        "retry" => Mutation::Retry { reset_attempts: words.flag("reset") },
+        "retry" => Mutation::Retry {
+            reset_attempts: words.flag("reset"),
+            spread_ms: words.ms("spread").unwrap_or(0),
+        },
         "delete" => Mutation::Delete,
+        "bury" => Mutation::Bury,
+        "move" => Mutation::Move(words.text("to", "")),
+        "patch" => Mutation::Patch(Box::new(Patch {
+            payload: words.number("payload").map(|bytes| vec![b'q'; bytes as usize].into()),
+            policy: policy_words(words),
+            key: words.values.remove("rekey").map(Into::into),
+            add_tags: words.list("tag", ""),
+            remove_tags: words.list("untag", ""),
+        })),
         _ => Mutation::RunAt(words.ms("at").map_or(0, |ms| ms.saturating_add(DAWN))),
     };
     let dry_run = words.flag("dry");
-    Change { ids: words.ids(), dry_run, to }
+    let max = words.number("max").unwrap_or(0).into();
+    let per_second = words.number("per_second").unwrap_or(0);
+    let pace = Pace { per_second, stop_failure_permille: words.number("stop").unwrap_or(0) };
+    let operation = words.values.remove("id").map(|id| OperationId(bytes_of(id)));
+    let is_open = words.flag("all") || !words.values.is_empty();
+    let select = select_words(words);
+    assert!(is_open || select.ids.is_some(), "a change of everything says so");
+    Change { select, to, dry_run, max, pace, operation, reason: String::new() }
 }
 
 /// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`.
@@ -392,7 +422,7 @@ fn select_words(words: &mut Words<'_>) -> Select {
         filter = filter.with(Test::Number(NumberColumn::Attempt, least, most));
     }
     Select {
-        ids: words.ids(),
+        ids: Some(words.ids()).filter(|ids| !ids.is_empty()),
         queue: words.text("queue", ""),
         states: if states.is_empty() { States::ALL } else { states.iter().map(|name| state(name)).collect() },
         filter,

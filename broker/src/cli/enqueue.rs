@@ -143,18 +143,20 @@ fn job(args: &EnqueueArgs, payload: Vec<u8>) -> NewJob {
 }
 
 fn payload(from: Option<&str>) -> Result<Vec<u8>, Problem> {
-    let Some(text) = from else { return Ok(Vec::new()) };
+    from.map_or(Ok(Vec::new()), |text| bytes_of(text).map_err(Problem::Input))
+}
+
+/// The bytes of a payload: JSON, `-` for stdin, `@FILE` for a file.
+pub(super) fn bytes_of(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     if text == "-" {
         let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|error| Problem::Input(format!("cannot read stdin: {error}")))?;
+        read.map_err(|error| format!("cannot read stdin: {error}"))?;
     } else if let Some(file) = text.strip_prefix('@') {
-        bytes =
-            std::fs::read(file).map_err(|error| Problem::Input(format!("cannot read {file}: {error}")))?;
+        bytes = std::fs::read(file).map_err(|error| format!("cannot read {file}: {error}"))?;
     } else {
-        serde_json::from_str::<Value>(text).map_err(|error| {
-            Problem::Input(format!("the payload is not JSON: {error}; for other bytes use - or @FILE"))
-        })?;
+        serde_json::from_str::<Value>(text)
+            .map_err(|error| format!("the payload is not JSON: {error}; for other bytes use - or @FILE"))?;
         bytes = text.as_bytes().to_vec();
     }
     Ok(bytes)
@@ -172,7 +174,7 @@ fn lines(file: &str) -> Result<Lines, Problem> {
 }
 
 /// A length of time like 90s, 5m, 1h30m, 7d; days have 24 hours.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |error: jiff::Error| format!("{error}; write it like 90s, 5m, 1h30m or 7d");
     let span: jiff::Span = text.parse().map_err(wrong)?;
     let exact = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;

@@ -5,14 +5,15 @@
 
 use super::form::{Checked, invalid};
 use bytes::{BufMut, Bytes};
-use windlass_engine::SessionId;
 use windlass_engine::frame::Cursor;
+use windlass_engine::{OperationId, SessionId};
 
 /// Changes when the content of a cursor changes its meaning.
 const VERSION: u8 = 1;
 const SEQ: u8 = 1;
 const NAME: u8 = 2;
 const SESSION: u8 = 3;
+const OPERATION: u8 = 4;
 
 /// The cursor as the client gets it; empty stands for the end.
 pub(super) fn encode(cursor: Option<&Cursor>) -> Bytes {
@@ -26,6 +27,10 @@ pub(super) fn encode(cursor: Option<&Cursor>) -> Bytes {
         Cursor::Name(name) => {
             bytes.put_u8(NAME);
             bytes.put_slice(name.as_bytes());
+        }
+        Cursor::Operation(id) => {
+            bytes.put_u8(OPERATION);
+            bytes.put_slice(&id.0);
         }
         Cursor::Session(id) => {
             bytes.put_u8(SESSION);
@@ -50,6 +55,11 @@ pub(super) fn session(bytes: &[u8]) -> Checked<Option<SessionId>> {
     read(bytes, SESSION, |place| Some(SessionId(place.try_into().ok()?)))
 }
 
+/// A place in a list of changes.
+pub(super) fn operation(bytes: &[u8]) -> Checked<Option<OperationId>> {
+    read(bytes, OPERATION, |place| Some(OperationId(place.try_into().ok()?)))
+}
+
 fn read<T>(bytes: &[u8], noun: u8, place: impl FnOnce(&[u8]) -> Option<T>) -> Checked<Option<T>> {
     let found = match bytes {
         [] => return Ok(None),
@@ -72,6 +82,8 @@ mod tests {
         assert_eq!(name(&encode(Some(&Cursor::Name("mail".into())))).unwrap(), Some("mail".into()));
         let id = SessionId([9; 16]);
         assert_eq!(session(&encode(Some(&Cursor::Session(id)))).unwrap(), Some(id));
+        let id = OperationId([8; 16]);
+        assert_eq!(operation(&encode(Some(&Cursor::Operation(id)))).unwrap(), Some(id));
         assert_eq!(seq(&encode(None)).unwrap(), None);
     }
 

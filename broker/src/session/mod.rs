@@ -301,8 +301,8 @@ impl Session {
             Body::Deliver { works, end } => Words::Deliver(outbound::deliver(works, end, now_ms)),
             Body::Settled(ones) => Words::Settled(outbound::settled(&ones, open.faults)),
             Body::Touched(ones) => Words::Touched(outbound::touched(&ones)),
-            Body::Changed { matched, changed, sample } => {
-                Words::Changed(outbound::changed(matched, changed, &sample))
+            Body::Changed { matched, changed, sample, operation } => {
+                Words::Changed(outbound::changed(matched, changed, &sample, operation))
             }
             Body::Rows(rows) => Words::Rows(outbound::rows(rows)),
             Body::Stored(ones) => Words::Stored(outbound::stored(ones)),
@@ -359,7 +359,10 @@ fn shows_bodies(command: &Command) -> bool {
     match query {
         command::Query::Job(_) => true,
         command::Query::Jobs(query) => query.fields != command::Fields::NONE,
-        command::Query::Queues { .. } | command::Query::Sessions { .. } | command::Query::Server => false,
+        command::Query::Queues { .. }
+        | command::Query::Sessions { .. }
+        | command::Query::Operations { .. }
+        | command::Query::Server => false,
     }
 }
 

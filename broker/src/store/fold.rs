@@ -108,7 +108,11 @@ impl Fold {
                 }
             }
             Record::Meta => {}
-            record @ (Record::Name(_) | Record::Resource(_) | Record::Session(_) | Record::Totals(_)) => {
+            record @ (Record::Name(_)
+            | Record::Resource(_)
+            | Record::Session(_)
+            | Record::Operation(_)
+            | Record::Totals(_)) => {
                 self.dirty.rows.insert(record);
             }
         }
@@ -203,6 +207,7 @@ fn copy_row(record: Record, ledger: &Ledger) -> Option<Row> {
         }
         Record::Session(id) => Some(Row::Session(id, ledger.sessions.get(&id)?.clone())),
         Record::Resource(key) => Some(Row::Resource(key, ledger.resources.get(&key)?.clone())),
+        Record::Operation(id) => Some(Row::Operation(id, ledger.operations.get(&id)?.clone())),
         Record::Totals(queue) => Some(Row::Totals(queue, ledger.totals.get(&queue)?.clone())),
         Record::Job(_) | Record::Meta => None,
     }

@@ -91,6 +91,11 @@ impl Parts {
                 self.insert(*seq, Part::Payload, 0, job.payload.clone());
                 self.insert(*seq, Part::Headers, 0, job.headers.clone());
             }
+            Fact::Reshaped { seq, reshape } => {
+                if let Some((version, payload)) = &reshape.payload {
+                    self.insert(*seq, Part::Payload, *version, payload.clone());
+                }
+            }
             Fact::Completed { seq, result, delivery, .. } => {
                 self.insert(*seq, Part::Result, *delivery, result.clone());
             }
@@ -111,6 +116,11 @@ impl Parts {
             | Fact::SessionOpened { .. }
             | Fact::SessionClosed { .. }
             | Fact::Counted { .. }
+            | Fact::OperationStarted { .. }
+            | Fact::OperationMoved { .. }
+            | Fact::OperationEnded { .. }
+            | Fact::OperationRemoved { .. }
+            | Fact::Buried { .. }
             | Fact::Readied { .. }
             | Fact::Leased { .. }
             | Fact::Extended { .. }

@@ -9,11 +9,12 @@ use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use windlass_engine::Blob;
+use windlass_engine::OperationId;
 use windlass_engine::fact::{Fact, Note};
 use windlass_engine::ids::NameId;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
 
 /// The format of everything written now.
 pub const FORMAT: u8 = 2;
@@ -51,6 +52,8 @@ pub enum Row {
     Resource(windlass_engine::fact::ResourceKey, ResourceRow),
     /// A queue's totals.
     Totals(NameId, TotalsRow),
+    /// A change that was given an id.
+    Operation(OperationId, OperationRow),
 }
 
 /// A small part inside a block: place in the leaf, part, version, bytes.
@@ -187,6 +190,7 @@ mod tests {
             terms: 5,
             gate: 6,
             payload_len: 6,
+            payload_version: 1,
             headers_len: 7,
             state: State::Dead,
             level: 4,

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use windlass_proto::v1::change::To;
-use windlass_proto::v1::{self, Cancel, Change, Delete, Retry, RunAt, Selector};
+use windlass_proto::v1::query::What;
+use windlass_proto::v1::{self, Cancel, Change, Delete, OperationView, Query, Retry, RunAt, Selector, Stop};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use super::Admin;
@@ -57,16 +58,39 @@ impl Admin {
         self.change_ids(ids, To::RunAt(RunAt { run_at_ms: 0 })).await
     }
 
-    /// Any change of any selection. After a cut it is sent again: what is changed already stays so, only a
-    /// `retry` may grant two runs.
+    /// Any change of any selection. One that does not name its jobs gets an id of its own if it has none,
+    /// so that it can be sent again after a cut, and goes on in the background when it takes long.
     ///
     /// # Errors
     /// See [`ErrorKind`](crate::ErrorKind).
-    pub async fn change(&self, change: Change) -> Result<Changed> {
+    pub async fn change(&self, mut change: Change) -> Result<Changed> {
+        let names_jobs = change.select.as_ref().is_some_and(|select| !select.ids.is_empty());
+        let is_paced = change.per_second > 0 || change.stop_failure_permille > 0;
+        let is_spread = matches!(change.to, Some(To::Retry(Retry { spread_ms: 1.., .. })));
+        if change.operation.is_empty() && !change.dry_run && (!names_jobs || is_paced || is_spread) {
+            change.operation = JobId::new().to_bytes();
+        }
         let Body::Changed(changed) = self.ask(Request::Change(change), Rules::RESEND).await? else {
             return Err(Error::wrong_answer("Changed"));
         };
         view(changed)
+    }
+
+    /// The changes that were given an id: what is under way, and what became of the others.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn operations(&self) -> Result<Vec<OperationView>> {
+        self.every_row(Query { what: What::Operations.into(), ..Query::default() }, |rows| rows.operations)
+            .await
+    }
+
+    /// Ends a change that is under way; what it has changed stays so.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind). An id that is not known is refused with `NotFound`.
+    pub async fn stop(&self, operation: Bytes) -> Result<Changed> {
+        self.change(Change { operation, to: Some(To::Stop(Stop {})), ..Change::default() }).await
     }
 
     async fn change_ids(&self, ids: impl IntoIterator<Item = JobId>, to: To) -> Result<Changed> {

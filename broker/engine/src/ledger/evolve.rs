@@ -1,10 +1,11 @@
 //! `evolve`: the one way the ledger changes. Live commands and replay go through it alike.
 
 use super::job::{Ended, Job, State, length};
-use super::tables::{ResourceRow, SessionRow, TotalsRow};
+use super::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
 use super::{Ledger, REPLAYED};
-use crate::fact::{Fact, NewJob, Record};
+use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape};
 use crate::ids::Seq;
+use crate::operation::Operation;
 use core::fmt;
 
 /// What became of a fact.
@@ -64,6 +65,7 @@ impl Ledger {
             Record::Resource(key) => self.resources.get(&key).map(|row| row.since),
             Record::Session(id) => self.sessions.get(&id).map(|row| row.since),
             Record::Totals(queue) => self.totals.get(&queue).map(|row| row.since),
+            Record::Operation(id) => self.operations.get(&id).map(|row| row.since),
             // Its facts are absolute or rise only, so applying one twice is harmless.
             Record::Meta => Some(REPLAYED),
         }
@@ -95,6 +97,19 @@ impl Ledger {
             Fact::Counted { queue, totals } => {
                 self.totals.insert(*queue, TotalsRow { since, totals: *totals });
             }
+            Fact::OperationStarted { id, operation } => {
+                self.operations.insert(*id, OperationRow { since, operation: (**operation).clone() });
+            }
+            Fact::OperationMoved { id, .. } | Fact::OperationEnded { id, .. } => {
+                if let Some(row) = self.operations.get_mut(id) {
+                    row.since = since;
+                    follow(&mut row.operation, fact);
+                }
+            }
+            Fact::OperationRemoved { id } => {
+                self.operations.remove(id);
+            }
+            Fact::Reshaped { seq, reshape } => self.reshaped(*seq, batch, since, reshape),
             Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
             Fact::Removed { seq, .. } => self.removed(*seq, batch),
             Fact::Readied { seq }
@@ -106,6 +121,7 @@ impl Ledger {
             | Fact::Died { seq, .. }
             | Fact::Cancelled { seq, .. }
             | Fact::Expired { seq, .. }
+            | Fact::Buried { seq, .. }
             | Fact::Retried { seq, .. }
             | Fact::Rescheduled { seq, .. } => {
                 if let Fact::Leased { lease, .. } = fact {
@@ -131,6 +147,15 @@ impl Ledger {
         self.jobs.insert(job);
     }
 
+    fn reshaped(&mut self, seq: Seq, batch: u64, since: u64, reshape: &Reshape) {
+        let Some(job) = self.jobs.get_mut(seq) else { return };
+        let before = job.counted_names();
+        job.since = since;
+        job.reshape(reshape);
+        job.counted_names().into_iter().for_each(|name| self.names.take(name));
+        before.into_iter().for_each(|name| self.names.give(name, batch));
+    }
+
     fn removed(&mut self, seq: Seq, batch: u64) {
         if let Some(job) = self.jobs.remove(seq) {
             job.counted_names().into_iter().for_each(|name| self.names.give(name, batch));
@@ -148,6 +173,7 @@ fn creates(fact: &Fact) -> bool {
             | Fact::ResourceSet { .. }
             | Fact::SessionOpened { .. }
             | Fact::Counted { .. }
+            | Fact::OperationStarted { .. }
             | Fact::Enqueued { .. }
     )
 }
@@ -188,7 +214,11 @@ fn change(job: &mut Job, fact: &Fact) {
             job.end(State::Cancelled, ended(*end, None));
         }
         Fact::Expired { end, .. } => job.end(State::Expired, ended(*end, None)),
-        Fact::Retried { reset, now, .. } => {
+        Fact::Buried { end, .. } => {
+            job.settled = false;
+            job.end(State::Dead, ended(*end, Some(DeadReason::Operator)));
+        }
+        Fact::Retried { reset, run_at, now, .. } => {
             // Who runs it again wants it to run, however late it is.
             if let Some(plan) = &mut job.plan {
                 plan.expires_at = 0;
@@ -197,7 +227,7 @@ fn change(job: &mut Job, fact: &Fact) {
                 job.attempt = 0;
                 job.crashes = 0;
             }
-            job.wait(*now, *now);
+            job.wait(*run_at, *now);
         }
         Fact::Rescheduled { run_at, now, .. } => job.wait(*run_at, *now),
         Fact::Started { .. }
@@ -210,10 +240,26 @@ fn change(job: &mut Job, fact: &Fact) {
         | Fact::SessionClosed { .. }
         | Fact::Counted { .. }
         | Fact::Enqueued { .. }
+        | Fact::Reshaped { .. }
+        | Fact::OperationStarted { .. }
+        | Fact::OperationMoved { .. }
+        | Fact::OperationEnded { .. }
+        | Fact::OperationRemoved { .. }
         | Fact::Removed { .. } => {}
     }
 }
 
-fn ended(end: crate::fact::End, reason: Option<crate::fact::DeadReason>) -> Ended {
+/// What a fact does to its operation.
+fn follow(operation: &mut Operation, fact: &Fact) {
+    if let Fact::OperationMoved { cursor, changed, .. } = fact {
+        (operation.cursor, operation.changed) = (*cursor, *changed);
+    }
+    if let Fact::OperationEnded { at, why, .. } = fact {
+        operation.finished_at = *at;
+        operation.stopped_why.clone_from(why);
+    }
+}
+
+fn ended(end: crate::fact::End, reason: Option<DeadReason>) -> Ended {
     Ended { end, reason, result_len: 0, result_dropped: false }
 }

@@ -9,9 +9,10 @@
 //!                 scheduled, ready, leased ──────► completed | dead | cancelled
 //!                 scheduled, ready ── not started in time ─────────► expired
 //!        completed, dead, cancelled, expired ── operator's retry ──► ready
+//!                 scheduled, ready ── operator's bury ─────────────► dead
 //! ```
 
-use crate::fact::{Counts, DeadReason, End, NewJob, NewLease};
+use crate::fact::{Counts, DeadReason, End, NewJob, NewLease, Reshape};
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::limits::HISTORY_MAX;
 use crate::part::{Part, PartKey, Slot};
@@ -113,6 +114,8 @@ pub struct Job {
     pub gate: NameId,
     /// Bytes of its payload.
     pub payload_len: u32,
+    /// How often its payload was replaced.
+    pub payload_version: u32,
     /// Bytes of its headers.
     pub headers_len: u32,
     /// Its state.
@@ -194,6 +197,7 @@ impl Job {
             terms: new.terms,
             gate: new.gate,
             payload_len: length(new.payload.len()),
+            payload_version: 0,
             headers_len: length(new.headers.len()),
             state: if waits { State::Scheduled } else { State::Ready },
             level: new.level,
@@ -251,6 +255,19 @@ impl Job {
         self.ended = Some(Box::new(ended));
     }
 
+    /// Takes another shape; the names are counted elsewhere.
+    pub(crate) fn reshape(&mut self, new: &Reshape) {
+        self.queue = new.queue;
+        self.key = new.key;
+        self.terms = new.terms;
+        self.level = new.level;
+        self.ordering = new.ordering;
+        if let Some((version, payload)) = &new.payload {
+            self.payload_len = length(payload.len());
+            self.payload_version = *version;
+        }
+    }
+
     /// Waits until `run_at`, or is ready when that is not after `now`.
     pub(crate) fn wait(&mut self, run_at: Ms, now: Ms) {
         self.ended = None;
@@ -280,7 +297,7 @@ impl Job {
     /// Where the payload lies.
     #[must_use]
     pub fn payload(&self) -> Slot {
-        self.slot(Part::Payload, 0, self.payload_len)
+        self.slot(Part::Payload, self.payload_version, self.payload_len)
     }
 
     /// Where the headers lie.

@@ -10,14 +10,14 @@ pub mod tables;
 pub use evolve::{Applied, EvolveError};
 
 use crate::fact::{ResourceBody, ResourceKey};
-use crate::ids::{NameId, Seq, SessionId};
+use crate::ids::{NameId, OperationId, Seq, SessionId};
 use crate::limits::COST_MAX;
 use crate::policy::{Backoff, Policy, default};
 use alloc::collections::BTreeMap;
 use job::Job;
 use jobs::Jobs;
 use names::Names;
-use tables::{ResourceRow, SessionRow, TotalsRow};
+use tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
 
 /// Set in a record's `since` while the journal is replayed: this replay touched it, so further
 /// facts of the same batch apply too.
@@ -44,6 +44,8 @@ pub struct Ledger {
     pub resources: BTreeMap<ResourceKey, ResourceRow>,
     /// Lifetime totals by queue.
     pub totals: BTreeMap<NameId, TotalsRow>,
+    /// Changes that were given an id.
+    pub operations: BTreeMap<OperationId, OperationRow>,
     /// Facts for records that are missing are skipped up to this batch: the store already holds
     /// what became of them.
     pub(crate) folded_to: u64,
@@ -120,6 +122,9 @@ impl Ledger {
             row.since &= !REPLAYED;
         }
         for row in self.totals.values_mut() {
+            row.since &= !REPLAYED;
+        }
+        for row in self.operations.values_mut() {
             row.since &= !REPLAYED;
         }
         let named: alloc::vec::Vec<_> = self.names.iter().map(|(id, since, _)| (id, since)).collect();

@@ -1,6 +1,7 @@
-//! The small keyed records beside the jobs: sessions, resources, totals.
+//! The small keyed records beside the jobs: sessions, resources, totals, operations.
 
 use crate::fact::{NewSession, ResourceBody, Totals};
+use crate::operation::Operation;
 use serde::{Deserialize, Serialize};
 
 /// A session that stands.
@@ -21,6 +22,15 @@ pub struct ResourceRow {
     pub version: u64,
     /// What it says.
     pub body: ResourceBody,
+}
+
+/// A change that was given an id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// The change.
+    pub operation: Operation,
 }
 
 /// Lifetime totals of a queue.

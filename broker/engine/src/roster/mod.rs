@@ -3,6 +3,7 @@
 
 mod ended_ids;
 mod lanes;
+mod operations;
 mod presence;
 pub(crate) mod queue;
 pub(crate) mod seqs;
@@ -10,16 +11,21 @@ pub(crate) mod stream;
 mod timers;
 
 pub(crate) use ended_ids::EndedIds;
+pub(crate) use operations::Operations;
 pub(crate) use presence::{LeaseMark, Presence};
 pub(crate) use timers::{Timer, Timers};
 
+use crate::command::Change;
+use crate::engine::Asker;
 use crate::fact::Fact;
 use crate::fact::Totals;
 use crate::ids::{ConnId, Ms, NameId, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
 use crate::limits::SESSION_LEASES_MAX;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use queue::QueueIndex;
 use stream::{StreamKey, Streams};
 
@@ -38,8 +44,29 @@ pub(crate) struct Roster {
     pub(crate) stirred: BTreeMap<(NameId, NameId), Round>,
     /// Streams that got room in this turn.
     pub(crate) hungry: BTreeSet<StreamKey>,
+    /// Changes in the background.
+    pub(crate) operations: Operations,
+    /// Changes whose jobs are still being counted.
+    pub(crate) surveys: VecDeque<Survey>,
     /// Totals of the queues that changed in this turn.
     pub(crate) tally: BTreeMap<NameId, Totals>,
+}
+
+/// A change whose jobs are being counted.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) asker: Asker,
+    pub(crate) change: Box<Change>,
+    /// The last job that was looked at.
+    pub(crate) after: Option<Seq>,
+    /// Jobs from here on came later.
+    pub(crate) until: Seq,
+    /// Jobs that match.
+    pub(crate) matched: u64,
+    /// Of these, those in a state that the change fits.
+    pub(crate) fit: u64,
+    /// The first of those.
+    pub(crate) found: Vec<Seq>,
 }
 
 /// How far the waiting streams were asked whether they take a ready job.
@@ -210,6 +237,7 @@ impl Roster {
     /// which stands for "none".
     pub(crate) fn shift(&mut self, by: i64) {
         self.ended_ids.shift(by);
+        self.operations.shift(by, &mut self.timers);
         let moved = |at: Ms| at.saturating_add_signed(by).max(1);
         for (&key, stream) in &mut self.streams.open {
             let Some((_, until)) = &mut stream.poll else { continue };
@@ -268,7 +296,7 @@ impl Roster {
     }
 
     pub(crate) fn stir_all(&mut self) {
-        let queues: alloc::vec::Vec<NameId> = self.queues.keys().copied().collect();
+        let queues: Vec<NameId> = self.queues.keys().copied().collect();
         for queue in queues {
             self.stir(queue);
         }

@@ -1,6 +1,6 @@
 //! One ordered set of everything that happens because time passes: no polling loops.
 
-use crate::ids::{Ms, NameId, Request, Seq, SessionId};
+use crate::ids::{Ms, NameId, OperationId, Request, Seq, SessionId};
 use alloc::collections::BTreeSet;
 
 /// What is due.
@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Retain(NameId),
     /// A kept job is to be removed.
     Remove(Seq),
+    /// A change in the background goes on.
+    Operation(OperationId),
 }
 
 /// All timers.

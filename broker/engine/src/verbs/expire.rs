@@ -30,6 +30,7 @@ impl Engine {
                 Timer::Poll(key) => self.end_stream(key, turn),
                 Timer::Retain(queue) => left = left.saturating_sub(self.retain(queue, now, turn)),
                 Timer::Remove(seq) => self.remove(seq, now, turn),
+                Timer::Operation(id) => left = left.saturating_sub(self.operate(id, now, turn)),
             }
         }
     }

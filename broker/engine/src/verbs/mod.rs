@@ -5,6 +5,8 @@ mod dispatch;
 mod enqueue;
 mod expire;
 mod fetch;
+mod mutate;
+mod operate;
 mod outcome;
 mod put;
 mod query;

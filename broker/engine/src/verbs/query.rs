@@ -22,6 +22,7 @@ impl Engine {
             Query::Jobs(query) => Ok(self.jobs_page(asker.namespace, &query)),
             Query::Queues { name, after, limit } => Ok(self.queues_page(asker, &name, &after, rows(limit))),
             Query::Sessions { after, limit } => Ok(self.sessions_page(asker, after, rows(limit))),
+            Query::Operations { after, limit } => Ok(self.operations_page(asker, after, rows(limit))),
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };
         match rows {

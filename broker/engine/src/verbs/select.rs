@@ -43,7 +43,7 @@ impl Engine {
         let job = self.ledger.jobs.get(seq)?;
         let is_meant = job.namespace == namespace
             && select.states.contains(job.state)
-            && (select.ids.is_empty() || self.is_queue(job, &select.queue))
+            && (select.ids.is_none() || self.is_queue(job, &select.queue))
             && select.filter.holds(&self.ledger, job);
         is_meant.then_some(job)
     }
@@ -54,7 +54,7 @@ impl Engine {
 
     /// How many jobs a selector finds, where an index tells it.
     pub(super) fn count_selected(&self, namespace: NameId, select: &Select) -> Option<u64> {
-        let known = select.ids.is_empty() && select.filter.clauses.is_empty();
+        let known = select.ids.is_none() && select.filter.clauses.is_empty();
         known.then(|| self.sets(namespace, select).iter().map(|set| set.len() as u64).sum())
     }
 
@@ -66,10 +66,10 @@ impl Engine {
         after: Option<Seq>,
         newest_first: bool,
     ) -> Box<dyn Iterator<Item = Seq> + 'a> {
-        if select.ids.is_empty() {
+        let Some(ids) = &select.ids else {
             return Box::new(merged(&self.sets(namespace, select), after, newest_first));
-        }
-        let found = select.ids.iter().filter_map(|id| Some(self.find(namespace, *id)?.seq));
+        };
+        let found = ids.iter().filter_map(|id| Some(self.find(namespace, *id)?.seq));
         let mut seqs: Vec<Seq> = match newest_first {
             true => found.filter(|seq| after.is_none_or(|after| *seq < after)).collect(),
             false => found.filter(|seq| after.is_none_or(|after| *seq > after)).collect(),

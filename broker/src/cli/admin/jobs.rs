@@ -2,7 +2,8 @@
 
 use super::super::exit;
 use super::super::output::{self, Form, instant};
-use super::{AdminArgs, done, state, word};
+use super::change::{self, Verb};
+use super::{AdminArgs, state, word};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -18,33 +19,8 @@ pub(super) enum Jobs {
         /// Its id
         id: JobId,
     },
-    /// Run ended jobs again, and scheduled ones now
-    Retry {
-        /// Their ids
-        #[arg(required = true)]
-        ids: Vec<JobId>,
-    },
-    /// Call jobs off; a running one is asked to stop
-    Cancel {
-        /// Their ids
-        #[arg(required = true)]
-        ids: Vec<JobId>,
-        /// Told to the worker
-        #[arg(long, default_value = "")]
-        why: String,
-    },
-    /// Remove jobs, whatever their state
-    Delete {
-        /// Their ids
-        #[arg(required = true)]
-        ids: Vec<JobId>,
-    },
-    /// Run scheduled jobs now
-    RunNow {
-        /// Their ids
-        #[arg(required = true)]
-        ids: Vec<JobId>,
-    },
+    #[command(flatten)]
+    Change(Verb),
 }
 
 /// Which jobs: those that all of it agrees on.
@@ -71,7 +47,12 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn selector(&self) -> Selector {
+    /// Nothing was chosen.
+    pub(super) fn is_empty(&self) -> bool {
+        self.selector() == Selector::default()
+    }
+
+    pub(super) fn selector(&self) -> Selector {
         Selector {
             filter: self.filter.clone(),
             queue: self.queue.clone(),
@@ -97,35 +78,11 @@ pub(super) struct ListArgs {
 }
 
 pub(super) async fn run(admin: &Admin, args: &AdminArgs, what: &Jobs) -> Result<ExitCode, Error> {
-    let changed = match what {
-        Jobs::List(list) => {
-            list_jobs(admin, args.output, list).await?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Jobs::Show { id } => return show_job(admin, args.output, *id).await,
-        Jobs::Retry { ids } => admin.retry(ids.iter().copied()).await?,
-        Jobs::Cancel { ids, why } => {
-            let question = format!("{} job(s) will be called off for good.", ids.len());
-            if !args.yes && !output::confirm(&question) {
-                return Ok(ExitCode::from(exit::REFUSED));
-            }
-            admin.cancel(ids.iter().copied(), why).await?
-        }
-        Jobs::Delete { ids } => {
-            let question = format!("{} job(s) will be removed with their payloads and results.", ids.len());
-            if !args.yes && !output::confirm(&question) {
-                return Ok(ExitCode::from(exit::REFUSED));
-            }
-            admin.delete(ids.iter().copied()).await?
-        }
-        Jobs::RunNow { ids } => admin.run_now(ids.iter().copied()).await?,
-    };
-    let text = format!("{} of {} found changed", changed.changed, changed.matched);
-    done(args.output, &json!({"matched": changed.matched, "changed": changed.changed}), &text);
-    if changed.matched == 0 {
-        return Ok(output::fail(exit::REFUSED, "no such job"));
+    match what {
+        Jobs::List(list) => list_jobs(admin, args.output, list).await.map(|()| ExitCode::SUCCESS),
+        Jobs::Show { id } => show_job(admin, args.output, *id).await,
+        Jobs::Change(verb) => change::run(admin, args, verb).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn list_jobs(admin: &Admin, form: Form, list: &ListArgs) -> Result<(), Error> {

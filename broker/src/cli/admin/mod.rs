@@ -1,6 +1,8 @@
 //! `windlass admin`: looks at and steers queues, jobs and workers. A client like any other.
 
+mod change;
 mod jobs;
+mod operations;
 
 use super::output::{self, Form, instant};
 use super::{Target, fail_with};
@@ -37,11 +39,17 @@ enum What {
         #[command(subcommand)]
         what: Option<Queues>,
     },
-    /// Jobs: list, show, retry, cancel, delete, run now
+    /// Jobs: list, show, retry, cancel, delete, run now, move, patch, bury
     #[command(alias = "job")]
     Jobs {
         #[command(subcommand)]
-        what: jobs::Jobs,
+        what: Box<jobs::Jobs>,
+    },
+    /// Bulk changes: what is under way, and what became of the others
+    #[command(alias = "operation", alias = "op")]
+    Operations {
+        #[command(subcommand)]
+        what: Option<operations::Operations>,
     },
     /// Workers and other sessions that are alive
     #[command(alias = "worker", alias = "sessions")]
@@ -98,6 +106,7 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
             done(args.output, &json!({"queue": queue, "paused": false}), &format!("{queue} runs"));
         }
         What::Jobs { what } => return jobs::run(admin, args, what).await,
+        What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,
         What::Workers => workers(client, args.output).await?,
         What::Stats => stats(admin, args.output).await?,
     }

@@ -45,11 +45,12 @@ const COLUMNS: [(&str, Column); 19] = [
     ("size", Column::Number(NumberColumn::Size)),
 ];
 
-const REASONS: [(&str, DeadReason); 4] = [
+const REASONS: [(&str, DeadReason); 5] = [
     ("failed", DeadReason::Failed),
     ("fatal", DeadReason::Fatal),
     ("poison", DeadReason::Poison),
     ("timeout", DeadReason::Timeout),
+    ("operator", DeadReason::Operator),
 ];
 
 /// No number is in it.

@@ -1,41 +1,67 @@
-//! Change: mutations of jobs that are named by their ids.
+//! Change: mutations of the jobs that a selector means.
 
+use super::enqueue::tags;
+use super::policy::policy;
 use super::{Rules, selection};
-use crate::session::form::{Checked, at_most, invalid, reason, unset, unsupported};
-use windlass_engine::command::{Change, Mutation};
-use windlass_proto::limits::{CANCEL_GRACE_MS_DEFAULT, CANCEL_GRACE_MS_MAX, DELAY_MS_MAX};
+use crate::session::form::{
+    Checked, at_most, inside, invalid, name, reason, text, too_large, unset, unsupported, within,
+};
+use windlass_engine::OperationId;
+use windlass_engine::command::{Change, Mutation, Pace, Patch};
+use windlass_engine::{Command, policy::Policy};
+use windlass_proto::limits::{
+    CANCEL_GRACE_MS_DEFAULT, CANCEL_GRACE_MS_MAX, DELAY_MS_MAX, ID_BYTES, TEXT_BYTES_MAX,
+};
 use windlass_proto::v1::{self, change::To};
 
 /// Checks a Change.
-pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Change> {
+pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Command> {
     let v1::Change { select, max, dry_run, per_second, stop_failure_permille, reason: why, operation, to } =
         change;
-    unset(&[
-        ("per_second", per_second > 0),
-        ("stop_failure_permille", stop_failure_permille > 0),
-        ("operation", !operation.is_empty()),
-    ])?;
+    let operation = operation_id(&operation)?;
+    if let Some(To::Stop(v1::Stop {})) = to {
+        let id = operation.ok_or_else(|| invalid("operation", "say which change is to stop"))?;
+        return Ok(Command::Stop(id));
+    }
+    within(Some(stop_failure_permille), 0..=1_000, "stop_failure_permille")?;
     let to = mutation(to, rules)?;
     let select = selection::selection(select, rules.now_ms)?;
     if select.is_empty() {
-        return Err(invalid("select", "a Change says which jobs"));
+        return Err(invalid("select", "say which jobs, or set `all`"));
     }
-    select.only(&["ids"])?;
-    let ids = select.select.ids;
-    // As many as there are ids is no bound at all.
-    unset(&[("max", max > 0 && max < ids.len() as u64)])?;
-    if !why.is_empty() && !dry_run {
-        tracing::info!(jobs = ids.len(), reason = reason(why), "change");
+    let runs_again = matches!(to, Mutation::Retry { .. } | Mutation::RunAt(_) | Mutation::Move(_));
+    if stop_failure_permille > 0 && !runs_again {
+        return Err(invalid("stop_failure_permille", "only jobs that run again can fail again"));
     }
-    Ok(Change { ids, dry_run, to })
+    let is_paced =
+        per_second > 0 || stop_failure_permille > 0 || matches!(to, Mutation::Retry { spread_ms: 1.., .. });
+    if is_paced && operation.is_none() && !dry_run {
+        return Err(invalid("operation", "a change at a pace goes on in the background, so it needs an id"));
+    }
+    let pace = Pace { per_second, stop_failure_permille };
+    let reason = reason(why);
+    if !reason.is_empty() && !dry_run {
+        tracing::info!(to = to.name(), reason, "change");
+    }
+    let select = select.select;
+    Ok(Command::Change(Box::new(Change { select, to, dry_run, max, pace, operation, reason })))
+}
+
+/// The id of a bulk change, if one was given.
+fn operation_id(bytes: &[u8]) -> Checked<Option<OperationId>> {
+    match <[u8; ID_BYTES]>::try_from(bytes) {
+        Ok(id) => Ok(Some(OperationId(id))),
+        Err(_) if bytes.is_empty() => Ok(None),
+        Err(_) => Err(invalid("operation", "the id of a change is 16 bytes")),
+    }
 }
 
 fn mutation(to: Option<To>, rules: Rules) -> Checked<Mutation> {
     match to {
         None => Err(invalid("to", "a Change says what to do")),
         Some(To::Retry(v1::Retry { reset_attempts, spread_ms })) => {
-            unset(&[("retry.spread_ms", spread_ms > 0)])?;
-            Ok(Mutation::Retry { reset_attempts })
+            let spread_ms = at_most(spread_ms, DELAY_MS_MAX, "retry.spread_ms")?;
+            Ok(Mutation::Retry { reset_attempts, spread_ms })
         }
         Some(To::Cancel(v1::Cancel { why, grace_ms, dependents })) => {
             unset(&[("cancel.dependents", dependents)])?;
@@ -50,11 +76,39 @@ fn mutation(to: Option<To>, rules: Rules) -> Checked<Mutation> {
             let most = rules.now_ms.saturating_add(DELAY_MS_MAX);
             Ok(Mutation::RunAt(at_most(run_at_ms, most, "run_at.run_at_ms")?))
         }
-        Some(To::Move(v1::Move { .. })) => Err(unsupported("move")),
-        Some(To::Patch(v1::Patch { .. })) => Err(unsupported("patch")),
-        Some(To::Bury(v1::Bury {})) => Err(unsupported("bury")),
+        Some(To::Move(v1::Move { queue })) => Ok(Mutation::Move(name(queue, "move.queue")?)),
+        Some(To::Patch(patch)) => self::patch(patch, rules)
+            .map(Box::new)
+            .map(Mutation::Patch)
+            .map_err(|fault| inside("patch", fault)),
+        Some(To::Bury(v1::Bury {})) => Ok(Mutation::Bury),
         Some(To::Confirm(v1::Confirm {})) => Err(unsupported("confirm")),
         Some(To::Tell(v1::Tell { .. })) => Err(unsupported("tell")),
-        Some(To::Stop(v1::Stop {})) => Err(unsupported("stop")),
+        Some(To::Stop(v1::Stop {})) => Err(invalid("to", "a change that stops has nothing else to do")),
     }
+}
+
+fn patch(patch: v1::Patch, rules: Rules) -> Checked<Patch> {
+    let v1::Patch { payload, policy, key, add_tags, remove_tags } = patch;
+    let is_empty = payload.is_none()
+        && policy.is_none()
+        && key.is_none()
+        && add_tags.is_empty()
+        && remove_tags.is_empty();
+    if is_empty {
+        return Err(invalid("", "say what is to change"));
+    }
+    if payload.as_ref().is_some_and(|payload| payload.len() > rules.payload_bytes_max) {
+        return Err(too_large("payload", format!("a payload has at most {} bytes", rules.payload_bytes_max)));
+    }
+    Ok(Patch {
+        payload: payload.map(|payload| (&*payload).into()),
+        policy: match policy {
+            Some(policy) => self::policy(policy).map_err(|fault| inside("policy", fault))?,
+            None => Policy::default(),
+        },
+        key: key.map(|key| text(key, TEXT_BYTES_MAX, "key")).transpose()?,
+        add_tags: tags(add_tags, "add_tags")?,
+        remove_tags: tags(remove_tags, "remove_tags")?,
+    })
 }

@@ -91,17 +91,18 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         headers: passive::pack_job(passive)?,
         run_at: run_at(run_at_ms, delay_ms, rules.now_ms)?,
         expires_at: expires_at_ms,
-        terms: Terms { policy, weight: 0, tags: self::tags(tags)? },
+        terms: Terms { policy, weight: 0, tags: self::tags(tags, "tags")? },
         gate: Gate::default(),
     })
 }
 
-fn tags(tags: Vec<String>) -> Checked<Vec<String>> {
+/// A list of tags.
+pub(super) fn tags(tags: Vec<String>, field: &str) -> Checked<Vec<String>> {
     if tags.len() > TAGS_MAX {
-        return Err(too_large("tags", format!("a job has at most {TAGS_MAX} tags")));
+        return Err(too_large(field, format!("a job has at most {TAGS_MAX} tags")));
     }
     let tags = tags.into_iter().enumerate();
-    tags.map(|(index, tag)| text(tag, TAG_BYTES_MAX, "").map_err(|fault| at("tags", index, fault))).collect()
+    tags.map(|(index, tag)| text(tag, TAG_BYTES_MAX, "").map_err(|fault| at(field, index, fault))).collect()
 }
 
 /// When the job may run; 0 stands for at once.

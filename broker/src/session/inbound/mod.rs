@@ -43,7 +43,7 @@ pub(super) fn command(request: Request, rules: Rules) -> Checked<(Command, Open)
             return Ok((Command::Settle(results), Open { faults, ..Open::default() }));
         }
         Request::Touch(touch) => Command::Touch(touch::touch(touch)?),
-        Request::Change(change) => Command::Change(change::change(change, rules)?),
+        Request::Change(change) => change::change(change, rules)?,
         Request::Query(query) => Command::Query(query::query(query, rules)?),
         Request::Put(put) => Command::Put(put::put(put)?),
         Request::Bye(Bye { keep_leases }) => Command::Bye { keep_leases },

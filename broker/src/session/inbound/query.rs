@@ -30,6 +30,7 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Queues => queues,
         What::Sessions => sessions,
         What::Server => server,
+        What::Operations => operations,
         What::Explain
         | What::Errors
         | What::Keys
@@ -41,7 +42,6 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         | What::Config
         | What::Export
         | What::Audit
-        | What::Operations
         | What::Logs
         | What::Tokens => return Err(unsupported("what")),
     };
@@ -58,10 +58,10 @@ fn job(page: Page) -> Checked<Query> {
     let Page { select, limit: _, cursor, newest_first: _, name, fields } = page;
     unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["ids"])?;
-    match select.select.ids[..] {
-        [] => Err(invalid("select.ids", "JOB names one job by its id")),
-        [id] => Ok(Query::Job(id)),
-        [..] => Err(unsupported("select.ids")),
+    match select.select.ids.as_deref() {
+        None | Some([]) => Err(invalid("select.ids", "JOB names one job by its id")),
+        Some([id]) => Ok(Query::Job(*id)),
+        Some([..]) => Err(unsupported("select.ids")),
     }
 }
 
@@ -116,6 +116,13 @@ fn sessions(page: Page) -> Checked<Query> {
     unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Sessions { after: cursor::session(&cursor)?, limit })
+}
+
+fn operations(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
+    Ok(Query::Operations { after: cursor::operation(&cursor)?, limit })
 }
 
 fn server(page: Page) -> Checked<Query> {

@@ -103,7 +103,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     tests.extend(within(NumberColumn::Created, created));
     tests.extend(within(NumberColumn::Finished, finished));
     let mut select = Select {
-        ids: self::ids(&ids)?,
+        ids: if ids.is_empty() { None } else { Some(self::ids(&ids)?) },
         queue: optional_name(queue, "queue")?,
         states: self::states(&states)?,
         filter: filter(&condition, now_ms)?,

@@ -7,10 +7,10 @@ mod work;
 use super::form::cut;
 use super::window::Faults;
 use bytes::{Bytes, BytesMut};
-use windlass_engine::JobId;
 use windlass_engine::command::{Code, Refusal};
 use windlass_engine::frame::{EnqueuedOne, SettleCode, SettledOne, Signal, TouchedOne};
 use windlass_engine::ledger::job::State;
+use windlass_engine::{JobId, OperationId};
 use windlass_proto::frame::write_frame;
 use windlass_proto::limits::{FRAME_BYTES_MAX, REASON_BYTES_MAX};
 use windlass_proto::v1::server_frame::Body as Words;
@@ -123,10 +123,16 @@ pub(super) fn touched(ones: &[TouchedOne]) -> v1::Touched {
     v1::Touched { jobs: jobs.collect() }
 }
 
-/// The answer to Change. Nothing goes on in the background.
-pub(super) fn changed(matched: u64, changed: u64, sample: &[JobId]) -> v1::Changed {
+/// The answer to Change.
+pub(super) fn changed(
+    matched: u64,
+    changed: u64,
+    sample: &[JobId],
+    operation: Option<OperationId>,
+) -> v1::Changed {
     let sample = sample.iter().copied().map(bytes).collect();
-    v1::Changed { matched, changed, sample, operation: Bytes::new() }
+    let operation = operation.map(|id| Bytes::copy_from_slice(&id.0)).unwrap_or_default();
+    v1::Changed { matched, changed, sample, operation }
 }
 
 /// The answer to Put.

@@ -10,13 +10,15 @@ use windlass_engine::frame::Rows;
 use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
-use windlass_engine::view::{DiskView, JobView, LeaseView, QueueView, ServerView, SessionView};
+use windlass_engine::view::{
+    DiskView, JobView, LeaseView, OperationView, QueueView, ServerView, SessionView,
+};
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
 use windlass_proto::v1::{self, attempt::Outcome, backoff::Shape};
 
 /// A page.
 pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
-    let Rows { jobs, queues, sessions, server, cursor, total } = rows;
+    let Rows { jobs, queues, sessions, operations, server, cursor, total } = rows;
     v1::Rows {
         cursor: cursor::encode(cursor.as_ref()),
         total: total.unwrap_or(0),
@@ -24,6 +26,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         jobs: jobs.into_iter().map(job).collect(),
         queues: queues.into_iter().map(queue).collect(),
         sessions: sessions.into_iter().map(session).collect(),
+        operations: operations.into_iter().map(operation).collect(),
         server: server.into_iter().map(|view| self::server(*view)).collect(),
         ..v1::Rows::default()
     }
@@ -119,6 +122,7 @@ fn dead_reason(reason: DeadReason) -> v1::DeadReason {
         DeadReason::Fatal => v1::DeadReason::Fatal,
         DeadReason::Poison => v1::DeadReason::Poison,
         DeadReason::Timeout => v1::DeadReason::Timeout,
+        DeadReason::Operator => v1::DeadReason::Operator,
     }
 }
 
@@ -224,6 +228,21 @@ fn session(view: SessionView) -> v1::SessionView {
         loop_lag_ms,
         busy,
         ..v1::SessionView::default()
+    }
+}
+
+fn operation(view: OperationView) -> v1::OperationView {
+    let OperationView { id, to, matched, changed, started_at, finished_at, reason, stopped_why } = view;
+    v1::OperationView {
+        id: Bytes::copy_from_slice(&id.0),
+        to: to.to_owned(),
+        matched,
+        changed,
+        started_at_ms: started_at,
+        finished_at_ms: finished_at,
+        reason,
+        stopped_why,
+        by: String::new(),
     }
 }
 

@@ -3,9 +3,9 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Beat, Bury, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Move, Patch, Policy, Put,
-    QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink, State, Stop, Tell, Token, Touch,
-    Watch, change::To, enqueue::Wait, fetch, resource,
+    After, Beat, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Policy, Put, QueueConf, Release,
+    Resource, Retry, RunAt, Schedule, Selector, Sink, Tell, Token, Touch, Watch, change::To, enqueue::Wait,
+    fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -139,29 +139,13 @@ fn of_a_change() {
     let by = |select| Request::Change(Change { select: Some(select), ..retry.clone() });
     check(selectors().into_iter().map(|(field, select)| (field, by(select))));
     check([
-        ("max", Request::Change(Change { max: 1, ..retry.clone() })),
-        ("per_second", Request::Change(Change { per_second: 1, ..retry.clone() })),
-        ("stop_failure_permille", Request::Change(Change { stop_failure_permille: 1, ..retry.clone() })),
-        ("operation", Request::Change(Change { operation: id(), ..retry.clone() })),
-        ("select.queue", by(Selector { queue: "a".into(), ..Selector::default() })),
-        ("select.kind", by(Selector { kind: "a".into(), ..Selector::default() })),
-        ("select.key", by(Selector { key: "a".into(), ..Selector::default() })),
-        ("select.states", by(Selector { states: vec![State::Dead.into()], ..Selector::default() })),
-        ("select.all", by(Selector { all: true, ..Selector::default() })),
-        ("retry.spread_ms", Request::Change(to(To::Retry(Retry { spread_ms: 1, ..Retry::default() })))),
         (
             "cancel.dependents",
             Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() }))),
         ),
-        ("move", Request::Change(to(To::Move(Move::default())))),
-        ("patch", Request::Change(to(To::Patch(Patch::default())))),
-        ("bury", Request::Change(to(To::Bury(Bury {})))),
         ("confirm", Request::Change(to(To::Confirm(Confirm {})))),
         ("tell", Request::Change(to(To::Tell(Tell::default())))),
-        ("stop", Request::Change(to(To::Stop(Stop {})))),
     ]);
-    // As many as there are ids is no bound at all.
-    asked(ask(&mut open(terms()), 2, Request::Change(Change { max: 2, ..retry })));
     let far = Change {
         select: Some(Selector { ids: vec![id()], ..Selector::default() }),
         ..to(To::RunAt(RunAt { run_at_ms: u64::MAX }))
@@ -174,7 +158,7 @@ fn of_a_query() {
     let all = Some(Selector { all: true, ..Selector::default() });
     let query = |what: What| Query { what: what.into(), select: all.clone(), ..Query::default() };
     let by = |what, select| Request::Query(Query { select: Some(select), ..query(what) });
-    let nouns = [What::Jobs, What::Job, What::Queues, What::Sessions, What::Server];
+    let nouns = [What::Jobs, What::Job, What::Queues, What::Sessions, What::Server, What::Operations];
     check(
         nouns
             .into_iter()

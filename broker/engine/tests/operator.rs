@@ -1,0 +1,73 @@
+//! What operators do to the jobs of the naive broker: the rules of Change a second time.
+
+use crate::reference::{Job, Model};
+use windlass_engine::command::{Mutation, Select};
+use windlass_engine::filter::{NumberColumn, Pattern, Test, TextColumn};
+use windlass_engine::ids::{JobId, Ms};
+use windlass_engine::ledger::job::State;
+
+impl Model {
+    /// The jobs that a selector means, in order of seq.
+    pub(crate) fn select(&self, select: &Select) -> Vec<JobId> {
+        let meant = |job: &&Job| {
+            select.ids.as_ref().is_none_or(|ids| ids.contains(&job.spec.id))
+                && (select.queue.is_empty() || select.queue == job.spec.queue)
+                && select.states.contains(job.state)
+                && select.filter.clauses.iter().all(|clause| passes(job, &clause.any[0]))
+        };
+        let mut found: Vec<&Job> = self.jobs.iter().filter(meant).collect();
+        found.sort_by_key(|job| job.seq);
+        found.into_iter().map(|job| job.spec.id).collect()
+    }
+
+    /// True when the job changes.
+    pub(crate) fn change(&mut self, id: JobId, to: &Mutation, now: Ms) -> bool {
+        let Some(job) = self.job(id) else { return false };
+        let state = job.state;
+        let waits = matches!(state, State::Scheduled | State::Ready);
+        match to {
+            Mutation::Retry { reset_attempts, .. } if state.is_final() || state == State::Scheduled => {
+                if *reset_attempts {
+                    (job.attempt, job.crashes, job.retried) = (0, 0, false);
+                } else {
+                    job.retried = true;
+                }
+                job.expires_at = 0;
+                job.wait(now, now);
+            }
+            Mutation::Cancel { grace_ms, .. } if !state.is_final() => match &mut job.lease {
+                Some(lease) if *grace_ms > 0 => lease.revoke_at = now + grace_ms,
+                _ => self.cancelled(id, false, now),
+            },
+            Mutation::Delete => self.remove(id, now),
+            Mutation::RunAt(at) if waits => job.wait((*at).max(now), now),
+            Mutation::Move(queue) if waits => job.spec.queue.clone_from(queue),
+            Mutation::Patch(patch) if waits => {
+                if let Some(key) = &patch.key {
+                    job.spec.key.clone_from(key);
+                }
+                if let Some(priority) = patch.policy.priority {
+                    job.spec.terms.policy.priority = Some(priority);
+                    job.level = priority;
+                }
+            }
+            Mutation::Bury if waits => {
+                job.end(State::Dead, false, now);
+                let queue = job.spec.queue.clone();
+                self.total(&queue).dead += 1;
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+fn passes(job: &Job, test: &Test) -> bool {
+    match test {
+        Test::Text(TextColumn::Kind, Pattern::Is(kind)) => job.spec.kind == *kind,
+        Test::Number(NumberColumn::Attempt, least, most) => {
+            (*least..=*most).contains(&u64::from(job.attempt))
+        }
+        other => panic!("the naive broker does not know {other:?}"),
+    }
+}
