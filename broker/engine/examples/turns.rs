@@ -118,7 +118,7 @@ impl Bench {
                 ..JobSpec::default()
             })
         });
-        Command::Enqueue(Enqueue { jobs: jobs.collect(), partial: false })
+        Command::Enqueue(Enqueue { jobs: jobs.collect(), partial: false, wait_ms: None })
     }
 
     /// Two turns: jobs come and are leased; then they are completed.

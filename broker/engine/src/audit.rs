@@ -29,6 +29,7 @@ impl Engine {
         self.audit_sessions()?;
         self.audit_streams()?;
         self.audit_timers()?;
+        self.audit_watches()?;
         self.audit_names()?;
         let running = self.ledger.operations.iter().filter(|(_, row)| row.operation.is_running());
         for (id, _) in running {
@@ -169,6 +170,24 @@ impl Engine {
         is_running && self.roster.operations.is_awake(id, &self.roster.timers)
     }
 
+    fn audit_watches(&self) -> Verdict {
+        self.roster.watches.audit().map_err(String::from)?;
+        for (key, wait) in &self.roster.watches.waits {
+            let timed = self.roster.timers.contains(wait.until, Timer::Wait(*key));
+            ensure(timed, || format!("the wait {key:?} has no end"))?;
+        }
+        let ids = |(_, watch): (_, &crate::roster::watches::Watch)| watch.until.clone().unwrap_or_default();
+        let watched = self.roster.watches.open.iter().map(|(key, watch)| (key, watch.interest.namespace, ids((key, watch))));
+        let waited = self.roster.watches.waits.iter();
+        let waited = waited.map(|(key, wait)| (key, wait.namespace, wait.open.keys().copied().collect()));
+        for (key, namespace, open) in watched.chain(waited) {
+            ensure(self.roster.conns.contains_key(&key.conn), || format!("the watch {key:?} is nobody's"))?;
+            let runs = |&id| self.find(namespace, id).is_some_and(|job| !job.state.is_final());
+            ensure(open.iter().all(runs), || format!("the watch {key:?} waits for what has ended"))?;
+        }
+        Ok(())
+    }
+
     /// No timer without what it is for; those of kept jobs may come early.
     fn audit_timers(&self) -> Verdict {
         for (at, timer) in self.roster.timers.iter() {
@@ -191,6 +210,7 @@ impl Engine {
                 Timer::Remove(seq) => job(seq).is_some_and(|job| job.state.is_final()),
                 Timer::Operation(id) => self.is_operation_awake(id),
                 Timer::Retain(_) => true,
+                Timer::Wait(key) => self.roster.watches.waits.get(&key).is_some_and(|wait| wait.until == at),
             };
             ensure(stands, || format!("a timer for nothing: {timer:?} at {at}"))?;
         }

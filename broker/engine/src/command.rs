@@ -1,6 +1,7 @@
 //! Commands: what a client asks for, already checked in form by the session floor.
 
 use crate::blob::Blob;
+use crate::event::EventName;
 use crate::fact::ResourceBody;
 use crate::filter::{Filter, States};
 use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
@@ -32,6 +33,8 @@ pub enum Command {
     Query(Query),
     /// Configuration.
     Put(Put),
+    /// Subscribes to events.
+    Watch(Box<Watch>),
     /// Ends the session.
     Bye {
         /// Leave the leases standing for a resume within the session's time to live.
@@ -75,6 +78,8 @@ pub struct Enqueue {
     pub jobs: Vec<Result<JobSpec, Refusal>>,
     /// Store what can be stored; otherwise all or nothing.
     pub partial: bool,
+    /// Answer when the jobs have ended, or after this long.
+    pub wait_ms: Option<u64>,
 }
 
 /// A job as its producer describes it.
@@ -325,6 +330,39 @@ impl Fields {
     pub const ALL: Self = Self { payload: true, headers: true, result: true, history: true };
     /// Heads alone.
     pub const NONE: Self = Self { payload: false, headers: false, result: false, history: false };
+}
+
+/// A subscription to events.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// 0 opens a stream; otherwise the request id of the stream to close.
+    pub stream: u64,
+    /// Names of events; empty = all.
+    pub names: Vec<EventName>,
+    /// Only of these jobs; empty = of all.
+    pub ids: Vec<JobId>,
+    /// Only of this queue; "" = of all.
+    pub queue: String,
+    /// Only of this kind; "" = of all.
+    pub kind: String,
+    /// Only of this key; "" = of all.
+    pub key: String,
+    /// Only of jobs that are in one of these states then.
+    pub states: States,
+    /// First the kept events from this number on; 0 = only new ones.
+    pub from_seq: u64,
+    /// End when all named jobs have ended.
+    pub until_finished: bool,
+    /// Tell the result of a completed job.
+    pub with_result: bool,
+}
+
+impl Watch {
+    /// It is found through its jobs, and reads no events of others.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        !self.ids.is_empty() && (self.from_seq == 0 || self.until_finished)
+    }
 }
 
 /// Resources to set and to remove.

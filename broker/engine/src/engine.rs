@@ -68,6 +68,8 @@ pub struct Engine {
     pub(crate) roster: Roster,
     pub(crate) seed: u64,
     pub(crate) started_at: Ms,
+    /// The time of this turn.
+    pub(crate) now: Ms,
     /// The run before this one ended without [`Fact::Stopped`].
     pub(crate) unclean: bool,
     pub(crate) pressure: Pressure,
@@ -86,6 +88,7 @@ impl Engine {
             roster: Roster { ended_ids: EndedIds::new(seed), ..Roster::default() },
             seed,
             started_at: 0,
+            now: 0,
             unclean: false,
             pressure: Pressure::default(),
             draining: false,
@@ -166,6 +169,7 @@ impl Engine {
         self.ledger.end_replay();
         self.unclean = !self.ledger.stopped;
         self.started_at = start.now;
+        self.now = start.now;
         for (&id, row) in &self.ledger.sessions {
             let presence =
                 Presence { ttl_ms: row.session.ttl_ms, last_sign: start.now, ..Presence::default() };
@@ -186,6 +190,7 @@ impl Engine {
         self.roster.stirred.clear();
         let epoch = self.ledger.epoch.saturating_add(1).max(start.minutes.min(EPOCH_MINUTES_MAX));
         self.decide(turn, Fact::Started { epoch, at: start.now });
+        self.roster.watches.start(epoch);
     }
 
     /// A visibility timeout that ran out while the broker was away ends no earlier than a session
@@ -209,6 +214,7 @@ impl Engine {
 
     /// Decides one command. Exactly one terminal frame answers it, now or later.
     pub fn apply(&mut self, now: Ms, from: Request, command: Command, turn: &mut Turn) {
+        self.now = now;
         match command {
             Command::Hello(hello) => return self.hello(now, from, *hello, turn),
             Command::Sign => return self.sign(now, from.conn),
@@ -221,6 +227,7 @@ impl Engine {
             | Command::Change(_)
             | Command::Stop(_)
             | Command::Query(_)
+            | Command::Watch(_)
             | Command::Put(_)
             | Command::Bye { .. } => {}
         }
@@ -238,6 +245,7 @@ impl Engine {
             Command::Change(change) => self.change(asker, *change, turn),
             Command::Stop(id) => self.stop_operation(asker, id, turn),
             Command::Query(query) => self.query(asker, query, turn),
+            Command::Watch(watch) => self.watch(asker, *watch, turn),
             Command::Put(put) => self.put(asker, &put, turn),
             Command::Bye { keep_leases } => self.bye(asker, keep_leases, turn),
             Command::Hello(_) | Command::Sign | Command::Unchoke | Command::Hangup => {}
@@ -246,9 +254,12 @@ impl Engine {
 
     /// What time asks for, then who gets which job. Ends every turn.
     pub fn tick(&mut self, now: Ms, turn: &mut Turn) {
+        self.now = now;
         self.fire(now, turn);
         self.survey_on(now, turn);
         self.dispatch(now, turn);
+        self.catch_up(turn);
+        self.roster.watches.renew(now);
         self.count(turn);
         self.drop_names(turn);
         self.roster.ended_ids.expire(now);
@@ -261,7 +272,8 @@ impl Engine {
             return Some(0);
         }
         let work_left = !self.roster.hungry.is_empty() || !self.roster.stirred.is_empty();
-        if work_left && self.may_lease() { Some(0) } else { self.roster.timers.next() }
+        let is_behind = !self.roster.watches.behind.is_empty();
+        if is_behind || work_left && self.may_lease() { Some(0) } else { self.roster.timers.next() }
     }
 
     /// The broker was away, or the wall clock jumped: silence in that time was not silence.
@@ -280,6 +292,8 @@ impl Engine {
         self.roster.choked.remove(&conn);
         let range = Request { conn, id: 0 }..=Request { conn, id: u64::MAX };
         self.roster.hungry.extend(self.roster.streams.open.range(range).map(|(&key, _)| key));
+        let watches = self.roster.watches.of_conn(conn);
+        self.roster.watches.behind.extend(watches);
     }
 
     /// What the store has room for now.
@@ -334,7 +348,16 @@ impl Engine {
     /// Records a decision: the ledger evolves, the roster follows, the fact joins the batch.
     pub(crate) fn decide(&mut self, turn: &mut Turn, fact: Fact) {
         if let Record::Job(seq) = fact.record() {
+            // Of a job that goes there is nothing to tell afterwards.
+            let is_heard = self.roster.watches.is_on();
+            let goes = matches!(fact, Fact::Removed { .. });
+            if is_heard && goes {
+                self.tell(seq, &fact, turn);
+            }
             self.decide_job(turn.batch, seq, &fact);
+            if is_heard && !goes {
+                self.tell(seq, &fact, turn);
+            }
         } else {
             self.ledger.evolve(turn.batch, &fact);
         }

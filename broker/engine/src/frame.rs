@@ -1,6 +1,7 @@
 //! Frames: what the engine answers. They leave when the batch of their turn is durable.
 
 use crate::command::{Code, Refusal};
+use crate::event::Event;
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::part::Slot;
@@ -52,6 +53,15 @@ pub enum Body {
     },
     /// Answers Query.
     Rows(Rows),
+    /// Something happened that a Watch wants to hear of.
+    Event {
+        /// What; None = the watch ends here.
+        event: Option<Arc<Event>>,
+        /// A result.
+        data: Slot,
+        /// Events before this one were dropped.
+        lagged: bool,
+    },
     /// Answers Put: the version of each resource set, or why not.
     Stored(Vec<Result<u64, Refusal>>),
     /// Answers Bye, and the end of a stream.
@@ -88,6 +98,8 @@ pub struct EnqueuedOne {
     pub id: JobId,
     /// Its place and state; Err = why it was not stored.
     pub what: Result<Stored, Refusal>,
+    /// Its result, when its end was waited for.
+    pub result: Slot,
 }
 
 /// A stored job.
@@ -259,6 +271,7 @@ impl Frame {
             | Body::Settled(_)
             | Body::Touched(_)
             | Body::Changed { .. }
+            | Body::Event { .. }
             | Body::Rows(_)
             | Body::Stored(_)
             | Body::Closed
@@ -269,12 +282,21 @@ impl Frame {
         works.iter_mut().flat_map(|work| [&mut work.payload, &mut work.headers])
     }
 
-    /// The slots of the jobs in a page of rows.
+    /// The slots of the jobs in a page of rows, and those of results that were waited for.
     pub fn row_slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let mut event: Option<&mut Slot> = None;
+        let mut ones: &mut [EnqueuedOne] = &mut [];
         let jobs: &mut [JobView] = match &mut self.body {
             Body::Rows(rows) => &mut rows.jobs,
+            Body::Enqueued(enqueued) => {
+                ones = enqueued;
+                &mut []
+            }
+            Body::Event { data, .. } => {
+                event = Some(data);
+                &mut []
+            }
             Body::Welcome(_)
-            | Body::Enqueued(_)
             | Body::Deliver { .. }
             | Body::Settled(_)
             | Body::Touched(_)
@@ -285,9 +307,10 @@ impl Frame {
             | Body::Error(_)
             | Body::Cut => &mut [],
         };
-        jobs.iter_mut().flat_map(|job| {
+        let rows = jobs.iter_mut().flat_map(|job| {
             [&mut job.payload, &mut job.headers, &mut job.result].into_iter().chain(job.history.iter_mut())
-        })
+        });
+        rows.chain(ones.iter_mut().map(|one| &mut one.result)).chain(event)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The crate is `no_std`, so the compiler itself forbids clocks, files, sockets, threads and
 //! randomly ordered maps. Time, randomness and identities are arguments.
 //!
-//! Reading order: the words ([`ids`], [`policy`], [`command`], [`fact`], [`part`], [`frame`]), what survives
+//! Reading order: the words ([`ids`], [`policy`], [`command`], [`fact`], [`part`], [`event`], [`frame`]), what survives
 //! a restart ([`ledger`]), what is derivable ([`roster`]), the verbs, and the [`Engine`] that ties
 //! them together:
 //!
@@ -23,6 +23,7 @@ pub mod audit;
 pub mod blob;
 pub mod command;
 pub mod engine;
+pub mod event;
 pub mod fact;
 pub mod filter;
 pub mod frame;

@@ -1,5 +1,20 @@
 //! The bounds of the rules: every queue, name, batch and table has one.
 
+/// Bytes of the last events, kept for watchers that come back or are slow.
+pub const EVENTS_RING_BYTES: usize = 8 << 20;
+/// How long the last events are kept when nobody watches any more.
+pub const EVENTS_LINGER_MS: u64 = 600_000;
+/// Events told in one turn as they happen, to all watchers together; the rest follow in the next turns.
+pub const EVENTS_PER_TURN: usize = 20_000;
+/// Past events told to one watcher in one turn.
+pub const EVENTS_PER_WATCH: usize = 1_000;
+/// Watches of the broker that select jobs by anything but their ids.
+pub const WIDE_WATCHES_MAX: usize = 1_000;
+/// Jobs that are watched, or waited for, by their ids.
+pub const WATCHED_IDS_MAX: usize = 1_000_000;
+/// Bytes kept of the note of an event.
+pub const EVENT_NOTE_BYTES_MAX: usize = 1_024;
+
 /// Longest name of a queue, kind, key, namespace or resource, in bytes.
 pub const NAME_BYTES_MAX: usize = 200;
 /// Jobs in one Enqueue.

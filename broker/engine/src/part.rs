@@ -19,6 +19,14 @@ pub enum Slot {
     Note(Box<Note>),
 }
 
+impl Slot {
+    /// Bytes that are at hand already.
+    #[must_use]
+    pub fn of(bytes: &Blob) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Bytes(bytes.clone()) }
+    }
+}
+
 /// Which piece of variable size of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {

@@ -99,7 +99,7 @@ impl Crowd {
                 ..JobSpec::default()
             };
             let jobs = (first..count.min(first + ENQUEUE_JOBS_MAX)).map(|number| Ok(spec(number))).collect();
-            self.turn(Some((conn, Command::Enqueue(Enqueue { jobs, partial: false }))));
+            self.turn(Some((conn, Command::Enqueue(Enqueue { jobs, partial: false, wait_ms: None }))));
         }
     }
 }

@@ -30,6 +30,9 @@ mod operator;
 // Whether the engine and the naive rules agree.
 mod verdict;
 
+// What watchers of such a history must hear.
+mod ears;
+
 // Thousands of random histories, told to both.
 mod model;
 

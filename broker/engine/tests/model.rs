@@ -1,6 +1,7 @@
 //! Histories: random commands from a seed, told to the engine and to a naive broker alike. After
 //! each turn both must agree, and what was delivered must have been allowed.
 
+use crate::ears::{self, Ears};
 use crate::fold::Store;
 use crate::reference::Model;
 use crate::verdict;
@@ -56,6 +57,7 @@ pub(crate) struct History {
     /// Leases that somebody was ever given.
     known: Vec<(SessionId, JobId, u64)>,
     pub(crate) pressure: bool,
+    ears: Ears,
 }
 
 impl History {
@@ -66,7 +68,7 @@ impl History {
         world.joins = dice.one_in(2);
         let most = 1 + dice.roll(4) as usize;
         model.keep_max.insert("mail".into(), most);
-        let mut history = Self { world, model, dice, known: Vec::new(), pressure: false };
+        let mut history = Self { world, model, dice, known: Vec::new(), pressure: false, ears: Ears::default() };
         let conn = history.connect(None, None, 60_000);
         let policy = Policy { keep_done_max: Some(most as u32), ..Policy::default() };
         let body = ResourceBody::Policy(policy);
@@ -90,6 +92,7 @@ impl History {
             88..95 => self.with(&conns, Self::change),
             95..97 => self.with(&conns, Self::pause),
             97 => self.choke(&conns),
+            98 => self.with(&conns, Self::watch),
             _ => self.fold_names(),
         }
     }
@@ -147,7 +150,8 @@ impl History {
                 self.known.extend(works.iter().map(|work| (session, work.id, work.fence)));
             }
         }
-        verdict::check_ends(&self.model, &self.world, frames);
+        self.ears.check(&self.world, &self.model, frames, facts);
+        verdict::check_ends(&self.model, &self.ears, &self.world, frames);
         verdict::check_state(&self.model, &self.world, self.pressure);
         let open: BTreeSet<ConnId> = self.world.conns.values().copied().collect();
         self.world.asked.retain(|from, asked| !asked.is_over && !asked.is_mute && open.contains(&from.conn));
@@ -181,7 +185,14 @@ impl History {
             Command::Hangup => model.hangup(from.conn, now),
             Command::Unchoke => drop(model.choked.remove(&from.conn)),
             Command::Bye { keep_leases } => model.bye(session, from.conn, *keep_leases, now),
+            Command::Enqueue(enqueue) if enqueue.wait_ms.is_some() => {
+                enqueue.jobs.iter().flatten().for_each(|spec| {
+                    let _known = model.enqueue(spec, now);
+                });
+                self.ears.wait(from, enqueue, model, now);
+            }
             Command::Enqueue(enqueue) => verdict::check_enqueue(model, enqueue, answer, now),
+            Command::Watch(watch) => self.ears.watch(from, watch, model),
             Command::Settle(results) => verdict::check_settle(model, session, results, answer, facts, now),
             Command::Touch(touch) => verdict::check_touch(model, session, touch, answer, now),
             Command::Change(change) => verdict::check_change(model, change, answer, now),
@@ -282,7 +293,8 @@ impl History {
     fn enqueue(&mut self, conn: ConnId) {
         let count = 1 + self.dice.roll(6);
         let jobs = (0..count).map(|_| Ok(self.spec())).collect();
-        self.play(conn, Command::Enqueue(Enqueue { jobs, partial: false }));
+        let wait_ms = self.dice.one_in(4).then(|| self.dice.roll(30_000));
+        self.play(conn, Command::Enqueue(Enqueue { jobs, partial: false, wait_ms }));
     }
 
     fn spec(&mut self) -> JobSpec {
@@ -417,6 +429,12 @@ impl History {
             filter: Filter::default().with(kind).with(attempt),
             ids: None,
         }
+    }
+
+    fn watch(&mut self, conn: ConnId) {
+        let ids = (0..=self.dice.roll(3)).map(|_| self.id()).collect();
+        let watch = ears::random(&mut self.dice, &QUEUES, ids);
+        self.play(conn, Command::Watch(Box::new(watch)));
     }
 
     fn pause(&mut self, conn: ConnId) {

@@ -187,5 +187,5 @@ macro_rules! scenarios {
 
 scenarios! {
     cancel, change, crash, enqueue, expiry, fetch, hello, lease, names, operation, order, pause, policy, pressure, query, release, restart,
-    retention, retry, schedule, settle, silence, stall,
+    retention, retry, schedule, settle, silence, stall, wait, watch,
 }

@@ -2,9 +2,11 @@
 
 use crate::world::{DAWN, World, name_of};
 use windlass_engine::command::Refusal;
+use windlass_engine::event::Event;
 use windlass_engine::frame::{Body, EnqueuedOne, Frame, Rows, SettleCode, Signal, Work};
 use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::ledger::job::{Job, State};
+use windlass_engine::part::Slot;
 use windlass_engine::view::{JobView, QueueView};
 
 /// A duration in words: `1h30min`.
@@ -98,6 +100,7 @@ impl World {
             )
             .trim_end()
             .into(),
+            Body::Event { event, data, lagged } => say_event(&asked.label, event.as_deref(), data, *lagged),
             Body::Closed => "closed".into(),
             Body::Signal(signal) => say_signal(signal),
             Body::Error(refusal) => say_refusal(refusal),
@@ -133,6 +136,7 @@ fn say_counts(text: &mut String, job: &Job) {
 
 fn say_enqueued(one: &EnqueuedOne) -> String {
     match &one.what {
+        Ok(stored) if one.result != Slot::Empty => format!("{} {} with result", name(one.id), stored.state.name()),
         Ok(stored) if stored.seq == 0 => format!("{} duplicate, gone", name(one.id)),
         Ok(stored) if stored.duplicate => format!("{} duplicate, {}", name(one.id), stored.state.name()),
         Ok(stored) => format!("{} {}", name(one.id), stored.state.name()),
@@ -165,6 +169,20 @@ fn say_refusal(refusal: &Refusal) -> String {
     optional(&mut text, !refusal.field.is_empty(), || refusal.field.clone());
     let again = refusal.retry_after_ms;
     optional(&mut text, again > 0, || format!("again in {}", say_ms(again)));
+    text
+}
+
+fn say_event(label: &str, event: Option<&Event>, data: &Slot, lagged: bool) -> String {
+    let mut text = if label.is_empty() { String::new() } else { format!("({label}) ") };
+    match event {
+        None => text.push_str("end"),
+        Some(event) => text.push_str(event.name.name()),
+    }
+    if let Some(job) = event.and_then(|event| event.job.as_ref()) {
+        text.push_str(&format!(" {}", name(job.id)));
+    }
+    optional(&mut text, *data != Slot::Empty, || "with result".into());
+    optional(&mut text, lagged, || "lagged".into());
     text
 }
 
@@ -213,9 +231,9 @@ fn say_rows(rows: &Rows) -> String {
 fn say_job(row: &JobView) -> String {
     let mut text = format!("{} {}", name(row.id), row.state.name());
     optional(&mut text, !row.history.is_empty(), || format!("history={}", row.history.len()));
-    let payload = row.payload != windlass_engine::part::Slot::Empty;
+    let payload = row.payload != Slot::Empty;
     optional(&mut text, payload, || "with payload".into());
-    let result = row.result != windlass_engine::part::Slot::Empty;
+    let result = row.result != Slot::Empty;
     optional(&mut text, result, || "with result".into());
     text
 }

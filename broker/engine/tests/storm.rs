@@ -6,11 +6,12 @@ use crate::model::{Dice, each, seeds};
 use crate::world::{Asked, World};
 use windlass_engine::command::{
     Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
-    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
+    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch, Watch,
 };
+use windlass_engine::event::EventName;
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
-use windlass_engine::filter::{Clause, Filter, NumberColumn, Pattern, Test, TextColumn};
+use windlass_engine::filter::{Clause, Filter, NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::Body;
 use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
@@ -23,6 +24,7 @@ struct Storm {
     known: Vec<(JobId, u64)>,
     sessions: Vec<SessionId>,
     streams: Vec<Request>,
+    waits: Vec<Request>,
 }
 
 impl Storm {
@@ -31,7 +33,7 @@ impl Storm {
         let mut dice = Dice::new(seed);
         world.joins = dice.one_in(2);
         world.engine.set_jobs_max(120);
-        Self { world, dice, known: Vec::new(), sessions: Vec::new(), streams: Vec::new() }
+        Self { world, dice, known: Vec::new(), sessions: Vec::new(), streams: Vec::new(), waits: Vec::new() }
     }
 
     /// A number from where rules are likely to break.
@@ -123,12 +125,16 @@ impl Storm {
             53..56 => self.put(conn),
             56 => self.play(conn, Command::Unchoke),
             57 => self.play(conn, Command::Sign),
+            58 => self.watch(conn),
             _ => self.query(conn),
         }
     }
 
     fn play(&mut self, conn: ConnId, command: Command) {
         let request = self.world.request(conn, Asked::default());
+        if matches!(&command, Command::Enqueue(enqueue) if enqueue.wait_ms.is_some()) {
+            self.waits.push(request);
+        }
         for frame in self.world.turn(vec![(request, command)]) {
             if let Body::Deliver { works, .. } = &frame.body {
                 self.known.extend(works.iter().map(|work| (work.id, work.fence)));
@@ -141,7 +147,7 @@ impl Storm {
         }
         for (from, asked) in &self.world.asked {
             let open = self.world.conns.values().any(|conn| *conn == from.conn);
-            let waits = asked.is_mute || self.streams.contains(from);
+            let waits = asked.is_mute || self.streams.contains(from) || self.waits.contains(from);
             assert!(asked.is_over || waits || !open, "nobody answers {from:?}");
         }
         self.world.asked.retain(|_, asked| !asked.is_over && !asked.is_mute);
@@ -239,7 +245,8 @@ impl Storm {
             }));
         }
         let partial = self.dice.one_in(2);
-        self.play(conn, Command::Enqueue(Enqueue { jobs, partial }));
+        let wait_ms = self.maybe(Self::number);
+        self.play(conn, Command::Enqueue(Enqueue { jobs, partial, wait_ms }));
     }
 
     fn fetch(&mut self, conn: ConnId) {
@@ -261,6 +268,26 @@ impl Storm {
         self.streams.push(Request { conn, id: next.id + 1 });
         self.world.asked.remove(&next);
         self.play(conn, Command::Fetch(Box::new(fetch)));
+    }
+
+    fn watch(&mut self, conn: ConnId) {
+        let open: Vec<Request> = self.streams.iter().filter(|key| key.conn == conn).copied().collect();
+        let watch = Watch {
+            stream: if self.dice.one_in(4) { self.dice.of(&open).map_or(7, |key| key.id) } else { 0 },
+            names: (0..self.dice.roll(3)).filter_map(|_| self.dice.of(EventName::ALL)).collect(),
+            ids: (0..self.dice.roll(5)).map(|_| self.id()).collect(),
+            queue: self.name(&["", "mail"]),
+            kind: self.name(&["", "send"]),
+            key: self.name(&["", "anna"]),
+            states: if self.dice.one_in(2) { States::ALL } else { self.dice.of(&State::ALL).into_iter().collect() },
+            from_seq: self.maybe(Self::number).unwrap_or(0),
+            until_finished: self.dice.one_in(3),
+            with_result: self.dice.one_in(2),
+        };
+        let next = self.world.request(conn, Asked::default());
+        self.streams.push(Request { conn, id: next.id + 1 });
+        self.world.asked.remove(&next);
+        self.play(conn, Command::Watch(Box::new(watch)));
     }
 
     fn lease(&mut self) -> (JobId, u64) {

@@ -1,5 +1,6 @@
 //! Verdicts: whether what the engine said and did is what the naive broker says and allows.
 
+use crate::ears::Ears;
 use crate::reference::{Job, Lease, Model, Stream};
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
@@ -260,7 +261,7 @@ fn check_order(model: &Model, stream: &Stream, job: &Job, empty: bool, held: u32
 // ---------------------------------------------------------------------- the whole
 
 /// The streams that had to end did, with one last frame each, and no others.
-pub(crate) fn check_ends(model: &Model, world: &World, frames: &[Frame]) {
+pub(crate) fn check_ends(model: &Model, ears: &Ears, world: &World, frames: &[Frame]) {
     let last: Vec<Request> = frames
         .iter()
         .filter(|frame| frame.last && matches!(frame.body, Body::Deliver { .. }))
@@ -271,7 +272,7 @@ pub(crate) fn check_ends(model: &Model, world: &World, frames: &[Frame]) {
     assert_eq!(set, model.ends, "streams that end");
     for (request, asked) in &world.asked {
         let open = world.conns.values().any(|conn| *conn == request.conn);
-        let waits = model.streams.contains_key(request) || asked.is_mute;
+        let waits = model.streams.contains_key(request) || ears.listens(*request) || asked.is_mute;
         assert!(asked.is_over || waits || !open, "nobody answers {request:?}");
     }
 }

@@ -4,12 +4,13 @@ use crate::world::{Asked, DAWN, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
     Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
-    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch,
+    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch, Watch,
 };
+use windlass_engine::event::EventName;
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::filter::{Filter, NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::Cursor;
-use windlass_engine::ids::{ConnId, JobId, Ms, OperationId, SessionId};
+use windlass_engine::ids::{ConnId, JobId, Ms, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::policy::{Backoff, Policy};
 use windlass_engine::terms::{Gate, Terms};
@@ -127,6 +128,7 @@ impl World {
                 Command::Change(Box::new(change_words(verb, &mut words)))
             }
             "stop" => Command::Stop(OperationId(bytes_of(words.names[0]))),
+            "watch" => Command::Watch(Box::new(self.watch_words(&mut words, &mut asked))),
             "query" => Command::Query(self.query_words(&mut words)),
             "put" => {
                 let put = put_words(rest);
@@ -191,6 +193,29 @@ impl World {
             wait_ms: words.ms("wait").unwrap_or(0),
             lease_ms: words.ms("lease"),
             close: !close.is_empty(),
+        }
+    }
+
+    fn watch_words(&self, words: &mut Words<'_>, asked: &mut Asked) -> Watch {
+        asked.label = words.text("as", "");
+        let close = words.text("close", "");
+        let of_label = |(_, asked): &(&Request, &Asked)| !close.is_empty() && asked.label == close;
+        let opened = self.asked.iter().filter(of_label).next_back();
+        let names = words.list("events", "");
+        let named = |name: &String| EventName::find(name).unwrap_or_else(|| panic!("{name} is no event"));
+        // Events are counted from 1 in each run of the broker.
+        let from = words.number("from").map_or(0, |number| u64::from(number) + (u64::from(self.engine.ledger().epoch) << 40));
+        Watch {
+            stream: opened.map_or(if close.is_empty() { 0 } else { 999_999 }, |(request, _)| request.id),
+            names: names.iter().map(named).collect(),
+            until_finished: words.flag("until_finished"),
+            with_result: words.flag("with_result"),
+            ids: words.ids(),
+            queue: words.text("queue", ""),
+            kind: words.text("kind", ""),
+            key: words.text("key", ""),
+            states: states_of(&words.list("state", "")),
+            from_seq: from,
         }
     }
 
@@ -282,10 +307,12 @@ impl World {
 fn enqueue_words<'a>(now: Ms, rest: &'a str, outer: &mut Words<'a>) -> Enqueue {
     *outer = Words::default();
     let mut partial = false;
+    let mut wait_ms = None;
     let mut jobs = Vec::new();
     for part in rest.split(" / ") {
         let mut words = Words::of(part);
         partial |= words.flag("partial");
+        wait_ms = wait_ms.or(words.ms("wait"));
         if words.flag("bad") {
             jobs.push(Err(Refusal::new(Code::Invalid, "queue", "malformed")));
             continue;
@@ -294,7 +321,7 @@ fn enqueue_words<'a>(now: Ms, rest: &'a str, outer: &mut Words<'a>) -> Enqueue {
         jobs.extend(words.ids().into_iter().map(|id| Ok(JobSpec { id, ..common.clone() })));
         words.finish(part);
     }
-    Enqueue { jobs, partial }
+    Enqueue { jobs, partial, wait_ms }
 }
 
 fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
@@ -424,9 +451,14 @@ fn select_words(words: &mut Words<'_>) -> Select {
     Select {
         ids: Some(words.ids()).filter(|ids| !ids.is_empty()),
         queue: words.text("queue", ""),
-        states: if states.is_empty() { States::ALL } else { states.iter().map(|name| state(name)).collect() },
+        states: states_of(&states),
         filter,
     }
+}
+
+/// A set of states by their words; none = all.
+fn states_of(names: &[String]) -> States {
+    if names.is_empty() { States::ALL } else { names.iter().map(|name| state(name)).collect() }
 }
 
 /// A state by its word.

@@ -195,6 +195,7 @@ impl World {
             | Body::Settled(_)
             | Body::Touched(_)
             | Body::Changed { .. }
+            | Body::Event { .. }
             | Body::Stored(_)
             | Body::Closed
             | Body::Signal(_)

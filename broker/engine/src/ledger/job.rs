@@ -314,6 +314,12 @@ impl Job {
         self.slot(Part::Result, self.deliveries, len)
     }
 
+    /// Bytes of the result.
+    #[must_use]
+    pub fn result_len(&self) -> usize {
+        self.ended.as_ref().map_or(0, |ended| ended.result_len as usize)
+    }
+
     /// The numbers of the attempts in the history, oldest first.
     #[must_use]
     pub fn history(&self) -> core::ops::Range<u32> {

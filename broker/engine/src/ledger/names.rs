@@ -102,6 +102,12 @@ impl Names {
         self.row(id).map(|row| &*row.name)
     }
 
+    /// The name of a number, to be kept longer than its row; None for none.
+    #[must_use]
+    pub fn shared(&self, id: NameId) -> Option<Arc<Name>> {
+        self.row(id).map(|row| row.name.clone())
+    }
+
     /// The text of a number; "" for none.
     #[must_use]
     pub fn text(&self, id: NameId) -> &str {

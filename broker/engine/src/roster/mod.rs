@@ -9,6 +9,7 @@ pub(crate) mod queue;
 pub(crate) mod seqs;
 pub(crate) mod stream;
 mod timers;
+pub(crate) mod watches;
 
 pub(crate) use ended_ids::EndedIds;
 pub(crate) use operations::Operations;
@@ -28,6 +29,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use queue::QueueIndex;
 use stream::{StreamKey, Streams};
+use watches::Watches;
 
 /// All that is derived.
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ pub(crate) struct Roster {
     pub(crate) surveys: VecDeque<Survey>,
     /// Totals of the queues that changed in this turn.
     pub(crate) tally: BTreeMap<NameId, Totals>,
+    pub(crate) watches: Watches,
 }
 
 /// A change whose jobs are being counted.
@@ -239,6 +242,12 @@ impl Roster {
         self.ended_ids.shift(by);
         self.operations.shift(by, &mut self.timers);
         let moved = |at: Ms| at.saturating_add_signed(by).max(1);
+        self.watches.shift(moved);
+        for (&key, wait) in &mut self.watches.waits {
+            self.timers.remove(wait.until, Timer::Wait(key));
+            wait.until = moved(wait.until);
+            self.timers.insert(wait.until, Timer::Wait(key));
+        }
         for (&key, stream) in &mut self.streams.open {
             let Some((_, until)) = &mut stream.poll else { continue };
             self.timers.remove(*until, Timer::Poll(key));

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Remove(Seq),
     /// A change in the background goes on.
     Operation(OperationId),
+    /// An Enqueue has waited long enough for its jobs.
+    Wait(Request),
 }
 
 /// All timers.

@@ -8,7 +8,8 @@ use crate::ids::{JobId, NameId};
 use crate::ledger::job::Plan;
 use crate::ledger::job::State;
 use crate::ledger::names::Name;
-use crate::limits::{DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX};
+use crate::limits::{DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX, WAIT_MS_MAX, WATCHED_IDS_MAX};
+use crate::part::Slot;
 use crate::policy::default;
 use crate::terms::{Gate, Terms};
 use alloc::boxed::Box;
@@ -28,12 +29,15 @@ impl Engine {
             .map(|job| match job {
                 Ok(spec) => {
                     let id = spec.id;
-                    EnqueuedOne { id, what: Ok(self.store(asker, spec, turn)) }
+                    EnqueuedOne { id, what: Ok(self.store(asker, spec, turn)), result: Slot::Empty }
                 }
-                Err(refusal) => EnqueuedOne { id: JobId([0; 16]), what: Err(refusal) },
+                Err(refusal) => EnqueuedOne { id: JobId([0; 16]), what: Err(refusal), result: Slot::Empty },
             })
             .collect();
-        turn.say(asker.from, Body::Enqueued(results));
+        match enqueue.wait_ms {
+            Some(wait_ms) => self.wait(asker, results, wait_ms.min(WAIT_MS_MAX), turn),
+            None => turn.say(asker.from, Body::Enqueued(results)),
+        }
     }
 
     /// Why nothing of it may be stored.
@@ -57,6 +61,10 @@ impl Engine {
         if self.ledger.jobs.len() + count > self.jobs_max {
             let message = format!("the broker holds its maximum of {} jobs", self.jobs_max);
             return Err(Refusal::new(Code::Exhausted, "jobs", message).retry_after(1_000));
+        }
+        if enqueue.wait_ms.is_some() && self.roster.watches.named() + count > WATCHED_IDS_MAX {
+            let message = format!("{WATCHED_IDS_MAX} jobs are waited for already");
+            return Err(Refusal::new(Code::Exhausted, "wait", message).retry_after(1_000));
         }
         self.admit_names(namespace, enqueue)?;
         if enqueue.partial {

@@ -31,6 +31,7 @@ impl Engine {
                 Timer::Retain(queue) => left = left.saturating_sub(self.retain(queue, now, turn)),
                 Timer::Remove(seq) => self.remove(seq, now, turn),
                 Timer::Operation(id) => left = left.saturating_sub(self.operate(id, now, turn)),
+                Timer::Wait(key) => self.answer_wait(key, turn),
             }
         }
     }

@@ -14,3 +14,5 @@ mod select;
 mod session;
 mod settle;
 mod touch;
+mod wait;
+mod watch;

@@ -175,7 +175,7 @@ pub(crate) struct Failure {
 }
 
 /// At most `most` bytes, cut between characters.
-fn clipped(mut text: String, most: usize) -> String {
+pub(crate) fn clipped(mut text: String, most: usize) -> String {
     if text.len() > most {
         let cut = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(cut);

@@ -2,6 +2,7 @@
 
 use crate::command::{Code, Hello, Refusal};
 use crate::engine::{Asker, Engine, Turn};
+use crate::event::EventName;
 use crate::fact::{Counts, Fact, NewSession};
 use crate::frame::{Body, Frame, Signal, Welcome};
 use crate::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
@@ -91,6 +92,7 @@ impl Engine {
         };
         let id = hello.fresh;
         self.decide(turn, Fact::SessionOpened { id, session: Box::new(session) });
+        self.tell_session(id, EventName::SessionOpened, turn);
         self.roster.sessions.insert(id, Presence { ttl_ms, last_sign: now, ..Presence::default() });
         Ok(id)
     }
@@ -142,6 +144,8 @@ impl Engine {
             for key in self.streams_of(asker.from.conn) {
                 self.end_stream(key, turn);
             }
+            self.end_watches(asker.from.conn, turn);
+            self.answer_waits(asker.from.conn, turn);
             self.forget_conn(asker.from.conn);
             self.roster.rearm(id);
         } else {
@@ -149,6 +153,8 @@ impl Engine {
             for seq in self.leases(id) {
                 self.give_back(seq, now, turn);
             }
+            self.answer_all_waits(id, turn);
+            self.tell_session(id, EventName::SessionClosed, turn);
             self.close_session(id, Some(asker.from.conn), turn);
         }
         turn.say(asker.from, Body::Closed);
@@ -177,13 +183,21 @@ impl Engine {
     /// came back.
     pub(crate) fn lose_session(&mut self, id: SessionId, now: Ms, turn: &mut Turn) {
         let excused = self.roster.sessions.get(&id).is_some_and(|presence| self.is_excused(presence, now));
+        let worked = self.roster.sessions.get(&id).is_some_and(|presence| presence.bound + presence.streams > 0);
         self.end_streams(id, turn);
+        self.answer_all_waits(id, turn);
+        if worked {
+            self.tell_session(id, EventName::SessionLost, turn);
+        }
         for seq in self.leases(id) {
             if self.is_bound(id, seq) {
                 self.lose(seq, now, excused, turn);
             }
         }
         if self.leases(id).is_empty() {
+            if !worked {
+                self.tell_session(id, EventName::SessionClosed, turn);
+            }
             self.close_session(id, None, turn);
         } else {
             self.cut(id, now, turn);
@@ -233,6 +247,10 @@ impl Engine {
         for key in self.streams_of(conn) {
             self.drop_stream(key);
         }
+        for key in self.roster.watches.of_conn(conn) {
+            self.roster.watches.remove(key, self.now);
+        }
+        self.drop_waits(conn);
         if let Some(presence) = self.roster.sessions.get_mut(&id) {
             presence.conns.remove(&conn);
         }
@@ -249,6 +267,26 @@ impl Engine {
             for key in self.streams_of(conn) {
                 self.end_stream(key, turn);
             }
+            self.end_watches(conn, turn);
+        }
+    }
+
+    fn end_watches(&mut self, conn: ConnId, turn: &mut Turn) {
+        for key in self.roster.watches.of_conn(conn) {
+            self.end_watch(key, turn);
+        }
+    }
+
+    fn answer_all_waits(&mut self, id: SessionId, turn: &mut Turn) {
+        let conns = self.roster.sessions.get(&id).map(|presence| presence.conns.clone());
+        for conn in conns.unwrap_or_default() {
+            self.answer_waits(conn, turn);
+        }
+    }
+
+    fn answer_waits(&mut self, conn: ConnId, turn: &mut Turn) {
+        for key in self.roster.watches.waits_of(conn) {
+            self.answer_wait(key, turn);
         }
     }
 

@@ -1,0 +1,352 @@
+//! Watch: tells what happens as it happens. Checking and subscribing are one step.
+
+use crate::blob::Blob;
+use crate::command::{Code, Refusal, Watch as Asked};
+use crate::engine::{Asker, Engine, Turn};
+use crate::event::{Event, EventJob, EventName};
+use crate::fact::{Counts, Fact, Note};
+use crate::frame::{Body, Frame};
+use crate::ids::{ConnId, JobId, NameId, Request, Seq, SessionId};
+use crate::ledger::job::State;
+use crate::limits::{
+    DELIVER_BYTES_MAX, EVENT_NOTE_BYTES_MAX, EVENTS_PER_WATCH, STREAMS_MAX, WATCHED_IDS_MAX, WIDE_WATCHES_MAX,
+};
+use crate::part::Slot;
+use crate::roster::watches::{Interest, Watch, WatchKey};
+use crate::verbs::outcome::clipped;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+impl Engine {
+    pub(crate) fn watch(&mut self, asker: Asker, asked: Asked, turn: &mut Turn) {
+        if asked.stream > 0 {
+            let key = Request { conn: asker.from.conn, id: asked.stream };
+            if !self.roster.watches.open.contains_key(&key) {
+                let message = "this connection has no such stream";
+                return turn.refuse(asker.from, Refusal::new(Code::NotFound, "stream", message));
+            }
+            self.end_watch(key, turn);
+            return turn.say(asker.from, Body::Closed);
+        }
+        match self.admit_watch(asker.from.conn, &asked) {
+            Ok(()) => self.open_watch(asker, asked),
+            Err(refusal) => turn.refuse(asker.from, refusal),
+        }
+    }
+
+    fn admit_watch(&self, conn: ConnId, asked: &Asked) -> Result<(), Refusal> {
+        let watches = &self.roster.watches;
+        let exhausted = |field: &str, message: String| Err(Refusal::new(Code::Exhausted, field, message));
+        if asked.until_finished && asked.ids.is_empty() {
+            let message = "name the jobs whose end is waited for";
+            return Err(Refusal::new(Code::Invalid, "select.ids", message));
+        }
+        if watches.of_conn(conn).len() >= STREAMS_MAX {
+            return exhausted("stream", format!("a connection has at most {STREAMS_MAX} watches"));
+        }
+        if !asked.is_narrow() && watches.wide.len() >= WIDE_WATCHES_MAX {
+            return exhausted("stream", format!("there are {WIDE_WATCHES_MAX} watches already"));
+        }
+        if watches.named() + asked.ids.len() > WATCHED_IDS_MAX {
+            return exhausted("select.ids", format!("{WATCHED_IDS_MAX} jobs are watched already"));
+        }
+        Ok(())
+    }
+
+    fn open_watch(&mut self, asker: Asker, asked: Asked) {
+        let (key, namespace, is_narrow) = (asker.from, asker.namespace, asked.is_narrow());
+        let ids: BTreeSet<JobId> = asked.ids.into_iter().collect();
+        let mut watch =
+            Watch { with_result: asked.with_result, lagged: false, next: 0, ..Watch::default() };
+        if asked.until_finished {
+            let has_ended = |&id: &JobId| self.find(namespace, id).is_none_or(|job| job.state.is_final());
+            let (owed, open) = ids.iter().copied().partition(has_ended);
+            watch.owed = owed;
+            watch.until = Some(open);
+        }
+        watch.interest = Interest {
+            namespace,
+            names: asked.names.iter().fold(0, |names, name| names | name.bit()),
+            ids,
+            queue: asked.queue,
+            kind: asked.kind,
+            key: asked.key,
+            states: asked.states,
+        };
+        let watches = &mut self.roster.watches;
+        if is_narrow {
+            for &id in &watch.interest.ids {
+                watches.name_job(namespace, id, key);
+            }
+            if !watch.owed.is_empty() {
+                watches.behind.insert(key);
+            }
+        }
+        watches.open.insert(key, watch);
+        if !is_narrow {
+            watches.widen(key, asked.from_seq);
+        }
+    }
+
+    /// Ends a watch with its last frame.
+    pub(crate) fn end_watch(&mut self, key: WatchKey, turn: &mut Turn) {
+        self.roster.watches.remove(key, self.now);
+        turn.frames.push(Frame::answer(key, Body::Event { event: None, data: Slot::Empty, lagged: false }));
+    }
+
+    // ------------------------------------------------------------------ what happens
+
+    /// Tells whoever wants to hear it what a fact means for its job, which is still there.
+    pub(crate) fn tell(&mut self, seq: Seq, fact: &Fact, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let direct = self.roster.watches.of_job(job.namespace, job.id);
+        let Some(name) = event_of(fact).filter(|_| self.has_ears() || !direct.is_empty()) else { return };
+        let note = self.event_note(fact);
+        let result = if let Fact::Completed { result, .. } = fact { result.clone() } else { Blob::default() };
+        let event = self.event(name, Some(seq), note, self.ledger.jobs.get(seq).map_or(0, |job| job.namespace));
+        self.roster.watches.keep(&event);
+        self.tell_wide(&event, &result, turn);
+        for key in direct {
+            if self.roster.watches.open.contains_key(&key) {
+                self.tell_narrow(key, &event, &result, turn);
+            } else {
+                self.tell_waiting(key, &event, turn);
+            }
+        }
+    }
+
+    /// Tells what became of a session.
+    pub(crate) fn tell_session(&mut self, id: SessionId, name: EventName, turn: &mut Turn) {
+        let Some(row) = self.ledger.sessions.get(&id).filter(|_| self.has_ears()) else { return };
+        let namespace = row.session.namespace;
+        let note = format!("{} ({id})", self.worker(id));
+        let event = self.event(name, None, note, namespace);
+        self.roster.watches.keep(&event);
+        self.tell_wide(&event, &Blob::default(), turn);
+    }
+
+    /// Somebody listens to more than single jobs, or did so lately.
+    fn has_ears(&self) -> bool {
+        self.roster.watches.has_ring()
+    }
+
+    fn event(&mut self, name: EventName, seq: Option<Seq>, note: String, namespace: NameId) -> Arc<Event> {
+        let names = &self.ledger.names;
+        let job = seq.and_then(|seq| self.ledger.jobs.get(seq)).map(|job| EventJob {
+            id: job.id,
+            seq: job.seq,
+            state: (name != EventName::JobRemoved).then_some(job.state),
+            delivery: job.deliveries,
+            queue: names.shared(job.queue),
+            kind: names.shared(job.kind),
+            key: names.shared(job.key),
+        });
+        let number = self.roster.watches.take_number();
+        Arc::new(Event { number, at: self.now, name, namespace, job, note })
+    }
+
+    fn event_note(&self, fact: &Fact) -> String {
+        let of_note = |note: &Option<alloc::boxed::Box<Note>>| {
+            note.as_ref().map(|note| note.message.clone()).unwrap_or_default()
+        };
+        let text = if let Fact::Leased { lease, .. } = fact {
+            self.worker(lease.session)
+        } else if let Fact::Returned { note, .. } | Fact::Died { note, .. } | Fact::Cancelled { note, .. } = fact {
+            of_note(note)
+        } else {
+            String::new()
+        };
+        clipped(text, EVENT_NOTE_BYTES_MAX)
+    }
+
+    fn tell_wide(&mut self, event: &Arc<Event>, result: &Blob, turn: &mut Turn) {
+        let keys: Vec<WatchKey> = self.roster.watches.wide.iter().copied().collect();
+        for key in keys {
+            let is_choked = self.roster.choked.contains(&key.conn);
+            let watches = &mut self.roster.watches;
+            let is_at_end = watches.open.get(&key).is_some_and(|watch| watch.next == event.number);
+            if !is_at_end || is_choked || !watches.spend() {
+                watches.behind.insert(key);
+                continue;
+            }
+            let Some(watch) = watches.open.get_mut(&key) else { continue };
+            watch.next = event.number + 1;
+            if watch.interest.takes(event) {
+                let data = if watch.with_result { Slot::of(result) } else { Slot::Empty };
+                turn.frames.push(told(key, watch, event, data));
+            }
+        }
+    }
+
+    /// A watch of named jobs hears it at once. One whose peer does not read hears later how its jobs
+    /// ended, if that is what it waits for.
+    fn tell_narrow(&mut self, key: WatchKey, event: &Arc<Event>, result: &Blob, turn: &mut Turn) {
+        let is_choked = self.roster.choked.contains(&key.conn);
+        let Some(watch) = self.roster.watches.open.get_mut(&key) else { return };
+        let Some(job) = &event.job else { return };
+        if watch.until.as_ref().is_some_and(|until| !until.contains(&job.id)) {
+            return;
+        }
+        let has_ended = job.state.is_none_or(State::is_final);
+        let is_awaited = has_ended && watch.until.as_mut().is_some_and(|until| until.remove(&job.id));
+        if !watch.interest.takes(event) {
+        } else if !is_choked {
+            let data = if watch.with_result { Slot::of(result) } else { Slot::Empty };
+            turn.frames.push(told(key, watch, event, data));
+        } else if is_awaited {
+            watch.owed.insert(job.id);
+        } else {
+            watch.lagged = true;
+        }
+        self.end_if_done(key, turn);
+    }
+
+    /// A watch that has heard how all its jobs ended is over.
+    fn end_if_done(&mut self, key: WatchKey, turn: &mut Turn) {
+        let watch = self.roster.watches.open.get(&key);
+        let is_done = |watch: &Watch| watch.owed.is_empty() && watch.until.as_ref().is_some_and(BTreeSet::is_empty);
+        if watch.is_some_and(is_done) {
+            self.end_watch(key, turn);
+        }
+    }
+
+    // ------------------------------------------------------------------ what was before
+
+    /// Watches that are behind hear the next of what they missed, unless they still do not read.
+    pub(crate) fn catch_up(&mut self, turn: &mut Turn) {
+        for key in core::mem::take(&mut self.roster.watches.behind) {
+            if self.roster.choked.contains(&key.conn) {
+                continue;
+            }
+            if self.roster.watches.wide.contains(&key) {
+                self.read_on(key, turn);
+            } else {
+                self.pay(key, turn);
+            }
+        }
+    }
+
+    /// A wide watch reads on in the ring. What is not there any more, it has lost.
+    fn read_on(&mut self, key: WatchKey, turn: &mut Turn) {
+        let watches = &self.roster.watches;
+        let Some(next) = watches.open.get(&key).map(|watch| watch.next) else { return };
+        let (first, end) = (watches.first(), watches.next);
+        let events = watches.kept_from(next, EVENTS_PER_WATCH);
+        let mut is_over = events.len() < EVENTS_PER_WATCH;
+        let mut bytes = 0;
+        for event in &events {
+            let result = self.result_of(event);
+            let Some(watch) = self.roster.watches.open.get_mut(&key) else { return };
+            watch.lagged |= watch.next < first;
+            watch.next = event.number + 1;
+            if watch.interest.takes(event) {
+                let (slot, len) = if watch.with_result { result } else { (Slot::Empty, 0) };
+                bytes += len;
+                turn.frames.push(told(key, watch, event, slot));
+            }
+            if bytes > DELIVER_BYTES_MAX {
+                is_over = false;
+                break;
+            }
+        }
+        let Some(watch) = self.roster.watches.open.get_mut(&key) else { return };
+        watch.lagged |= watch.next < first;
+        if is_over {
+            watch.next = end;
+        } else {
+            self.roster.watches.behind.insert(key);
+        }
+    }
+
+    /// A watch of named jobs hears how they ended.
+    fn pay(&mut self, key: WatchKey, turn: &mut Turn) {
+        let (mut bytes, mut count) = (0, 0);
+        while let Some(watch) = self.roster.watches.open.get_mut(&key)
+            && let Some(id) = watch.owed.pop_first()
+        {
+            let namespace = watch.interest.namespace;
+            let event = self.ended_event(namespace, id);
+            let (slot, len) = self.result_of(&event);
+            let Some(watch) = self.roster.watches.open.get_mut(&key) else { return };
+            if watch.interest.takes_name(event.name) {
+                let (slot, len) = if watch.with_result { (slot, len) } else { (Slot::Empty, 0) };
+                bytes += len;
+                turn.frames.push(told(key, watch, &event, slot));
+            }
+            count += 1;
+            if (bytes > DELIVER_BYTES_MAX || count >= EVENTS_PER_WATCH) && !watch.owed.is_empty() {
+                self.roster.watches.behind.insert(key);
+                return;
+            }
+        }
+        self.end_if_done(key, turn);
+    }
+
+    /// How a job that has ended stands now: it may be gone, or run again.
+    fn ended_event(&mut self, namespace: NameId, id: JobId) -> Arc<Event> {
+        let Some(job) = self.find(namespace, id) else {
+            let (number, at, name) = (self.roster.watches.skip_number(), self.now, EventName::JobRemoved);
+            let job = EventJob { id, seq: 0, state: None, delivery: 0, queue: None, kind: None, key: None };
+            return Arc::new(Event { number, at, name, namespace, job: Some(job), note: String::new() });
+        };
+        let (seq, name) = (job.seq, EventName::of_end(job.state).unwrap_or(EventName::JobRetried));
+        let number = self.roster.watches.skip_number();
+        let event = self.event(name, Some(seq), String::new(), namespace);
+        Arc::new(Event { number, ..Arc::unwrap_or_clone(event) })
+    }
+
+    /// Where the result lies that an event tells of, if it is still there, and its length.
+    fn result_of(&self, event: &Event) -> (Slot, usize) {
+        let Some(job) = event.job.as_ref().filter(|_| event.name == EventName::JobCompleted) else {
+            return (Slot::Empty, 0);
+        };
+        let found = self.ledger.jobs.get(job.seq).filter(|found| found.deliveries == job.delivery);
+        found.map_or((Slot::Empty, 0), |found| (found.result(), found.result_len()))
+    }
+}
+
+fn told(to: WatchKey, watch: &mut Watch, event: &Arc<Event>, data: Slot) -> Frame {
+    let lagged = core::mem::take(&mut watch.lagged);
+    Frame { to, last: false, body: Body::Event { event: Some(event.clone()), data, lagged } }
+}
+
+/// What a fact about a job is called; None = it is of no interest.
+fn event_of(fact: &Fact) -> Option<EventName> {
+    Some(match fact {
+        Fact::Enqueued { .. } => EventName::JobEnqueued,
+        Fact::Readied { .. } => EventName::JobReady,
+        Fact::Leased { .. } => EventName::JobStarted,
+        Fact::CancelAsked { .. } => EventName::JobCancelling,
+        Fact::Completed { .. } => EventName::JobCompleted,
+        Fact::Returned { counts, .. } => match counts {
+            Counts::Attempt => EventName::JobFailed,
+            Counts::Crash => EventName::JobLost,
+            Counts::Snooze => EventName::JobSnoozed,
+            Counts::Nothing => EventName::JobReleased,
+        },
+        Fact::Died { .. } | Fact::Buried { .. } => EventName::JobDead,
+        Fact::Cancelled { .. } => EventName::JobCancelled,
+        Fact::Retried { .. } => EventName::JobRetried,
+        Fact::Rescheduled { .. } => EventName::JobRescheduled,
+        Fact::Reshaped { .. } => EventName::JobChanged,
+        Fact::Expired { .. } => EventName::JobExpired,
+        Fact::Removed { .. } => EventName::JobRemoved,
+        Fact::Extended { .. }
+        | Fact::Started { .. }
+        | Fact::Stopped
+        | Fact::Named { .. }
+        | Fact::NameDropped { .. }
+        | Fact::ResourceSet { .. }
+        | Fact::ResourceRemoved { .. }
+        | Fact::SessionOpened { .. }
+        | Fact::SessionClosed { .. }
+        | Fact::OperationStarted { .. }
+        | Fact::OperationMoved { .. }
+        | Fact::OperationEnded { .. }
+        | Fact::OperationRemoved { .. }
+        | Fact::Counted { .. } => return None,
+    })
+}
