@@ -136,7 +136,7 @@ fn after_a_fold_nothing_waits_in_memory_to_be_folded() {
     let spec = job(1);
     let id = spec.id;
     world.asked().retries.insert(id);
-    let enqueue = Enqueue { jobs: vec![Ok(spec)], partial: false };
+    let enqueue = Enqueue { jobs: vec![Ok(spec)], partial: false, wait_ms: None };
     world.converse(&mut wire, vec![Command::Enqueue(enqueue)]);
     for _ in 0..3 * HISTORY_MAX {
         let release = |_: &Work| How::Release { delay_ms: 0, reason: "not now".into() };

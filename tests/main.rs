@@ -36,5 +36,7 @@ mod protocol;
 mod readme;
 // The repository's own rules.
 mod tidy;
+// Who hears what, who waits for an end, and what a job says while it runs.
+mod watch;
 // What the clock does to jobs.
 mod time;

@@ -160,7 +160,7 @@ impl<'a> Shop<'a> {
     fn enqueue(&mut self) {
         let jobs = 1 + self.random.below(20);
         let jobs: Vec<_> = (0..jobs).map(|_| Ok(self.new_job())).collect();
-        let frames = self.ask(Command::Enqueue(Enqueue { jobs, partial: false }));
+        let frames = self.ask(Command::Enqueue(Enqueue { jobs, partial: false, wait_ms: None }));
         for frame in frames {
             let Body::Enqueued(ones) = frame.body else { continue };
             self.model.extend(ones.into_iter().map(|one| (one.id, None)));

@@ -386,7 +386,10 @@ pub fn weight(frame: &Frame) -> usize {
             let others = rows.queues.len() + rows.sessions.len() + 1;
             rows.jobs.iter().map(|job| 400 + parts(job)).sum::<usize>() + 400 * others
         }
-        Body::Enqueued(ones) => 64 * ones.len(),
+        Body::Enqueued(ones) => ones.iter().map(|one| 64 + slot(&one.result)).sum(),
+        Body::Event { event, data, .. } => {
+            128 + event.as_ref().map_or(0, |event| event.note.len()) + slot(data)
+        }
         Body::Settled(ones) => 16 * ones.len(),
         Body::Touched(ones) => 32 * ones.len(),
         Body::Stored(ones) => 32 * ones.len(),

@@ -8,7 +8,9 @@ use windlass_proto::v1::{Welcome, client_frame::Request, server_frame::Body};
 use crate::address::Address;
 use crate::admin::Admin;
 use crate::error::Result;
+use crate::events::{self, Ended, Events};
 use crate::fetch::FetchOnce;
+use crate::id::JobId;
 use crate::job::NewJob;
 use crate::limits::WINDOW_MAX;
 use crate::link::{Link, Settings};
@@ -123,6 +125,24 @@ impl Client {
     #[must_use]
     pub fn welcome(&self) -> Arc<Welcome> {
         self.link.welcome()
+    }
+
+    /// Waits until all of these jobs have ended or are not kept any more; how each ended, in the order of their
+    /// ends. Checking and waiting are one step, so no end is missed.
+    ///
+    /// # Errors
+    /// See [`Events::next`](crate::Events::next).
+    pub async fn wait(&self, jobs: impl IntoIterator<Item = JobId>) -> Result<Vec<Ended>> {
+        let ids = jobs.into_iter().map(|id| id.to_bytes()).collect();
+        let mut events = Events::open(self.link.settings().clone(), events::until_ended(ids)).await?;
+        let mut ended = Vec::new();
+        while let Some(event) = events.next().await? {
+            if events::is_end(&event) {
+                let (id, state) = (JobId::from_slice(&event.job)?, event.state());
+                ended.push(Ended { id, state, result: event.data });
+            }
+        }
+        Ok(ended)
     }
 
     /// Sends any request and waits for its answer: the way to what has no method here yet.

@@ -3,15 +3,19 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use windlass_proto::limits::ENQUEUE_WAIT_MS_MAX;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::enqueued::{One, Outcome};
 use windlass_proto::v1::{self, State};
 
 use crate::error::{Error, Result};
+use crate::events::Ended;
 use crate::id::JobId;
 use crate::job::NewJob;
 use crate::link::{Answer, Link, Reply, Rules};
+use crate::millis;
 use crate::setters::job_setters;
 
 /// A job on its way to the broker: options first, then `.await`.
@@ -77,6 +81,37 @@ impl<'a> Enqueue<'a> {
         let enqueue = v1::Enqueue { jobs: vec![self.job.into_spec()?], ..Default::default() };
         let answer = self.link.submit(Request::Enqueue(enqueue), Rules::RESEND).await?;
         Ok(Receipt { answer, id, id_is_ours })
+    }
+
+    /// Enqueues the job and waits for its end, at most this long, 10 minutes at most. If the time passes, the
+    /// answer says where the job stands then, which is no final state.
+    ///
+    /// ```no_run
+    /// # use windlass_client::{Client, Error, NewJob};
+    /// # use std::time::Duration;
+    /// # async fn example(client: Client) -> Result<(), Error> {
+    /// let ended = client.enqueue(NewJob::new("add").payload("[1, 2]")).and_wait(Duration::from_secs(30)).await?;
+    /// let sum: u32 = ended.json()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Enqueue::submit`].
+    pub async fn and_wait(self, within: Duration) -> Result<Ended> {
+        let id = self.job.id;
+        let enqueue = v1::Enqueue {
+            jobs: vec![self.job.into_spec()?],
+            wait: v1::enqueue::Wait::Finished.into(),
+            wait_ms: millis::of(within).clamp(1, ENQUEUE_WAIT_MS_MAX),
+            ..Default::default()
+        };
+        let rules = Rules::RESEND.longer_by(within);
+        let answer = self.link.submit(Request::Enqueue(enqueue), rules).await?.await?;
+        let one = results_of(answer, 1)?.pop().ok_or_else(|| Error::wrong_answer("one result"))?;
+        match one.error {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(Ended { id, state: one.state(), result: one.result }),
+        }
     }
 
     job_setters!(self => self.job);

@@ -121,6 +121,8 @@ pub const SLOTS_MAX: u32 = 10_000;
 pub const ONCE_MAX: u32 = 10_000;
 /// Longest long poll.
 pub const FETCH_WAIT_MS_MAX: u64 = 600_000;
+/// Wait of `Enqueue` for the end of its jobs, unless it says otherwise.
+pub const ENQUEUE_WAIT_MS_DEFAULT: u64 = 30_000;
 /// Longest wait of `Enqueue` for the end of its jobs.
 pub const ENQUEUE_WAIT_MS_MAX: u64 = 600_000;
 

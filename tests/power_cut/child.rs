@@ -64,7 +64,7 @@ impl Child {
         for id in &ids {
             self.note(&format!("enqueue {id}"));
         }
-        let enqueue = Enqueue { jobs: jobs.into_iter().map(Ok).collect(), partial: false };
+        let enqueue = Enqueue { jobs: jobs.into_iter().map(Ok).collect(), partial: false, wait_ms: None };
         let frames = self.talk.ask(Command::Enqueue(enqueue)).expect("the store works");
         if frames.iter().any(|frame| matches!(frame.body, Body::Enqueued(_))) {
             for id in ids {

@@ -26,7 +26,7 @@ impl Producer {
     }
 
     fn enqueue(&mut self, jobs: Vec<JobSpec>) {
-        let enqueue = Enqueue { jobs: jobs.into_iter().map(Ok).collect(), partial: false };
+        let enqueue = Enqueue { jobs: jobs.into_iter().map(Ok).collect(), partial: false, wait_ms: None };
         self.link.ask(Command::Enqueue(enqueue));
     }
 

@@ -177,7 +177,12 @@ impl Engine {
             ensure(timed, || format!("the wait {key:?} has no end"))?;
         }
         let ids = |(_, watch): (_, &crate::roster::watches::Watch)| watch.until.clone().unwrap_or_default();
-        let watched = self.roster.watches.open.iter().map(|(key, watch)| (key, watch.interest.namespace, ids((key, watch))));
+        let watched = self
+            .roster
+            .watches
+            .open
+            .iter()
+            .map(|(key, watch)| (key, watch.interest.namespace, ids((key, watch))));
         let waited = self.roster.watches.waits.iter();
         let waited = waited.map(|(key, wait)| (key, wait.namespace, wait.open.keys().copied().collect()));
         for (key, namespace, open) in watched.chain(waited) {

@@ -45,7 +45,8 @@ impl Ears {
         if watch.until_finished {
             self.until.insert(from, unfinished(&watch.ids, model));
         } else {
-            let wide = Wide { queue: watch.queue.clone(), from: self.all.len(), heard: Vec::new(), number: 0 };
+            let wide =
+                Wide { queue: watch.queue.clone(), from: self.all.len(), heard: Vec::new(), number: 0 };
             self.wide.insert(from, wide);
         }
     }
@@ -96,7 +97,8 @@ impl Ears {
             let due: Vec<_> = due.map(|&(name, id, _)| (name, id)).collect();
             assert_eq!(wide.heard, due, "{key:?} of {}", wide.queue);
         }
-        let late = self.until.iter().find(|(key, until)| until.is_empty() && !model.choked.contains(&key.conn));
+        let late =
+            self.until.iter().find(|(key, until)| until.is_empty() && !model.choked.contains(&key.conn));
         assert!(late.is_none(), "nobody tells {late:?}");
         let late = self.waits.iter().find(|(_, (until, at))| until.is_empty() || *at <= world.now);
         assert!(late.is_none(), "nobody answers {late:?}");

@@ -68,7 +68,8 @@ impl History {
         world.joins = dice.one_in(2);
         let most = 1 + dice.roll(4) as usize;
         model.keep_max.insert("mail".into(), most);
-        let mut history = Self { world, model, dice, known: Vec::new(), pressure: false, ears: Ears::default() };
+        let mut history =
+            Self { world, model, dice, known: Vec::new(), pressure: false, ears: Ears::default() };
         let conn = history.connect(None, None, 60_000);
         let policy = Policy { keep_done_max: Some(most as u32), ..Policy::default() };
         let body = ResourceBody::Policy(policy);

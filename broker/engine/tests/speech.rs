@@ -136,7 +136,9 @@ fn say_counts(text: &mut String, job: &Job) {
 
 fn say_enqueued(one: &EnqueuedOne) -> String {
     match &one.what {
-        Ok(stored) if one.result != Slot::Empty => format!("{} {} with result", name(one.id), stored.state.name()),
+        Ok(stored) if one.result != Slot::Empty => {
+            format!("{} {} with result", name(one.id), stored.state.name())
+        }
         Ok(stored) if stored.seq == 0 => format!("{} duplicate, gone", name(one.id)),
         Ok(stored) if stored.duplicate => format!("{} duplicate, {}", name(one.id), stored.state.name()),
         Ok(stored) => format!("{} {}", name(one.id), stored.state.name()),

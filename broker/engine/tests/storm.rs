@@ -8,8 +8,8 @@ use windlass_engine::command::{
     Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
     Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch, Watch,
 };
-use windlass_engine::event::EventName;
 use windlass_engine::engine::Pressure;
+use windlass_engine::event::EventName;
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::filter::{Clause, Filter, NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::Body;
@@ -279,7 +279,11 @@ impl Storm {
             queue: self.name(&["", "mail"]),
             kind: self.name(&["", "send"]),
             key: self.name(&["", "anna"]),
-            states: if self.dice.one_in(2) { States::ALL } else { self.dice.of(&State::ALL).into_iter().collect() },
+            states: if self.dice.one_in(2) {
+                States::ALL
+            } else {
+                self.dice.of(&State::ALL).into_iter().collect()
+            },
             from_seq: self.maybe(Self::number).unwrap_or(0),
             until_finished: self.dice.one_in(3),
             with_result: self.dice.one_in(2),

@@ -200,11 +200,13 @@ impl World {
         asked.label = words.text("as", "");
         let close = words.text("close", "");
         let of_label = |(_, asked): &(&Request, &Asked)| !close.is_empty() && asked.label == close;
-        let opened = self.asked.iter().filter(of_label).next_back();
+        let opened = self.asked.iter().rfind(of_label);
         let names = words.list("events", "");
         let named = |name: &String| EventName::find(name).unwrap_or_else(|| panic!("{name} is no event"));
         // Events are counted from 1 in each run of the broker.
-        let from = words.number("from").map_or(0, |number| u64::from(number) + (u64::from(self.engine.ledger().epoch) << 40));
+        let from = words
+            .number("from")
+            .map_or(0, |number| u64::from(number) + (u64::from(self.engine.ledger().epoch) << 40));
         Watch {
             stream: opened.map_or(if close.is_empty() { 0 } else { 999_999 }, |(request, _)| request.id),
             names: names.iter().map(named).collect(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::process::ExitCode;
 use std::time::Duration;
-use windlass_client::{Enqueued, Error, JobId, NewJob, Receipt};
+use windlass_client::{Ended, Enqueued, Error, JobId, NewJob, Receipt};
 
 /// Jobs sent before the first of them is waited for.
 const IN_FLIGHT: usize = 256;
@@ -53,6 +53,10 @@ pub(super) struct EnqueueArgs {
     /// A file with one payload a line, each a job; `-` for stdin
     #[arg(long, value_name = "FILE")]
     jsonl: Option<String>,
+    /// Wait for the job's end, at most this long, and print its result [default: 30s]
+    #[arg(long, value_parser = duration, num_args = 0..=1, require_equals = true, default_missing_value = "30s",
+        value_name = "TIME", conflicts_with = "jsonl")]
+    wait: Option<Duration>,
     /// How to answer
     #[arg(long, value_enum, default_value_t)]
     output: Form,
@@ -105,11 +109,33 @@ async fn enqueue(args: &EnqueueArgs) -> Result<ExitCode, Problem> {
     } else {
         let payload = payload(args.payload.as_deref())?;
         let client = args.target.connect().await?;
-        printed.add(&client.enqueue(job(args, payload)).await?);
+        let enqueue = client.enqueue(job(args, payload));
+        if let Some(within) = args.wait {
+            let ended = enqueue.and_wait(within).await?;
+            client.close().await;
+            return Ok(ended_job(args.output, &ended));
+        }
+        printed.add(&enqueue.await?);
         client.close().await;
     }
     printed.end();
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the job ended: its result alone where it completed, for a pipe; else where it stands, and a code.
+fn ended_job(form: Form, ended: &Ended) -> ExitCode {
+    let result = if ended.result.is_empty() { Value::Null } else { output::payload(&ended.result) };
+    let state = super::admin::state(ended.state);
+    match form {
+        Form::Json => output::json(&json!({"id": ended.id.to_string(), "state": state, "result": result})),
+        Form::Table if ended.is_completed() => match &result {
+            Value::String(text) => output::line(text),
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => output::json(&result),
+        },
+        Form::Table => output::hint(&format!("windlass: job {} is {state}", ended.id)),
+    }
+    if ended.is_completed() { ExitCode::SUCCESS } else { ExitCode::from(exit::REFUSED) }
 }
 
 fn job(args: &EnqueueArgs, payload: Vec<u8>) -> NewJob {

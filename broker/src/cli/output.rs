@@ -48,6 +48,11 @@ pub(super) fn line(text: &str) {
     }
 }
 
+/// Text without the control characters that would break a line.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A line on stderr.
 pub(super) fn hint(text: &str) {
     let _closed_stderr_is_no_reason_to_stop = writeln!(std::io::stderr().lock(), "{text}");
@@ -114,7 +119,7 @@ fn table(columns: &[&str], rows: &[Value]) {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        Value::String(text) => one_line(text),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
         Value::Number(number) => number.to_string(),

@@ -218,7 +218,7 @@ fn enqueue() -> Ask {
 
 fn enqueued() -> Body {
     let stored = Stored { seq: 1, state: State::Ready, duplicate: false };
-    Body::Enqueued(vec![EnqueuedOne { id: JobId([1; 16]), what: Ok(stored) }])
+    Body::Enqueued(vec![EnqueuedOne { id: JobId([1; 16]), what: Ok(stored), result: Slot::Empty }])
 }
 
 fn stream() -> Ask {

@@ -306,6 +306,9 @@ impl Session {
             }
             Body::Rows(rows) => Words::Rows(outbound::rows(rows)),
             Body::Stored(ones) => Words::Stored(outbound::stored(ones)),
+            Body::Event { event, data, lagged } => {
+                Words::Event(outbound::event(event.as_deref(), data, lagged))
+            }
             Body::Closed => Words::Closed(Closed {}),
             Body::Signal(signal) => Words::Signal(outbound::signal(signal)),
         };

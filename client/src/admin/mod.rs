@@ -10,10 +10,11 @@ mod pages;
 use std::sync::Arc;
 
 use windlass_proto::v1::query::What;
-use windlass_proto::v1::{JobView, Query, QueueView, Rows, Selector, ServerView, SessionView};
+use windlass_proto::v1::{JobView, Query, QueueView, Rows, Selector, ServerView, SessionView, Watch};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Events;
 use crate::id::JobId;
 use crate::limits::PAGE_ROWS;
 use crate::link::{Link, Rules};
@@ -89,6 +90,25 @@ impl Admin {
     /// ```
     pub fn jobs(&self, select: Selector) -> Jobs {
         Jobs::new(self.clone(), select)
+    }
+
+    /// What happens from now on, or from `Watch.from_seq` on, event by event.
+    ///
+    /// ```no_run
+    /// # use windlass_client::{Client, Error, proto::{Selector, Watch}};
+    /// # async fn example(client: Client) -> Result<(), Error> {
+    /// let select = Some(Selector { queue: "mail".into(), ..Selector::default() });
+    /// let mut events = client.admin().watch(Watch { select, ..Watch::default() }).await?;
+    /// while let Some(event) = events.next().await? {
+    ///     println!("{} {}", event.name, event.note);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If the broker cannot be reached; what it has against the watch, the first [`Events::next`] tells.
+    pub async fn watch(&self, watch: Watch) -> Result<Events> {
+        Events::open(self.link.settings().clone(), watch).await
     }
 
     /// Asks for rows of any sort; one page.

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The pause after so many failed tries: from 50 ms, doubling, up to 3 s, and a random half of it less.
 ///
 /// The session outlives its last connection by about 3 s, so these have to be short.
-pub(super) fn pause(tries: u32) -> Duration {
+pub(crate) fn pause(tries: u32) -> Duration {
     let full = FIRST.saturating_mul(1 << tries.min(10)).min(LONGEST);
     full / 2 + spread(full / 2)
 }

@@ -30,6 +30,7 @@ use windlass_proto::v1::{Welcome, client_frame::Request, server_frame::Body};
 
 use crate::error::{Error, Result};
 
+pub(crate) use backoff::pause;
 pub(crate) use guard::LeaseGuard;
 pub(crate) use request::{Answer, Reply, Rules};
 pub(crate) use settings::Settings;

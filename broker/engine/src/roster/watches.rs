@@ -276,7 +276,8 @@ impl Watches {
             if (watch.next > 0) != self.wide.contains(&key) {
                 return Err("a watch is wide, or it is not");
             }
-            if watch.next > 0 && watch.next < self.next && !self.behind.contains(&key) && self.ring.is_none() {
+            if watch.next > 0 && watch.next < self.next && !self.behind.contains(&key) && self.ring.is_none()
+            {
                 return Err("a wide watch without a ring");
             }
             if watch.next == 0 {
@@ -292,7 +293,8 @@ impl Watches {
             }
             named.extend(wait.open.keys().map(|&id| (wait.namespace, id, key)));
         }
-        let indexed = self.by_job.iter().flat_map(|(&(of, id), keys)| keys.iter().map(move |&key| (of, id, key)));
+        let indexed =
+            self.by_job.iter().flat_map(|(&(of, id), keys)| keys.iter().map(move |&key| (of, id, key)));
         let indexed: BTreeSet<_> = indexed.collect();
         if indexed != named || named.len() != self.named {
             return Err("the index of named jobs differs");

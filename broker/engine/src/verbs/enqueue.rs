@@ -8,7 +8,9 @@ use crate::ids::{JobId, NameId};
 use crate::ledger::job::Plan;
 use crate::ledger::job::State;
 use crate::ledger::names::Name;
-use crate::limits::{DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX, WAIT_MS_MAX, WATCHED_IDS_MAX};
+use crate::limits::{
+    DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX, WAIT_MS_MAX, WATCHED_IDS_MAX,
+};
 use crate::part::Slot;
 use crate::policy::default;
 use crate::terms::{Gate, Terms};

@@ -183,7 +183,8 @@ impl Engine {
     /// came back.
     pub(crate) fn lose_session(&mut self, id: SessionId, now: Ms, turn: &mut Turn) {
         let excused = self.roster.sessions.get(&id).is_some_and(|presence| self.is_excused(presence, now));
-        let worked = self.roster.sessions.get(&id).is_some_and(|presence| presence.bound + presence.streams > 0);
+        let worked =
+            self.roster.sessions.get(&id).is_some_and(|presence| presence.bound + presence.streams > 0);
         self.end_streams(id, turn);
         self.answer_all_waits(id, turn);
         if worked {

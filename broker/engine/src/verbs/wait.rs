@@ -35,7 +35,9 @@ impl Engine {
     pub(crate) fn tell_waiting(&mut self, key: Request, event: &Arc<Event>, turn: &mut Turn) {
         let watches = &mut self.roster.watches;
         let Some(wait) = watches.waits.get_mut(&key) else { return };
-        let Some(job) = event.job.as_ref().filter(|job| job.state.is_none_or(State::is_final)) else { return };
+        let Some(job) = event.job.as_ref().filter(|job| job.state.is_none_or(State::is_final)) else {
+            return;
+        };
         let Some(place) = wait.open.remove(&job.id) else { return };
         if let (Ok(stored), Some(state)) = (&mut wait.ones[place].what, job.state) {
             stored.state = state;

@@ -59,8 +59,7 @@ impl Engine {
     fn open_watch(&mut self, asker: Asker, asked: Asked) {
         let (key, namespace, is_narrow) = (asker.from, asker.namespace, asked.is_narrow());
         let ids: BTreeSet<JobId> = asked.ids.into_iter().collect();
-        let mut watch =
-            Watch { with_result: asked.with_result, lagged: false, next: 0, ..Watch::default() };
+        let mut watch = Watch { with_result: asked.with_result, lagged: false, next: 0, ..Watch::default() };
         if asked.until_finished {
             let has_ended = |&id: &JobId| self.find(namespace, id).is_none_or(|job| job.state.is_final());
             let (owed, open) = ids.iter().copied().partition(has_ended);
@@ -106,7 +105,8 @@ impl Engine {
         let Some(name) = event_of(fact).filter(|_| self.has_ears() || !direct.is_empty()) else { return };
         let note = self.event_note(fact);
         let result = if let Fact::Completed { result, .. } = fact { result.clone() } else { Blob::default() };
-        let event = self.event(name, Some(seq), note, self.ledger.jobs.get(seq).map_or(0, |job| job.namespace));
+        let event =
+            self.event(name, Some(seq), note, self.ledger.jobs.get(seq).map_or(0, |job| job.namespace));
         self.roster.watches.keep(&event);
         self.tell_wide(&event, &result, turn);
         for key in direct {
@@ -154,7 +154,9 @@ impl Engine {
         };
         let text = if let Fact::Leased { lease, .. } = fact {
             self.worker(lease.session)
-        } else if let Fact::Returned { note, .. } | Fact::Died { note, .. } | Fact::Cancelled { note, .. } = fact {
+        } else if let Fact::Returned { note, .. } | Fact::Died { note, .. } | Fact::Cancelled { note, .. } =
+            fact
+        {
             of_note(note)
         } else {
             String::new()
@@ -207,7 +209,8 @@ impl Engine {
     /// A watch that has heard how all its jobs ended is over.
     fn end_if_done(&mut self, key: WatchKey, turn: &mut Turn) {
         let watch = self.roster.watches.open.get(&key);
-        let is_done = |watch: &Watch| watch.owed.is_empty() && watch.until.as_ref().is_some_and(BTreeSet::is_empty);
+        let is_done =
+            |watch: &Watch| watch.owed.is_empty() && watch.until.as_ref().is_some_and(BTreeSet::is_empty);
         if watch.is_some_and(is_done) {
             self.end_watch(key, turn);
         }

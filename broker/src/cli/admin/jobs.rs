@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 use windlass_client::proto::{self, JobView, Selector, State};
-use windlass_client::{Admin, Error, JobId};
+use windlass_client::{Admin, Client, Ended, Error, JobId};
 
 #[derive(Subcommand)]
 pub(super) enum Jobs {
@@ -18,6 +18,12 @@ pub(super) enum Jobs {
     Show {
         /// Its id
         id: JobId,
+    },
+    /// Wait until jobs have ended, and show how
+    Wait {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<JobId>,
     },
     #[command(flatten)]
     Change(Verb),
@@ -77,12 +83,28 @@ pub(super) struct ListArgs {
     oldest_first: bool,
 }
 
-pub(super) async fn run(admin: &Admin, args: &AdminArgs, what: &Jobs) -> Result<ExitCode, Error> {
+pub(super) async fn run(client: &Client, args: &AdminArgs, what: &Jobs) -> Result<ExitCode, Error> {
+    let admin = &client.admin();
     match what {
         Jobs::List(list) => list_jobs(admin, args.output, list).await.map(|()| ExitCode::SUCCESS),
+        Jobs::Wait { ids } => Ok(ended_rows(args.output, &client.wait(ids.iter().copied()).await?)),
         Jobs::Show { id } => show_job(admin, args.output, *id).await,
         Jobs::Change(verb) => change::run(admin, args, verb).await,
     }
+}
+
+/// How jobs ended; the exit code says whether all of them completed.
+fn ended_rows(form: Form, ended: &[Ended]) -> ExitCode {
+    let row = |ended: &Ended| {
+        let is_known = ended.state != State::Unspecified;
+        json!({
+            "id": ended.id.to_string(),
+            "state": if is_known { state(ended.state) } else { "removed".to_owned() },
+            "result": if ended.result.is_empty() { Value::Null } else { output::payload(&ended.result) },
+        })
+    };
+    output::rows(form, &["id", "state", "result"], &ended.iter().map(row).collect::<Vec<_>>());
+    if ended.iter().all(Ended::is_completed) { ExitCode::SUCCESS } else { ExitCode::from(exit::REFUSED) }
 }
 
 async fn list_jobs(admin: &Admin, form: Form, list: &ListArgs) -> Result<(), Error> {

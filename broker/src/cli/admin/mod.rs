@@ -3,6 +3,7 @@
 mod change;
 mod jobs;
 mod operations;
+mod tail;
 
 use super::output::{self, Form, instant};
 use super::{Target, fail_with};
@@ -54,6 +55,9 @@ enum What {
     /// Workers and other sessions that are alive
     #[command(alias = "worker", alias = "sessions")]
     Workers,
+    /// What happens, a line each, until interrupted
+    #[command(alias = "events")]
+    Tail(tail::TailArgs),
     /// The broker itself
     #[command(alias = "stat")]
     Stats,
@@ -105,7 +109,8 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
             admin.resume(queue).await?;
             done(args.output, &json!({"queue": queue, "paused": false}), &format!("{queue} runs"));
         }
-        What::Jobs { what } => return jobs::run(admin, args, what).await,
+        What::Jobs { what } => return jobs::run(client, args, what).await,
+        What::Tail(tail) => tail::run(admin, args.output, tail).await?,
         What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,
         What::Workers => workers(client, args.output).await?,
         What::Stats => stats(admin, args.output).await?,

@@ -2,7 +2,7 @@
 
 use super::{Rules, policy};
 use crate::session::form::{
-    Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset, unsupported,
+    Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset,
 };
 use crate::session::passive;
 use std::collections::HashSet;
@@ -11,7 +11,10 @@ use windlass_engine::JobId;
 use windlass_engine::command::{Enqueue, JobSpec};
 use windlass_engine::policy::Policy;
 use windlass_engine::terms::{Gate, Terms};
-use windlass_proto::limits::{DELAY_MS_MAX, TAG_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX, WEIGHT_MAX};
+use windlass_proto::limits::{
+    DELAY_MS_MAX, ENQUEUE_WAIT_MS_DEFAULT, ENQUEUE_WAIT_MS_MAX, TAG_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX,
+    WEIGHT_MAX,
+};
 use windlass_proto::v1::enqueue::Wait;
 use windlass_proto::v1::{self, DepPolicy};
 
@@ -19,11 +22,14 @@ use windlass_proto::v1::{self, DepPolicy};
 /// refuses the whole.
 pub(super) fn enqueue(enqueue: v1::Enqueue, rules: Rules) -> Checked<Enqueue> {
     let v1::Enqueue { jobs, partial, wait, wait_ms } = enqueue;
-    match known(wait, "wait")? {
-        Wait::Unspecified | Wait::Accepted => {}
-        Wait::Finished => return Err(unsupported("wait")),
-    }
-    unset(&[("wait_ms", wait_ms > 0)])?;
+    let wait_ms = match known(wait, "wait")? {
+        Wait::Unspecified | Wait::Accepted if wait_ms > 0 => {
+            return Err(invalid("wait_ms", "only with wait FINISHED there is a time to wait"));
+        }
+        Wait::Unspecified | Wait::Accepted => None,
+        Wait::Finished if wait_ms == 0 => Some(ENQUEUE_WAIT_MS_DEFAULT),
+        Wait::Finished => Some(at_most(wait_ms, ENQUEUE_WAIT_MS_MAX, "wait_ms")?),
+    };
     if jobs.is_empty() {
         return Err(invalid("jobs", "an Enqueue brings at least one job"));
     }
@@ -41,7 +47,7 @@ pub(super) fn enqueue(enqueue: v1::Enqueue, rules: Rules) -> Checked<Enqueue> {
             Ok(_) | Err(_) => checked.push(job),
         }
     }
-    Ok(Enqueue { jobs: checked, partial })
+    Ok(Enqueue { jobs: checked, partial, wait_ms })
 }
 
 fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {

@@ -13,12 +13,13 @@ mod query;
 mod selection;
 mod settle;
 mod touch;
+mod watch;
 
-use super::form::{Checked, unsupported};
+use super::form::Checked;
 use super::window::Open;
 use windlass_engine::Command;
+use windlass_proto::v1::Bye;
 use windlass_proto::v1::client_frame::Request;
-use windlass_proto::v1::{Bye, Watch};
 
 /// What the translation has to know.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,11 @@ pub(super) fn command(request: Request, rules: Rules) -> Checked<(Command, Open)
         Request::Query(query) => Command::Query(query::query(query, rules)?),
         Request::Put(put) => Command::Put(put::put(put)?),
         Request::Bye(Bye { keep_leases }) => Command::Bye { keep_leases },
-        Request::Watch(Watch { .. }) => return Err(unsupported("watch")),
+        Request::Watch(watch) => {
+            let watch = watch::watch(watch, rules)?;
+            let is_stream = watch.stream == 0;
+            return Ok((Command::Watch(Box::new(watch)), Open { is_stream, ..Open::default() }));
+        }
         Request::Hello(_) => return Err(super::hello::again()),
     };
     Ok((command, Open::default()))

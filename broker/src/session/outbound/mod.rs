@@ -1,6 +1,7 @@
 //! From the engine to the wire: how each answer is said. Total, and without opinions: whether
 //! something may be said was decided elsewhere.
 
+mod event;
 mod rows;
 mod work;
 
@@ -16,6 +17,7 @@ use windlass_proto::limits::{FRAME_BYTES_MAX, REASON_BYTES_MAX};
 use windlass_proto::v1::server_frame::Body as Words;
 use windlass_proto::v1::{self, ServerFrame, enqueued, settled, signal, stored, touched};
 
+pub(super) use event::event;
 pub(super) use rows::rows;
 pub(super) use work::deliver;
 
@@ -74,7 +76,7 @@ pub(super) fn plain(code: v1::Code, message: String) -> v1::Error {
 
 /// The answer to Enqueue.
 pub(super) fn enqueued(ones: Vec<EnqueuedOne>) -> v1::Enqueued {
-    let results = ones.into_iter().map(|EnqueuedOne { id, what }| match what {
+    let results = ones.into_iter().map(|EnqueuedOne { id, what, result }| match what {
         Ok(stored) => enqueued::One {
             outcome: if stored.duplicate {
                 enqueued::Outcome::Duplicate.into()
@@ -85,7 +87,7 @@ pub(super) fn enqueued(ones: Vec<EnqueuedOne>) -> v1::Enqueued {
             state: state(stored.state).into(),
             seq: stored.seq,
             error: None,
-            result: Bytes::new(),
+            result: event::result(result),
         },
         Err(refusal) => enqueued::One {
             outcome: enqueued::Outcome::Rejected.into(),

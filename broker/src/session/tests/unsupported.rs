@@ -4,8 +4,7 @@
 use super::*;
 use windlass_proto::v1::{
     After, Beat, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Policy, Put, QueueConf, Release,
-    Resource, Retry, RunAt, Schedule, Selector, Sink, Tell, Token, Touch, Watch, change::To, enqueue::Wait,
-    fetch, resource,
+    Resource, Retry, RunAt, Schedule, Selector, Sink, Tell, Token, Touch, Watch, change::To, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -39,11 +38,6 @@ fn of_a_job() {
         one("jobs[0].hold_ttl_ms", |job| job.hold_ttl_ms = 1),
         one("jobs[0].run_on_hold_timeout", |job| job.run_on_hold_timeout = true),
         one("jobs[0].need_labels", |job| drop(job.need_labels.insert("a".into(), "b".into()))),
-    ]);
-    let all = Enqueue { jobs: vec![job("k")], ..Enqueue::default() };
-    check([
-        ("wait", Request::Enqueue(Enqueue { wait: Wait::Finished.into(), ..all.clone() })),
-        ("wait_ms", Request::Enqueue(Enqueue { wait_ms: 1, ..all })),
     ]);
 }
 
@@ -244,5 +238,18 @@ fn of_a_put() {
 
 #[test]
 fn of_a_watch() {
-    check([("watch", Request::Watch(Watch::default()))]);
+    let ids = || Selector { ids: vec![id()], ..Selector::default() };
+    let of = |select| Request::Watch(Watch { select: Some(select), ..Watch::default() });
+    let until = |select| Watch { select: Some(select), until_finished: true, ..Watch::default() };
+    check(selectors().into_iter().map(|(field, select)| (field, of(select))));
+    check([
+        ("with_stream", Request::Watch(Watch { with_stream: true, ..Watch::default() })),
+        ("select.filter", of(Selector { filter: "kind:a".into(), ..Selector::default() })),
+        ("select.tags", of(Selector { tags: vec!["a".into()], ..Selector::default() })),
+        ("select.session", of(Selector { session: id(), ..Selector::default() })),
+        ("select.queue", Request::Watch(until(Selector { queue: "a".into(), ..ids() }))),
+        ("from_seq", Request::Watch(Watch { from_seq: 1, ..until(ids()) })),
+        ("select", Request::Watch(Watch { stream: 9, select: Some(ids()), ..Watch::default() })),
+        ("names", Request::Watch(Watch { stream: 9, names: vec!["job.dead".into()], ..Watch::default() })),
+    ]);
 }

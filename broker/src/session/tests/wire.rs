@@ -121,7 +121,7 @@ fn the_answers_of_enqueue() {
     let mut session = open(terms());
     let stored = |duplicate| Stored { seq: 91, state: JobState::Ready, duplicate };
     let fault = Refusal::new(EngineCode::Invalid, "jobs[2].kind", "no kind");
-    let one = |what| EnqueuedOne { id: JobId([1; 16]), what };
+    let one = |what| EnqueuedOne { id: JobId([1; 16]), what, result: Slot::Empty };
     let ones = vec![one(Ok(stored(false))), one(Ok(stored(true))), one(Err(fault))];
     session.take(vec![answer(2, Body::Enqueued(ones))]);
     let Some(Words::Enqueued(enqueued)) = said(&mut session).remove(0).body else { panic!("no Enqueued") };
