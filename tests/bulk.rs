@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use windlass_proto::v1::change::To;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::query::What;
+use windlass_proto::v1::result::How;
 use windlass_proto::v1::{
-    Bury, Cancel, Change, Changed, Code, DeadReason, Delete, JobSpec, Move, OperationView, Patch, Policy,
-    Query, Retry, Selector, State, Stop,
+    Bury, Cancel, Change, Changed, Code, DeadReason, Delete, Fail, JobSpec, Move, OperationView, Patch,
+    Policy, Query, Retry, Selector, State, Stop,
 };
 
 fn all_of(queue: &str) -> Option<Selector> {
@@ -126,6 +127,40 @@ fn waiting_jobs_are_moved_patched_and_buried() {
     let again = Change { operation: fresh_id(), ..Change::default() };
     let again = Change { select: all_of("bulk"), to: Some(To::Retry(spread)), ..again };
     assert_eq!(change(&mut peer, again).matched, 2);
+}
+
+#[test]
+fn failures_that_look_alike_are_one_group_and_are_redriven_as_one() {
+    let broker = Broker::start();
+    let mut peer = broker.peer();
+    let one_attempt = Policy { max_attempts: Some(1), ..Policy::default() };
+    let spec = || JobSpec { policy: Some(one_attempt.clone()), ..job("k") };
+    let ids = peer.enqueue_all((0..3).map(|_| spec()).collect());
+    for (number, class) in [(17, "smtp"), (4_711, "smtp"), (5, "disk")] {
+        let work = peer.fetch("q");
+        let message = format!("no user {number} at 'x{number}'");
+        let failed = Fail { kind: class.into(), message, ..Fail::default() };
+        peer.settle(&work, How::Fail(failed));
+    }
+    let errors = peer.rows(Query { what: What::Errors.into(), ..Query::default() }).errors;
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    let smtp = &errors[0];
+    assert_eq!((smtp.kind.as_str(), smtp.message.as_str()), ("smtp", "no user # at \"…\""));
+    assert_eq!((smtp.count, smtp.dead, &smtp.sample), (2, 2, &ids[1].id));
+    assert_eq!((&smtp.queues[..], &smtp.kinds[..]), (&["q".to_owned()][..], &["k".to_owned()][..]));
+    assert_eq!(peer.job(&ids[0].id).error_fingerprint, smtp.fingerprint);
+    let admin = |arguments: &[&str]| {
+        windlass(&[&["admin"], arguments, &["--addr", broker.addr(), "--output", "json"]].concat())
+    };
+    let rows = admin(&["errors", "--window", "2h", "--queue", "q"]).ok().json();
+    assert_eq!((&rows[0]["fingerprint"], &rows[0]["count"]), (&json!(smtp.fingerprint), &json!(2)));
+    assert_eq!(admin(&["redrive", "--yes"]).code, 2);
+    let redrive = admin(&["redrive", "--fingerprint", &smtp.fingerprint, "--yes"]).ok().json();
+    assert_eq!((&redrive["matched"], &redrive["changed"]), (&json!(2), &json!(2)));
+    assert_eq!((peer.queue("q").ready, peer.queue("q").dead), (2, 1));
+    assert_eq!(peer.job(&ids[0].id).attempt, 0);
+    let found = admin(&["jobs", "list", "--filter", "error:user state:dead"]).ok().json();
+    assert_eq!(found.as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -198,7 +198,7 @@ impl History {
                 self.lease_ended(*seq, *counts, *settled, note.is_some());
                 self.life(*seq).state = State::Ready;
             }
-            Fact::Died { seq, end, reason, counts, settled, note } => {
+            Fact::Died { seq, end, reason, counts, settled, note, .. } => {
                 self.lease_ended(*seq, *counts, *settled, note.is_some());
                 self.died(*seq, *reason);
                 self.end(*seq, State::Dead, *end);
@@ -236,6 +236,8 @@ impl History {
             | Fact::OperationMoved { .. }
             | Fact::OperationEnded { .. }
             | Fact::OperationRemoved { .. }
+            | Fact::FailuresCounted { .. }
+            | Fact::FailuresDropped { .. }
             | Fact::ResourceSet { .. }
             | Fact::ResourceRemoved { .. }
             | Fact::SessionClosed { .. }

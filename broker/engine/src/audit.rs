@@ -31,6 +31,7 @@ impl Engine {
         self.audit_timers()?;
         self.audit_watches()?;
         self.audit_names()?;
+        self.audit_failures()?;
         let running = self.ledger.operations.iter().filter(|(_, row)| row.operation.is_running());
         for (id, _) in running {
             ensure(self.is_operation_awake(*id), || format!("change {id:?} does not go on"))?;
@@ -163,6 +164,20 @@ impl Engine {
             })?;
         }
         Ok(())
+    }
+
+    fn audit_failures(&self) -> Verdict {
+        let mut dead: BTreeMap<NameId, u64> = BTreeMap::new();
+        for job in self.ledger.jobs.iter().filter(|job| job.error > 0) {
+            *dead.entry(job.error).or_default() += u64::from(job.state == State::Dead);
+            let counted = self.ledger.failures.contains_key(&job.error);
+            ensure(counted, || format!("job {}: nobody counts how it failed", job.id))?;
+        }
+        dead.retain(|_, count| *count > 0);
+        let orphan = self.ledger.failures.keys().find(|id| self.ledger.names.error(**id).is_none());
+        ensure(orphan.is_none(), || format!("failures without a name: {orphan:?}"))?;
+        ensure(self.roster.failures.is_empty(), || "failures were raised and not counted".into())?;
+        ensure(dead == self.roster.dead_of, || format!("dead {dead:?}, not {:?}", self.roster.dead_of))
     }
 
     fn is_operation_awake(&self, id: OperationId) -> bool {

@@ -287,6 +287,17 @@ pub enum Query {
     },
     /// The broker itself.
     Server,
+    /// Ways of failing, the most frequent first.
+    Errors {
+        /// Only those seen in this queue; "" = all.
+        queue: String,
+        /// Only those seen in jobs of this kind; "" = all.
+        kind: String,
+        /// How far to look back.
+        window_ms: Ms,
+        /// Rows.
+        limit: usize,
+    },
     /// Changes that were given an id, after the cursor.
     Operations {
         /// Id of the last row of the previous page.

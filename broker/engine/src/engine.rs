@@ -7,7 +7,7 @@ use crate::frame::{Body, Frame, Signal};
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
-use crate::ledger::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
+use crate::ledger::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use crate::ledger::{Applied, EvolveError, Ledger};
 use crate::limits::{EPOCH_MINUTES_MAX, JOBS_MAX_DEFAULT, OPERATION_REST_MS, RESUME_WINDOW_MS};
 use crate::roster::{EndedIds, Presence, Roster};
@@ -141,6 +141,11 @@ impl Engine {
     /// Takes a queue's totals from the store.
     pub fn load_totals(&mut self, queue: NameId, row: TotalsRow) {
         self.ledger.totals.insert(queue, row);
+    }
+
+    /// Takes what happened in one way of failing from the store.
+    pub fn load_failures(&mut self, error: NameId, row: FailuresRow) {
+        self.ledger.failures.insert(error, row);
     }
 
     /// Takes a change from the store.
@@ -329,6 +334,9 @@ impl Engine {
         let idle = self.ledger.names.idle_before(self.replay_from);
         let idle: Vec<NameId> = idle.take(crate::limits::NAME_DROPS_PER_TICK).collect();
         for id in idle {
+            if self.ledger.failures.contains_key(&id) {
+                self.decide(turn, Fact::FailuresDropped { error: id });
+            }
             self.decide(turn, Fact::NameDropped { id });
         }
     }
@@ -414,6 +422,9 @@ impl Engine {
             if self.ledger.totals.get(&queue).is_none_or(|row| row.totals != totals) {
                 self.decide(turn, Fact::Counted { queue, totals });
             }
+        }
+        for (error, failures) in core::mem::take(&mut self.roster.failures) {
+            self.decide(turn, Fact::FailuresCounted { error, failures: Box::new(failures) });
         }
     }
 

@@ -128,6 +128,8 @@ pub enum Fact {
         settled: bool,
         /// For the history; None = nothing to tell.
         note: Option<Box<Note>>,
+        /// In which way it failed; a name. 0 = it did not.
+        error: NameId,
     },
     /// The job will not run again by itself.
     Died {
@@ -143,6 +145,8 @@ pub enum Fact {
         settled: bool,
         /// For the history.
         note: Option<Box<Note>>,
+        /// In which way it failed; a name.
+        error: NameId,
     },
     /// The job was cancelled.
     Cancelled {
@@ -239,6 +243,45 @@ pub enum Fact {
         /// Its identity.
         id: OperationId,
     },
+    /// How often jobs failed in one way, absolute.
+    FailuresCounted {
+        /// The way; a name.
+        error: NameId,
+        /// All of them.
+        failures: Box<Failures>,
+    },
+    /// Nobody fails in this way any more.
+    FailuresDropped {
+        /// The way; a name.
+        error: NameId,
+    },
+}
+
+/// What happened in one way of failing. Counts are not lowered by retention or deletion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// Attempts that failed so, and workers lost so.
+    pub total: u64,
+    /// The first of them.
+    pub first_at: Ms,
+    /// The last of them.
+    pub last_at: Ms,
+    /// How many by half hour since 1970, oldest first; at most a day of them.
+    pub recent: Vec<(u32, u32)>,
+    /// A job that failed so, the last one.
+    pub sample: JobId,
+    /// Queues it was seen in, the first of them.
+    pub queues: Vec<NameId>,
+    /// Kinds it was seen in, the first of them.
+    pub kinds: Vec<NameId>,
+}
+
+impl Failures {
+    /// About how many bytes it takes when stored.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        64 + 8 * self.recent.len() + 4 * (self.queues.len() + self.kinds.len())
+    }
 }
 
 /// What a waiting job is from now on.
@@ -271,6 +314,8 @@ pub enum Record {
     Session(SessionId),
     /// A row of the totals table.
     Totals(NameId),
+    /// A row of the failures table.
+    Failures(NameId),
     /// A row of the operations table.
     Operation(OperationId),
     /// The one record of the broker itself.
@@ -287,6 +332,7 @@ impl Fact {
             Self::ResourceSet { key, .. } | Self::ResourceRemoved { key } => Record::Resource(*key),
             Self::SessionOpened { id, .. } | Self::SessionClosed { id } => Record::Session(*id),
             Self::Counted { queue, .. } => Record::Totals(*queue),
+            Self::FailuresCounted { error, .. } | Self::FailuresDropped { error } => Record::Failures(*error),
             Self::Enqueued { seq, .. }
             | Self::Readied { seq }
             | Self::Leased { seq, .. }
@@ -323,10 +369,12 @@ impl Fact {
                 reshape.payload.as_ref().map_or(0, |(_, payload)| payload.len())
             }
             Self::OperationStarted { operation, .. } => operation.weight(),
+            Self::FailuresCounted { failures, .. } => failures.weight(),
             Self::Started { .. }
             | Self::Stopped
             | Self::NameDropped { .. }
             | Self::Buried { .. }
+            | Self::FailuresDropped { .. }
             | Self::OperationMoved { .. }
             | Self::OperationEnded { .. }
             | Self::OperationRemoved { .. }

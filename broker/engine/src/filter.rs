@@ -2,6 +2,7 @@
 //! here it is only judged.
 
 use crate::fact::DeadReason;
+use crate::fingerprint::fingerprint;
 use crate::ids::SessionId;
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
@@ -69,6 +70,10 @@ pub enum Test {
     Text(TextColumn, Pattern),
     /// It has a tag like this.
     Tag(Pattern),
+    /// The class or the masked message of its last failure is like this.
+    Error(Pattern),
+    /// Its last failure has this fingerprint.
+    Fingerprint(u64),
     /// A number or an instant lies within these bounds, both included.
     Number(NumberColumn, u64, u64),
     /// It is dead for this reason.
@@ -158,6 +163,14 @@ impl Test {
                 let terms = ledger.names.terms(job.terms);
                 terms.is_some_and(|terms| terms.tags.iter().any(|tag| pattern.holds(tag)))
             }
+            Self::Error(pattern) => {
+                let error = ledger.names.error(job.error);
+                error.is_some_and(|(kind, shape)| pattern.holds(shape) || pattern.holds(kind))
+            }
+            Self::Fingerprint(wanted) => {
+                let error = ledger.names.error(job.error);
+                error.is_some_and(|(kind, shape)| fingerprint(kind, shape) == *wanted)
+            }
             Self::Number(column, least, most) => {
                 column.of(job).is_some_and(|number| (*least..=*most).contains(&number))
             }
@@ -170,8 +183,11 @@ impl Test {
         match self {
             Self::Id(prefix) => prefix.len(),
             Self::Text(_, Pattern::Is(text) | Pattern::Like(text) | Pattern::Holds(text))
-            | Self::Tag(Pattern::Is(text) | Pattern::Like(text) | Pattern::Holds(text)) => text.len(),
-            Self::State(_) | Self::Number(..) | Self::Reason(_) | Self::Session(_) => 0,
+            | Self::Tag(Pattern::Is(text) | Pattern::Like(text) | Pattern::Holds(text))
+            | Self::Error(Pattern::Is(text) | Pattern::Like(text) | Pattern::Holds(text)) => text.len(),
+            Self::Fingerprint(_) | Self::State(_) | Self::Number(..) | Self::Reason(_) | Self::Session(_) => {
+                0
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::part::Slot;
-use crate::view::{JobView, OperationView, QueueView, ServerView, SessionView};
+use crate::view::{ErrorView, JobView, OperationView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -223,6 +223,8 @@ pub struct Rows {
     pub queues: Vec<QueueView>,
     /// Sessions.
     pub sessions: Vec<SessionView>,
+    /// Ways of failing.
+    pub errors: Vec<ErrorView>,
     /// Changes that were given an id.
     pub operations: Vec<OperationView>,
     /// The broker.

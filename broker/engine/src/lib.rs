@@ -26,6 +26,7 @@ pub mod engine;
 pub mod event;
 pub mod fact;
 pub mod filter;
+pub mod fingerprint;
 pub mod frame;
 pub mod ids;
 pub mod ledger;

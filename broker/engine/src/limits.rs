@@ -41,6 +41,12 @@ pub const CHANGES_PER_SLICE: u64 = 256;
 pub const STOP_SAMPLES_MIN: u64 = 20;
 /// Changed jobs without an outcome at most, of a change that is judged by them.
 pub const STOP_OPEN_MAX: u64 = 1_000;
+/// Ways of failing that are told apart, in all namespaces together; the others are one.
+pub const ERRORS_MAX: usize = 10_000;
+/// Bytes of a message with its masks.
+pub const ERROR_SHAPE_BYTES_MAX: usize = 200;
+/// How far a Query of failures looks back when it does not say.
+pub const ERRORS_WINDOW_MS_DEFAULT: u64 = 3_600_000;
 /// Rows of one page of a Query; also the default when the client asks for none is 100.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows of a page when the Query names no limit.

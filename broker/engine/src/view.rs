@@ -57,6 +57,8 @@ pub struct JobView {
     pub ended: Option<(Ms, Ms)>,
     /// Why it is dead.
     pub dead: Option<DeadReason>,
+    /// What its last failure is known by.
+    pub error: Option<u64>,
     /// Its result was not kept because the disk was low.
     pub result_dropped: bool,
     /// Bytes of its payload.
@@ -138,6 +140,31 @@ pub struct SessionView {
     pub kinds: Vec<String>,
     /// What it said of itself last.
     pub beat: Option<Beat>,
+}
+
+/// A way of failing, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct ErrorView {
+    /// What it is known by.
+    pub fingerprint: u64,
+    /// Class of the failure.
+    pub kind: String,
+    /// Its message, with masks.
+    pub message: String,
+    /// Attempts that failed so, as far as was looked back.
+    pub count: u64,
+    /// Jobs that are dead of it and still kept.
+    pub dead: u64,
+    /// The first one.
+    pub first_at: Ms,
+    /// The last one.
+    pub last_at: Ms,
+    /// A job that failed so.
+    pub sample: JobId,
+    /// Queues it was seen in, at most 16.
+    pub queues: Vec<String>,
+    /// Kinds it was seen in, at most 16.
+    pub kinds: Vec<String>,
 }
 
 /// A change that was given an id, as an operator sees it.

@@ -113,6 +113,11 @@ impl Ears {
         if let Fact::Enqueued { seq, job } = fact {
             self.jobs.insert(*seq, (job.id, job.queue));
         }
+        if let Fact::Reshaped { seq, reshape } = fact
+            && let Some((_, queue)) = self.jobs.get_mut(seq)
+        {
+            *queue = reshape.queue;
+        }
         let told = match fact {
             Fact::Enqueued { seq, .. } => (*seq, "job.enqueued"),
             Fact::Readied { seq } => (*seq, "job.ready"),

@@ -9,7 +9,7 @@ use windlass_engine::fact::{Fact, Record};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use windlass_engine::{Engine, Turn};
 
 /// A record as it was when it was copied.
@@ -21,6 +21,7 @@ enum Copy {
     Resource(ResourceRow),
     Totals(TotalsRow),
     Operation(OperationRow),
+    Failures(FailuresRow),
 }
 
 /// What a store holds beside the journal. All of a slice is written at once, Meta included.
@@ -112,6 +113,7 @@ impl Store {
                 (Record::Job(_), Copy::Job(job)) => engine.load_job(job),
                 (Record::Session(id), Copy::Session(row)) => engine.load_session(*id, row),
                 (Record::Resource(key), Copy::Resource(row)) => engine.load_resource(*key, row),
+                (Record::Failures(error), Copy::Failures(row)) => engine.load_failures(*error, row),
                 (Record::Operation(id), Copy::Operation(row)) => engine.load_operation(*id, row),
                 (Record::Totals(queue), Copy::Totals(row)) => engine.load_totals(*queue, row),
                 (record, copy) => assert!(matches!(copy, Copy::Name(..)), "{record:?} is no {copy:?}"),
@@ -146,6 +148,7 @@ fn copy(record: Record, ledger: &Ledger) -> Option<Copy> {
         }
         Record::Session(id) => Copy::Session(ledger.sessions.get(&id)?.clone()),
         Record::Resource(key) => Copy::Resource(ledger.resources.get(&key)?.clone()),
+        Record::Failures(error) => Copy::Failures(ledger.failures.get(&error)?.clone()),
         Record::Operation(id) => Copy::Operation(ledger.operations.get(&id)?.clone()),
         Record::Totals(queue) => Copy::Totals(ledger.totals.get(&queue)?.clone()),
         Record::Meta => return None,

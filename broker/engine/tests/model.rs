@@ -377,7 +377,10 @@ impl History {
             let how = match dice.roll(8) {
                 0..4 => How::Complete(windlass_engine::Blob::from(&b"r"[..])),
                 4 | 5 => How::Fail {
-                    error: ErrorNote::default(),
+                    error: ErrorNote {
+                        message: ["", "boom 17", "boom 4711"][dice.roll(3) as usize].into(),
+                        ..ErrorNote::default()
+                    },
                     fatal: dice.one_in(6),
                     retry_after_ms: dice.one_in(2).then(|| dice.roll(2) * 1_500),
                 },

@@ -29,6 +29,8 @@ pub(crate) struct Job {
     pub(crate) lease: Option<Lease>,
     /// When it is removed, once it has ended.
     pub(crate) remove_at: Ms,
+    /// How it failed last.
+    pub(crate) error: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -253,6 +255,7 @@ impl Model {
         if excused {
             return job.wait(now, now);
         }
+        job.error = Some("the worker was lost");
         job.crashes += 1;
         let (queue, is_poison) =
             (job.spec.queue.clone(), job.crashes >= job.spec.terms.policy.max_crashes.unwrap_or(3));
@@ -366,6 +369,7 @@ impl Model {
             expires_at,
             lease: None,
             remove_at: 0,
+            error: None,
         });
         (false, Some(state))
     }
@@ -400,7 +404,8 @@ impl Model {
             How::Complete(_) => self.complete(id, now),
             How::Cancelled { .. } => self.cancelled(id, true, now),
             How::Fail { .. } | How::Release { .. } if stop => self.cancelled(id, true, now),
-            How::Fail { fatal, retry_after_ms, .. } => {
+            How::Fail { fatal, retry_after_ms, error } => {
+                job.error = Some(if error.message.is_empty() { "" } else { "boom #" });
                 let at = retry_after_ms.map_or(run_at, |ms| now + ms);
                 self.fail(id, *fatal, true, at, now);
             }
@@ -510,6 +515,9 @@ impl Model {
                     if self.job(id).is_some_and(|job| job.is_to_stop()) {
                         self.cancelled(id, false, now);
                     } else {
+                        if let Some(job) = self.job(id) {
+                            job.error = Some("the visibility timeout ran out");
+                        }
                         self.fail(id, false, false, now, now);
                     }
                 }

@@ -213,13 +213,20 @@ fn say_rows(rows: &Rows) -> String {
         optional(&mut text, row.draining, || "draining".into());
         text
     });
+    let errors = rows.errors.iter().map(|row| {
+        let mut text = format!("'{}' {} times", row.message, row.count);
+        optional(&mut text, !row.kind.is_empty(), || format!("of {}", row.kind));
+        optional(&mut text, row.dead > 0, || format!("dead={}", row.dead));
+        optional(&mut text, true, || format!("like {} in {}", name(row.sample), row.queues.join(",")));
+        text
+    });
     let operations = rows.operations.iter().map(|row| {
         let mut text = format!("{} {} {} of {}", name_of(row.id.0), row.to, row.changed, row.matched);
         optional(&mut text, row.finished_at > 0, || format!("ended {}", say_at(row.finished_at)));
         optional(&mut text, !row.stopped_why.is_empty(), || format!("({})", row.stopped_why));
         text
     });
-    let mut text = listed(jobs.chain(queues).chain(sessions).chain(operations).chain(server));
+    let mut text = listed(jobs.chain(queues).chain(sessions).chain(errors).chain(operations).chain(server));
     if text.is_empty() {
         text.push_str("no rows");
     }

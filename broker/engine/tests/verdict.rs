@@ -291,6 +291,8 @@ pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
         assert_eq!(theirs, ours, "{mine:?}");
         assert_eq!((job.settled, job.level), (mine.settled, mine.level), "{mine:?}");
         assert!(mine.state != State::Scheduled || job.run_at == mine.run_at, "{mine:?} {}", job.run_at);
+        let error = ledger.names.error(job.error).map(|(_, shape)| shape);
+        assert_eq!(error, mine.error, "how it failed: {mine:?}");
         let holder = job.lease.as_ref().map(|lease| lease.session);
         assert_eq!(holder, mine.lease.as_ref().map(|lease| lease.session), "{mine:?}");
         assert!(holder.is_none_or(|id| model.sessions.contains_key(&id)), "held by nobody: {mine:?}");

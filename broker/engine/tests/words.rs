@@ -234,7 +234,11 @@ impl World {
         let how = match words.names[1] {
             "complete" => How::Complete(vec![b'r'; words.number("result").unwrap_or(0) as usize].into()),
             "fail" => How::Fail {
-                error: ErrorNote { message: words.text("error", "boom"), ..ErrorNote::default() },
+                error: ErrorNote {
+                    kind: words.text("class", ""),
+                    message: words.text("error", "boom").replace('_', " "),
+                    ..ErrorNote::default()
+                },
                 fatal: words.flag("fatal"),
                 retry_after_ms: words.ms("retry_after"),
             },
@@ -294,6 +298,12 @@ impl World {
                 limit,
             },
             "server" => Query::Server,
+            "errors" => Query::Errors {
+                queue: words.text("queue", ""),
+                kind: words.text("kind", ""),
+                window_ms: words.ms("window").unwrap_or(3_600_000),
+                limit,
+            },
             "operations" => Query::Operations {
                 after: match cursor {
                     Some(Cursor::Operation(id)) => Some(id),
@@ -449,6 +459,10 @@ fn select_words(words: &mut Words<'_>) -> Select {
     if let Some((least, most)) = words.values.remove("attempt").and_then(|range| range.split_once("..")) {
         let [least, most] = [least, most].map(|number| number.parse().expect("a number"));
         filter = filter.with(Test::Number(NumberColumn::Attempt, least, most));
+    }
+    let error = words.text("error", "");
+    if !error.is_empty() {
+        filter = filter.with(Test::Error(Pattern::Holds(error)));
     }
     Select {
         ids: Some(words.ids()).filter(|ids| !ids.is_empty()),

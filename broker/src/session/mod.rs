@@ -364,6 +364,7 @@ fn shows_bodies(command: &Command) -> bool {
         command::Query::Jobs(query) => query.fields != command::Fields::NONE,
         command::Query::Queues { .. }
         | command::Query::Sessions { .. }
+        | command::Query::Errors { .. }
         | command::Query::Operations { .. }
         | command::Query::Server => false,
     }

@@ -105,6 +105,7 @@ pub fn row(record: Record) -> Option<Vec<u8>> {
     let (table, key): (u8, Vec<u8>) = match record {
         Record::Name(id) => (b'n', id.to_be_bytes().to_vec()),
         Record::Session(id) => (b's', id.0.to_vec()),
+        Record::Failures(error) => (b'f', error.to_be_bytes().to_vec()),
         Record::Operation(id) => (b'o', id.0.to_vec()),
         Record::Totals(queue) => (b't', queue.to_be_bytes().to_vec()),
         Record::Resource(key) => {

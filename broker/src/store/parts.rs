@@ -121,6 +121,8 @@ impl Parts {
             | Fact::OperationEnded { .. }
             | Fact::OperationRemoved { .. }
             | Fact::Buried { .. }
+            | Fact::FailuresCounted { .. }
+            | Fact::FailuresDropped { .. }
             | Fact::Readied { .. }
             | Fact::Leased { .. }
             | Fact::Extended { .. }

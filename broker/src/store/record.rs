@@ -14,7 +14,7 @@ use windlass_engine::fact::{Fact, Note};
 use windlass_engine::ids::NameId;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 
 /// The format of everything written now.
 pub const FORMAT: u8 = 2;
@@ -52,6 +52,8 @@ pub enum Row {
     Resource(windlass_engine::fact::ResourceKey, ResourceRow),
     /// A queue's totals.
     Totals(NameId, TotalsRow),
+    /// What happened in one way of failing.
+    Failures(NameId, FailuresRow),
     /// A change that was given an id.
     Operation(OperationId, OperationRow),
 }
@@ -189,6 +191,7 @@ mod tests {
             key: 4,
             terms: 5,
             gate: 6,
+            error: 6,
             payload_len: 6,
             payload_version: 1,
             headers_len: 7,

@@ -94,6 +94,7 @@ fn load_rows(leaves: &dyn ReadLeaves, engine: &mut Engine) -> Result<(), StoreEr
             Row::Session(id, row) => engine.load_session(id, row),
             Row::Resource(key, row) => engine.load_resource(key, row),
             Row::Totals(queue, row) => engine.load_totals(queue, row),
+            Row::Failures(error, row) => engine.load_failures(error, row),
             Row::Operation(id, row) => engine.load_operation(id, row),
         }
         Ok(())

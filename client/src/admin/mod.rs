@@ -10,7 +10,9 @@ mod pages;
 use std::sync::Arc;
 
 use windlass_proto::v1::query::What;
-use windlass_proto::v1::{JobView, Query, QueueView, Rows, Selector, ServerView, SessionView, Watch};
+use windlass_proto::v1::{
+    ErrorGroupView, JobView, Query, QueueView, Rows, Selector, ServerView, SessionView, Watch,
+};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -56,6 +58,21 @@ impl Admin {
     /// See [`ErrorKind`].
     pub async fn workers(&self) -> Result<Vec<SessionView>> {
         self.every_row(Query { what: What::Sessions.into(), ..Query::default() }, |rows| rows.sessions).await
+    }
+
+    /// Failures of the last `window_ms` in groups that look alike, the most frequent one first.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn errors(&self, window_ms: u64, select: Selector) -> Result<Vec<ErrorGroupView>> {
+        let query = Query {
+            what: What::Errors.into(),
+            window_ms,
+            select: Some(select),
+            limit: PAGE_ROWS,
+            ..Query::default()
+        };
+        Ok(self.query(query).await?.errors)
     }
 
     /// The broker itself.

@@ -1,7 +1,7 @@
 //! `evolve`: the one way the ledger changes. Live commands and replay go through it alike.
 
 use super::job::{Ended, Job, State, length};
-use super::tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
+use super::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use super::{Ledger, REPLAYED};
 use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape};
 use crate::ids::Seq;
@@ -65,6 +65,7 @@ impl Ledger {
             Record::Resource(key) => self.resources.get(&key).map(|row| row.since),
             Record::Session(id) => self.sessions.get(&id).map(|row| row.since),
             Record::Totals(queue) => self.totals.get(&queue).map(|row| row.since),
+            Record::Failures(error) => self.failures.get(&error).map(|row| row.since),
             Record::Operation(id) => self.operations.get(&id).map(|row| row.since),
             // Its facts are absolute or rise only, so applying one twice is harmless.
             Record::Meta => Some(REPLAYED),
@@ -97,18 +98,12 @@ impl Ledger {
             Fact::Counted { queue, totals } => {
                 self.totals.insert(*queue, TotalsRow { since, totals: *totals });
             }
-            Fact::OperationStarted { id, operation } => {
-                self.operations.insert(*id, OperationRow { since, operation: (**operation).clone() });
-            }
-            Fact::OperationMoved { id, .. } | Fact::OperationEnded { id, .. } => {
-                if let Some(row) = self.operations.get_mut(id) {
-                    row.since = since;
-                    follow(&mut row.operation, fact);
-                }
-            }
-            Fact::OperationRemoved { id } => {
-                self.operations.remove(id);
-            }
+            Fact::FailuresCounted { .. }
+            | Fact::FailuresDropped { .. }
+            | Fact::OperationStarted { .. }
+            | Fact::OperationMoved { .. }
+            | Fact::OperationEnded { .. }
+            | Fact::OperationRemoved { .. } => self.operated(since, fact),
             Fact::Reshaped { seq, reshape } => self.reshaped(*seq, batch, since, reshape),
             Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
             Fact::Removed { seq, .. } => self.removed(*seq, batch),
@@ -132,8 +127,42 @@ impl Ledger {
                     job.since = since;
                     change(job, fact);
                 }
+                if let Fact::Returned { error: 1.., .. } | Fact::Died { error: 1.., .. } = fact {
+                    self.blame(*seq, batch, fact);
+                }
             }
         }
+    }
+
+    /// Applies a fact about what operators ask for and ask about.
+    fn operated(&mut self, since: u64, fact: &Fact) {
+        if let Fact::FailuresCounted { error, failures } = fact {
+            self.failures.insert(*error, FailuresRow { since, failures: (**failures).clone() });
+        }
+        if let Fact::FailuresDropped { error } = fact {
+            self.failures.remove(error);
+        }
+        if let Fact::OperationStarted { id, operation } = fact {
+            self.operations.insert(*id, OperationRow { since, operation: (**operation).clone() });
+        }
+        if let Fact::OperationRemoved { id } = fact {
+            self.operations.remove(id);
+        }
+        if let Fact::OperationMoved { id, .. } | Fact::OperationEnded { id, .. } = fact
+            && let Some(row) = self.operations.get_mut(id)
+        {
+            row.since = since;
+            follow(&mut row.operation, fact);
+        }
+    }
+
+    /// The job refers to the way it failed last.
+    fn blame(&mut self, seq: Seq, batch: u64, fact: &Fact) {
+        let (Fact::Returned { error, .. } | Fact::Died { error, .. }) = fact else { return };
+        let Some(job) = self.jobs.get_mut(seq) else { return };
+        let before = core::mem::replace(&mut job.error, *error);
+        self.names.take(*error);
+        self.names.give(before, batch);
     }
 
     fn enqueued(&mut self, seq: Seq, since: u64, new: &NewJob) {
@@ -174,6 +203,7 @@ fn creates(fact: &Fact) -> bool {
             | Fact::SessionOpened { .. }
             | Fact::Counted { .. }
             | Fact::OperationStarted { .. }
+            | Fact::FailuresCounted { .. }
             | Fact::Enqueued { .. }
     )
 }
@@ -241,6 +271,8 @@ fn change(job: &mut Job, fact: &Fact) {
         | Fact::Counted { .. }
         | Fact::Enqueued { .. }
         | Fact::Reshaped { .. }
+        | Fact::FailuresCounted { .. }
+        | Fact::FailuresDropped { .. }
         | Fact::OperationStarted { .. }
         | Fact::OperationMoved { .. }
         | Fact::OperationEnded { .. }

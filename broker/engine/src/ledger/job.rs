@@ -112,6 +112,8 @@ pub struct Job {
     pub terms: NameId,
     /// What must be so before it may start; 0 = nothing.
     pub gate: NameId,
+    /// How it failed last; 0 = it has not.
+    pub error: NameId,
     /// Bytes of its payload.
     pub payload_len: u32,
     /// How often its payload was replaced.
@@ -196,6 +198,7 @@ impl Job {
             key: new.key,
             terms: new.terms,
             gate: new.gate,
+            error: 0,
             payload_len: length(new.payload.len()),
             payload_version: 0,
             headers_len: length(new.headers.len()),
@@ -283,8 +286,8 @@ impl Job {
     }
 
     /// The names whose uses are counted.
-    pub(crate) fn counted_names(&self) -> [NameId; 3] {
-        [self.key, self.terms, self.gate]
+    pub(crate) fn counted_names(&self) -> [NameId; 4] {
+        [self.key, self.terms, self.gate, self.error]
     }
 
     /// When it expires if it does not start; 0 = never, or it has started.

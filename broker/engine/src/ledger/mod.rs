@@ -17,7 +17,7 @@ use alloc::collections::BTreeMap;
 use job::Job;
 use jobs::Jobs;
 use names::Names;
-use tables::{OperationRow, ResourceRow, SessionRow, TotalsRow};
+use tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 
 /// Set in a record's `since` while the journal is replayed: this replay touched it, so further
 /// facts of the same batch apply too.
@@ -44,6 +44,8 @@ pub struct Ledger {
     pub resources: BTreeMap<ResourceKey, ResourceRow>,
     /// Lifetime totals by queue.
     pub totals: BTreeMap<NameId, TotalsRow>,
+    /// Failures by their way; a name.
+    pub failures: BTreeMap<NameId, FailuresRow>,
     /// Changes that were given an id.
     pub operations: BTreeMap<OperationId, OperationRow>,
     /// Facts for records that are missing are skipped up to this batch: the store already holds
@@ -122,6 +124,9 @@ impl Ledger {
             row.since &= !REPLAYED;
         }
         for row in self.totals.values_mut() {
+            row.since &= !REPLAYED;
+        }
+        for row in self.failures.values_mut() {
             row.since &= !REPLAYED;
         }
         for row in self.operations.values_mut() {

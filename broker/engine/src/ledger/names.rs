@@ -1,6 +1,6 @@
 //! Interned names: queues, kinds, keys, namespaces, and what jobs say of themselves, as numbers.
 //!
-//! Queues, kinds and namespaces stay for ever (their number is bounded); keys, terms and gates
+//! Queues, kinds and namespaces stay for ever (their number is bounded); keys, terms, gates and errors
 //! are dropped when no job refers to them and no fact that does can be replayed any more.
 
 use crate::ids::NameId;
@@ -29,6 +29,8 @@ pub enum Name {
     Terms(Terms),
     /// What must be so before jobs may start.
     Gate(Gate),
+    /// How jobs of a namespace fail: the class of the failure, and its message with masks.
+    Error(NameId, String, String),
 }
 
 impl Name {
@@ -37,13 +39,14 @@ impl Name {
     pub fn text(&self) -> &str {
         match self {
             Self::Namespace(text) | Self::Queue(_, text) | Self::Kind(_, text) | Self::Key(_, text) => text,
+            Self::Error(_, _, shape) => shape,
             Self::Terms(_) | Self::Gate(_) => "",
         }
     }
 
     fn is_counted(&self) -> bool {
         match self {
-            Self::Key(..) | Self::Terms(_) | Self::Gate(_) => true,
+            Self::Key(..) | Self::Terms(_) | Self::Gate(_) | Self::Error(..) => true,
             Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) => false,
         }
     }
@@ -53,7 +56,7 @@ impl Name {
 struct Row {
     since: u64,
     name: Arc<Name>,
-    /// Jobs that refer to it; counted for keys, terms and gates only.
+    /// Jobs that refer to it; counted where they are dropped without.
     uses: u32,
     /// The batch in which `uses` fell to 0.
     idle_since: u64,
@@ -66,6 +69,7 @@ pub(crate) struct NameCounts {
     pub(crate) queues: usize,
     pub(crate) kinds: usize,
     pub(crate) others: usize,
+    pub(crate) errors: usize,
 }
 
 impl NameCounts {
@@ -75,6 +79,7 @@ impl NameCounts {
             Name::Queue(..) => &mut self.queues,
             Name::Kind(..) => &mut self.kinds,
             Name::Key(..) | Name::Terms(_) | Name::Gate(_) => &mut self.others,
+            Name::Error(..) => &mut self.errors,
         }
     }
 }
@@ -136,6 +141,15 @@ impl Names {
             return None;
         }
         if let Some(Name::Gate(gate)) = self.get(id) { Some(gate) } else { None }
+    }
+
+    /// The class and the masked message of a failure.
+    #[must_use]
+    pub fn error(&self, id: NameId) -> Option<(&str, &str)> {
+        if id == 0 {
+            return None;
+        }
+        if let Some(Name::Error(_, kind, shape)) = self.get(id) { Some((kind, shape)) } else { None }
     }
 
     /// The number the next new name gets.

@@ -1,6 +1,6 @@
-//! The small keyed records beside the jobs: sessions, resources, totals, operations.
+//! The small keyed records beside the jobs: sessions, resources, totals, failures, operations.
 
-use crate::fact::{NewSession, ResourceBody, Totals};
+use crate::fact::{Failures, NewSession, ResourceBody, Totals};
 use crate::operation::Operation;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,15 @@ pub struct OperationRow {
     pub since: u64,
     /// The change.
     pub operation: Operation,
+}
+
+/// What happened in one way of failing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailuresRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// All of it.
+    pub failures: Failures,
 }
 
 /// Lifetime totals of a queue.

@@ -18,8 +18,7 @@ pub(crate) use timers::{Timer, Timers};
 
 use crate::command::Change;
 use crate::engine::Asker;
-use crate::fact::Fact;
-use crate::fact::Totals;
+use crate::fact::{Fact, Failures, Totals};
 use crate::ids::{ConnId, Ms, NameId, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
@@ -50,6 +49,10 @@ pub(crate) struct Roster {
     pub(crate) operations: Operations,
     /// Changes whose jobs are still being counted.
     pub(crate) surveys: VecDeque<Survey>,
+    /// What failed in this turn, by its way, with what failed so before.
+    pub(crate) failures: BTreeMap<NameId, Failures>,
+    /// Dead jobs by the way they failed last.
+    pub(crate) dead_of: BTreeMap<NameId, u64>,
     /// Totals of the queues that changed in this turn.
     pub(crate) tally: BTreeMap<NameId, Totals>,
     pub(crate) watches: Watches,
@@ -109,6 +112,9 @@ impl Roster {
                 } else {
                     self.timers.remove(ended.end.remove_at, Timer::Remove(job.seq));
                 }
+                if job.state == State::Dead && job.error > 0 {
+                    self.count_dead(job.error, false);
+                }
             }
             State::Held | State::Blocked => {}
         }
@@ -138,8 +144,19 @@ impl Roster {
                 } else {
                     self.timers.insert(ended.end.remove_at, Timer::Remove(job.seq));
                 }
+                if job.state == State::Dead && job.error > 0 {
+                    self.count_dead(job.error, true);
+                }
             }
             State::Held | State::Blocked => {}
+        }
+    }
+
+    fn count_dead(&mut self, error: NameId, one_more: bool) {
+        let dead = self.dead_of.entry(error).or_default();
+        *dead = if one_more { *dead + 1 } else { dead.saturating_sub(1) };
+        if *dead == 0 {
+            self.dead_of.remove(&error);
         }
     }
 

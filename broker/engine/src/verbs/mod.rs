@@ -4,6 +4,7 @@ mod change;
 mod dispatch;
 mod enqueue;
 mod expire;
+mod failures;
 mod fetch;
 mod mutate;
 mod operate;

@@ -64,7 +64,10 @@ impl Engine {
     /// The attempt failed: the job waits for its next one, or is dead.
     pub(crate) fn fail(&mut self, seq: Seq, failure: Failure, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
-        let note = Some(self.note(job, failure.end, failure.error, now));
+        let note = self.note(job, failure.end, failure.error, now);
+        let error = self.blame(seq, &note, now, turn);
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let note = Some(note);
         let dead = if failure.fatal {
             Some(DeadReason::Fatal)
         } else if job.attempt >= self.ledger.max_attempts(job) {
@@ -78,7 +81,7 @@ impl Engine {
         let fact = match dead {
             Some(reason) => {
                 let end = self.end(job, State::Dead, now);
-                Fact::Died { seq, end, reason, counts, settled, note }
+                Fact::Died { seq, end, reason, counts, settled, note, error }
             }
             None => {
                 let entropy = mix(self.seed ^ seq, u64::from(job.deliveries));
@@ -86,7 +89,7 @@ impl Engine {
                     .delay_ms
                     .unwrap_or_else(|| self.ledger.backoff(job).delay_ms(job.attempt, entropy));
                 let run_at = now.saturating_add(delay.min(DELAY_MS_MAX));
-                Fact::Returned { seq, run_at, now, counts, settled, note }
+                Fact::Returned { seq, run_at, now, counts, settled, note, error }
             }
         };
         self.decide(turn, fact);
@@ -97,16 +100,20 @@ impl Engine {
     pub(crate) fn lose(&mut self, seq: Seq, now: Ms, excused: bool, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         let error = ErrorNote { message: "the worker was lost".into(), ..ErrorNote::default() };
-        let note = Some(self.note(job, AttemptEnd::Lost, error, now));
-        let counts = if excused { Counts::Nothing } else { Counts::Crash };
+        let note = self.note(job, AttemptEnd::Lost, error, now);
         let asked_to_stop = job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0);
+        let is_failure = !excused && !asked_to_stop;
+        let error = if is_failure { self.blame(seq, &note, now, turn) } else { 0 };
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let note = Some(note);
+        let counts = if excused { Counts::Nothing } else { Counts::Crash };
         let fact = if asked_to_stop {
             Fact::Cancelled { seq, end: self.end(job, State::Cancelled, now), settled: false, note }
         } else if !excused && job.crashes.saturating_add(1) >= self.ledger.max_crashes(job) {
             let end = self.end(job, State::Dead, now);
-            Fact::Died { seq, end, reason: DeadReason::Poison, counts, settled: false, note }
+            Fact::Died { seq, end, reason: DeadReason::Poison, counts, settled: false, note, error }
         } else {
-            Fact::Returned { seq, run_at: now, now, counts, settled: false, note }
+            Fact::Returned { seq, run_at: now, now, counts, settled: false, note, error }
         };
         self.decide(turn, fact);
     }

@@ -22,6 +22,9 @@ impl Engine {
             Query::Jobs(query) => Ok(self.jobs_page(asker.namespace, &query)),
             Query::Queues { name, after, limit } => Ok(self.queues_page(asker, &name, &after, rows(limit))),
             Query::Sessions { after, limit } => Ok(self.sessions_page(asker, after, rows(limit))),
+            Query::Errors { queue, kind, window_ms, limit } => {
+                Ok(self.errors_page(asker, &queue, &kind, window_ms, rows(limit)))
+            }
             Query::Operations { after, limit } => Ok(self.operations_page(asker, after, rows(limit))),
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };
@@ -51,7 +54,8 @@ impl Engine {
                 | Name::Kind(..)
                 | Name::Key(..)
                 | Name::Terms(_)
-                | Name::Gate(_) => None,
+                | Name::Gate(_)
+                | Name::Error(..) => None,
             })
             .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
             .collect();

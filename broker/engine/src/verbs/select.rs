@@ -3,6 +3,7 @@
 
 use crate::command::{Fields, JobsQuery, Select};
 use crate::engine::Engine;
+use crate::fingerprint::fingerprint;
 use crate::frame::{Cursor, Rows};
 use crate::ids::{NameId, Seq};
 use crate::ledger::job::{Job, State};
@@ -134,6 +135,7 @@ impl Engine {
             }),
             ended: job.ended.as_ref().map(|ended| (ended.end.at, ended.end.remove_at)),
             dead: job.ended.as_ref().and_then(|ended| ended.reason),
+            error: names.error(job.error).map(|(kind, shape)| fingerprint(kind, shape)),
             result_dropped: job.ended.as_ref().is_some_and(|ended| ended.result_dropped),
             payload_len: job.payload_len,
             payload: shown(fields.payload, job.payload()),

@@ -314,6 +314,6 @@ impl Engine {
         }
         let run_at = job.run_at.min(now);
         let counts = Counts::Nothing;
-        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: false, note: None });
+        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: false, note: None, error: 0 });
     }
 }

@@ -71,7 +71,7 @@ impl Engine {
         let now = asker.now;
         let counts = if delay_ms > 0 { Counts::Snooze } else { Counts::Nothing };
         let run_at = now.saturating_add(delay_ms.min(DELAY_MS_MAX));
-        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: true, note });
+        self.decide(turn, Fact::Returned { seq, run_at, now, counts, settled: true, note, error: 0 });
     }
 
     fn cancelled(&mut self, seq: Seq, asker: Asker, text: alloc::string::String, turn: &mut Turn) {

@@ -350,6 +350,8 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         | Fact::OperationMoved { .. }
         | Fact::OperationEnded { .. }
         | Fact::OperationRemoved { .. }
+        | Fact::FailuresCounted { .. }
+        | Fact::FailuresDropped { .. }
         | Fact::Counted { .. } => return None,
     })
 }

@@ -10,8 +10,13 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 use windlass_client::proto::change::To;
-use windlass_client::proto::{self, Bury, Cancel, Delete, Move, Patch, Policy, Retry, RunAt, Selector};
+use windlass_client::proto::{
+    self, Bury, Cancel, Delete, Move, Patch, Policy, Retry, RunAt, Selector, State,
+};
 use windlass_client::{Admin, Changed, Error, JobId};
+
+/// What is said when nothing was chosen.
+const SAY_WHICH: &str = "say which jobs: by ids, by --filter or the like, or with --all";
 
 /// What is done to jobs.
 #[derive(Subcommand)]
@@ -95,6 +100,19 @@ pub(super) struct Chosen {
     stop_failure_ratio: Option<u32>,
 }
 
+/// Which dead jobs run again, and how.
+#[derive(Args)]
+pub(super) struct RedriveArgs {
+    #[command(flatten)]
+    which: Chosen,
+    /// Only those that died of this, see `windlass admin errors`
+    #[arg(long, default_value = "")]
+    fingerprint: String,
+    /// Give the jobs times evenly over this, like 10m or 1h
+    #[arg(long, value_parser = duration)]
+    spread: Option<Duration>,
+}
+
 /// What a patched job is from now on.
 #[derive(Args)]
 #[group(required = true, multiple = true)]
@@ -120,6 +138,10 @@ pub(super) struct New {
 }
 
 impl Chosen {
+    fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.which.is_empty() && !self.all
+    }
+
     fn selector(&self) -> Selector {
         let ids = self.ids.iter().map(|id| id.to_bytes()).collect();
         Selector { ids, all: self.all, ..self.which.selector() }
@@ -153,23 +175,38 @@ pub(super) async fn run(admin: &Admin, args: &AdminArgs, verb: &Verb) -> Result<
         Verb::Patch { .. } => Some("will be changed"),
         Verb::Bury { .. } => Some("will be dead"),
     };
-    make(admin, args, which, to, loses).await
+    if which.is_empty() {
+        return Ok(output::fail(exit::USAGE, SAY_WHICH));
+    }
+    make(admin, args, which, which.selector(), to, loses).await
+}
+
+/// Runs dead jobs again, their attempts counted from 0.
+pub(super) async fn redrive(
+    admin: &Admin,
+    args: &AdminArgs,
+    redrive: &RedriveArgs,
+) -> Result<ExitCode, Error> {
+    let mut select = redrive.which.selector();
+    if redrive.which.is_empty() && redrive.fingerprint.is_empty() {
+        return Ok(output::fail(exit::USAGE, SAY_WHICH));
+    }
+    select.states = vec![State::Dead.into()];
+    select.error_fingerprint.clone_from(&redrive.fingerprint);
+    make(admin, args, &redrive.which, select, retry(redrive.spread, true), None).await
 }
 
 /// Asks if something may be lost or nobody counted, makes the change, and says what it did.
-pub(super) async fn make(
+async fn make(
     admin: &Admin,
     args: &AdminArgs,
     which: &Chosen,
+    select: Selector,
     to: To,
     loses: Option<&str>,
 ) -> Result<ExitCode, Error> {
-    if which.ids.is_empty() && which.which.is_empty() && !which.all {
-        let message = "say which jobs: by ids, by --filter or the like, or with --all";
-        return Ok(output::fail(exit::USAGE, message));
-    }
     let change = proto::Change {
-        select: Some(which.selector()),
+        select: Some(select),
         max: which.max,
         dry_run: which.dry_run,
         per_second: which.per_second,
@@ -239,7 +276,7 @@ fn parts(verb: &Verb) -> Result<(&Chosen, To), String> {
 }
 
 /// A retry, spread over some time.
-pub(super) fn retry(spread: Option<Duration>, reset_attempts: bool) -> To {
+fn retry(spread: Option<Duration>, reset_attempts: bool) -> To {
     let spread_ms = spread.map_or(0, |spread| u64::try_from(spread.as_millis()).unwrap_or(u64::MAX));
     To::Retry(Retry { reset_attempts, spread_ms })
 }

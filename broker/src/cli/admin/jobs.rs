@@ -164,6 +164,7 @@ fn job_row(job: &JobView) -> Map<String, Value> {
         "leased_at": instant(lease.map_or(0, |lease| lease.leased_at_ms)),
         "finished_at": instant(job.finished_at_ms),
         "dead_reason": (reason != proto::DeadReason::Unspecified).then(|| word(reason.as_str_name(), "DEAD_REASON_")),
+        "error_fingerprint": (!job.error_fingerprint.is_empty()).then_some(&job.error_fingerprint),
         "cancel_requested": job.cancel_requested,
     });
     match row {

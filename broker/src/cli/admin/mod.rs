@@ -1,6 +1,7 @@
 //! `windlass admin`: looks at and steers queues, jobs and workers. A client like any other.
 
 mod change;
+mod errors;
 mod jobs;
 mod operations;
 mod tail;
@@ -46,6 +47,10 @@ enum What {
         #[command(subcommand)]
         what: Box<jobs::Jobs>,
     },
+    /// Failures in groups that look alike, the most frequent first
+    Errors(errors::ErrorsArgs),
+    /// Run dead jobs again: all of one fingerprint, or as chosen
+    Redrive(Box<change::RedriveArgs>),
     /// Bulk changes: what is under way, and what became of the others
     #[command(alias = "operation", alias = "op")]
     Operations {
@@ -111,6 +116,8 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
         }
         What::Jobs { what } => return jobs::run(client, args, what).await,
         What::Tail(tail) => tail::run(admin, args.output, tail).await?,
+        What::Errors(which) => errors::run(admin, args.output, which).await?,
+        What::Redrive(redrive) => return change::redrive(admin, args, redrive).await,
         What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,
         What::Workers => workers(client, args.output).await?,
         What::Stats => stats(admin, args.output).await?,

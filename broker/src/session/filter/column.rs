@@ -15,6 +15,8 @@ pub(super) enum Column {
     Reason,
     Session,
     Tag,
+    Error,
+    Fingerprint,
     Text(TextColumn),
     Number(NumberColumn),
     /// An instant, or a day.
@@ -23,7 +25,7 @@ pub(super) enum Column {
     Since(NumberColumn),
 }
 
-const COLUMNS: [(&str, Column); 19] = [
+const COLUMNS: [(&str, Column); 21] = [
     ("state", Column::State),
     ("queue", Column::Text(TextColumn::Queue)),
     ("kind", Column::Text(TextColumn::Kind)),
@@ -31,6 +33,8 @@ const COLUMNS: [(&str, Column); 19] = [
     ("tag", Column::Tag),
     ("id", Column::Id),
     ("reason", Column::Reason),
+    ("error", Column::Error),
+    ("fingerprint", Column::Fingerprint),
     ("session", Column::Session),
     ("age", Column::Since(NumberColumn::Created)),
     ("created", Column::Instant(NumberColumn::Created)),
@@ -95,6 +99,10 @@ impl Column {
                 let id = hex(text).and_then(|bytes| bytes.try_into().ok());
                 id.map(|id| Test::Session(SessionId(id))).ok_or_else(|| wrong("the id of a session"))
             }
+            Self::Error => Ok(Test::Error(Pattern::Holds(value.text.clone()))),
+            Self::Fingerprint => fingerprint(text)
+                .map(Test::Fingerprint)
+                .ok_or_else(|| wrong("a fingerprint of 16 hex digits")),
             Self::Tag => Ok(Test::Tag(pattern(value))),
             Self::Text(column) => Ok(Test::Text(column, pattern(value))),
             Self::Number(column) => {
@@ -152,6 +160,11 @@ fn bounds(value: &Value, read: impl Fn(&str) -> Option<(u64, u64)>) -> Option<(u
         Some((first, last)) => Some((read(first)?.0, read(last)?.1)),
         None => read(text),
     }
+}
+
+/// What failures that look alike are known by.
+pub(in crate::session) fn fingerprint(text: &str) -> Option<u64> {
+    Some(text).filter(|text| text.len() == 16).and_then(|text| u64::from_str_radix(text, 16).ok())
 }
 
 /// Digits in pairs; dashes do not count.

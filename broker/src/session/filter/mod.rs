@@ -13,6 +13,7 @@ mod column;
 
 use super::form::{Checked, invalid};
 use column::Column;
+pub(super) use column::fingerprint;
 use windlass_engine::filter::{Clause, Filter};
 use windlass_proto::limits::FILTER_BYTES_MAX;
 

@@ -67,6 +67,13 @@ fn ages_and_instants_are_counted_from_now() {
 }
 
 #[test]
+fn errors_are_found_by_a_part_or_by_their_fingerprint() {
+    assert_eq!(one("error:timeout"), Test::Error(Pattern::Holds("timeout".into())));
+    assert_eq!(one("error:\"no user\""), Test::Error(Pattern::Holds("no user".into())));
+    assert_eq!(one("fingerprint:b80ef8e0096d299b"), Test::Fingerprint(0xb80e_f8e0_096d_299b));
+}
+
+#[test]
 fn ids_may_be_cut_short() {
     assert_eq!(one("id:018f-A0"), Test::Id(vec![0x01, 0x8f, 0xa0]));
 }
@@ -84,6 +91,7 @@ fn a_mistake_is_told_with_its_column_and_what_was_expected() {
         ("created:yesterday", "`created`: \"yesterday\" is not an instant"),
         ("id:xyz", "`id`: \"xyz\" is not an id"),
         ("id:123", "`id`: \"123\" is not an id"),
+        ("fingerprint:12", "`fingerprint`: \"12\" is not a fingerprint"),
         ("session:12", "`session`: \"12\" is not the id of a session"),
         ("queue:", "`queue`: a value is missing"),
         ("queue:a,", "`queue`: a value is missing"),

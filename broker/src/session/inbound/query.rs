@@ -6,6 +6,7 @@ use crate::session::cursor;
 use crate::session::form::{Checked, at, invalid, known, optional_name, unset, unsupported};
 use bytes::Bytes;
 use windlass_engine::command::{Fields, JobsQuery, Query};
+use windlass_engine::limits::ERRORS_WINDOW_MS_DEFAULT;
 use windlass_proto::limits::ROWS_MAX;
 use windlass_proto::v1::{self, query::What};
 
@@ -18,6 +19,8 @@ struct Page {
     newest_first: bool,
     name: String,
     fields: Vec<String>,
+    /// 0 stands for the default.
+    window_ms: u64,
 }
 
 /// Checks a Query.
@@ -30,9 +33,9 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Queues => queues,
         What::Sessions => sessions,
         What::Server => server,
+        What::Errors => errors,
         What::Operations => operations,
         What::Explain
-        | What::Errors
         | What::Keys
         | What::Kinds
         | What::Limits
@@ -45,17 +48,18 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         | What::Logs
         | What::Tokens => return Err(unsupported("what")),
     };
-    unset(&[("window_ms", window_ms > 0), ("step_ms", step_ms > 0)])?;
+    let looks_back = what == What::Errors as i32;
+    unset(&[("window_ms", window_ms > 0 && !looks_back), ("step_ms", step_ms > 0)])?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if limit > ROWS_MAX {
         return Err(invalid("limit", format!("a page has at most {ROWS_MAX} rows")));
     }
     let select = selection::selection(select, rules.now_ms)?;
-    read(Page { select, limit, cursor, newest_first, name, fields })
+    read(Page { select, limit, cursor, newest_first, name, fields, window_ms })
 }
 
 fn job(page: Page) -> Checked<Query> {
-    let Page { select, limit: _, cursor, newest_first: _, name, fields } = page;
+    let Page { select, limit: _, cursor, newest_first: _, name, fields, window_ms: _ } = page;
     unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["ids"])?;
     match select.select.ids.as_deref() {
@@ -66,7 +70,7 @@ fn job(page: Page) -> Checked<Query> {
 }
 
 fn jobs(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
     unset(&[("name", !name.is_empty())])?;
     if select.is_empty() {
         return Err(invalid("select", "say which jobs, or set `all`"));
@@ -96,7 +100,7 @@ fn fields(names: &[String]) -> Checked<Fields> {
 }
 
 fn queues(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
     unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["queue", "all"])?;
     let queue = select.select.queue;
@@ -112,21 +116,35 @@ fn queues(page: Page) -> Checked<Query> {
 }
 
 fn sessions(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
     unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Sessions { after: cursor::session(&cursor)?, limit })
 }
 
+/// The most frequent errors stand on the one page there is.
+fn errors(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms } = page;
+    unset(&[
+        ("name", !name.is_empty()),
+        ("newest_first", newest_first),
+        ("fields", !fields.is_empty()),
+        ("cursor", !cursor.is_empty()),
+    ])?;
+    select.only(&["queue", "kind", "all"])?;
+    let window_ms = if window_ms == 0 { ERRORS_WINDOW_MS_DEFAULT } else { window_ms };
+    Ok(Query::Errors { queue: select.select.queue, kind: select.kind, window_ms, limit })
+}
+
 fn operations(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
     unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Operations { after: cursor::operation(&cursor)?, limit })
 }
 
 fn server(page: Page) -> Checked<Query> {
-    let Page { select, limit: _, cursor, newest_first: _, name, fields } = page;
+    let Page { select, limit: _, cursor, newest_first: _, name, fields, window_ms: _ } = page;
     unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Server)

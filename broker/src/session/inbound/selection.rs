@@ -1,6 +1,6 @@
 //! Selectors: what of a job decides whether a verb means it.
 
-use crate::session::filter::filter;
+use crate::session::filter::{filter, fingerprint};
 use crate::session::form::{
     Checked, at, inside, invalid, job_id, known, optional_name, session_id, text, unset, unsupported,
 };
@@ -15,6 +15,8 @@ use windlass_proto::v1;
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     pub(super) select: Select,
+    /// The kind, for nouns that are no jobs.
+    pub(super) kind: String,
     /// The fields that are set.
     asked: Vec<&'static str>,
 }
@@ -63,7 +65,6 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         filter: condition,
     } = select;
     unset(&[
-        ("error_fingerprint", !error_fingerprint.is_empty()),
         ("group", !group.is_empty()),
         ("dedup_key", !dedup_key.is_empty()),
         ("schedule", !schedule.is_empty()),
@@ -77,6 +78,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         ("key", !key.is_empty()),
         ("tags", !tags.is_empty()),
         ("states", !states.is_empty()),
+        ("error_fingerprint", !error_fingerprint.is_empty()),
         ("session", !session.is_empty()),
         ("created_after_at_ms", created.0 > 0),
         ("created_before_at_ms", created.1 > 0),
@@ -87,15 +89,16 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     ];
     let is = |column, text| Test::Text(column, Pattern::Is(text));
     let mut tests = Vec::new();
+    let kind = optional_name(kind, "kind")?;
     if !kind.is_empty() {
-        tests.push(is(TextColumn::Kind, optional_name(kind, "kind")?));
+        tests.push(is(TextColumn::Kind, kind.clone()));
     }
     if !key.is_empty() {
         tests.push(is(TextColumn::Key, text(key, TEXT_BYTES_MAX, "key")?));
     }
-    for (index, tag) in tags.into_iter().enumerate() {
-        let tag = text(tag, TAG_BYTES_MAX, "").map_err(|fault| at("tags", index, fault))?;
-        tests.push(Test::Tag(Pattern::Is(tag)));
+    tests.extend(tagged(tags)?);
+    if !error_fingerprint.is_empty() {
+        tests.push(failed_so(&error_fingerprint)?);
     }
     if !session.is_empty() {
         tests.push(Test::Session(session_id(&session, "session")?));
@@ -110,7 +113,22 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     };
     select.filter.clauses.extend(tests.into_iter().map(|test| Clause { is_negated: false, any: vec![test] }));
     let asked = asked.iter().filter(|(_, is_set)| *is_set).map(|(field, _)| *field).collect();
-    Ok(Selection { select: indexed(select), asked })
+    Ok(Selection { select: indexed(select), kind, asked })
+}
+
+/// With all of these tags.
+fn tagged(tags: Vec<String>) -> Checked<Vec<Test>> {
+    let test = |(index, tag)| match text(tag, TAG_BYTES_MAX, "") {
+        Ok(tag) => Ok(Test::Tag(Pattern::Is(tag))),
+        Err(fault) => Err(at("tags", index, fault)),
+    };
+    tags.into_iter().enumerate().map(test).collect()
+}
+
+/// Whose last failure has this fingerprint.
+fn failed_so(text: &str) -> Checked<Test> {
+    let wrong = || invalid("error_fingerprint", "a fingerprint is 16 hex digits");
+    fingerprint(text).map(Test::Fingerprint).ok_or_else(wrong)
 }
 
 /// A span of time: at or after the first instant, before the second; 0 is no bound.
@@ -150,7 +168,12 @@ fn implied(test: &Test) -> States {
         Test::Number(NumberColumn::Finished, ..) => {
             State::ALL.into_iter().filter(|state| state.is_final()).collect()
         }
-        Test::Id(_) | Test::Tag(_) | Test::Text(..) | Test::Number(..) => States::ALL,
+        Test::Id(_)
+        | Test::Tag(_)
+        | Test::Error(_)
+        | Test::Fingerprint(_)
+        | Test::Text(..)
+        | Test::Number(..) => States::ALL,
     }
 }
 

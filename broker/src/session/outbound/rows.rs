@@ -7,18 +7,19 @@ use bytes::Bytes;
 use windlass_engine::command::Beat;
 use windlass_engine::fact::{AttemptEnd, DeadReason, Note, ResourceBody};
 use windlass_engine::frame::Rows;
+use windlass_engine::ids::Ms;
 use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::view::{
-    DiskView, JobView, LeaseView, OperationView, QueueView, ServerView, SessionView,
+    DiskView, ErrorView, JobView, LeaseView, OperationView, QueueView, ServerView, SessionView,
 };
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
 use windlass_proto::v1::{self, attempt::Outcome, backoff::Shape};
 
 /// A page.
 pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
-    let Rows { jobs, queues, sessions, operations, server, cursor, total } = rows;
+    let Rows { jobs, queues, sessions, errors, operations, server, cursor, total } = rows;
     v1::Rows {
         cursor: cursor::encode(cursor.as_ref()),
         total: total.unwrap_or(0),
@@ -26,6 +27,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         jobs: jobs.into_iter().map(job).collect(),
         queues: queues.into_iter().map(queue).collect(),
         sessions: sessions.into_iter().map(session).collect(),
+        errors: errors.into_iter().map(error).collect(),
         operations: operations.into_iter().map(operation).collect(),
         server: server.into_iter().map(|view| self::server(*view)).collect(),
         ..v1::Rows::default()
@@ -56,6 +58,7 @@ fn job(view: JobView) -> v1::JobView {
         lease,
         ended,
         dead,
+        error,
         result_dropped,
         payload_len,
         payload,
@@ -65,7 +68,6 @@ fn job(view: JobView) -> v1::JobView {
     } = view;
     let v1::JobSpec { content_type, content_encoding, headers, .. } = passive::unpack_job(&filled(headers));
     let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
-    let (finished_at_ms, remove_at_ms) = ended.unwrap_or_default();
     v1::JobView {
         id: bytes(id),
         seq,
@@ -91,15 +93,24 @@ fn job(view: JobView) -> v1::JobView {
         max_crashes,
         cancel_requested: lease.as_ref().is_some_and(|lease| lease.cancel_asked),
         lease: lease.map(self::lease),
-        finished_at_ms,
-        remove_at_ms,
-        dead_reason: dead.map_or(v1::DeadReason::Unspecified, dead_reason).into(),
         result,
         result_content_type,
         result_dropped,
         history: history.into_iter().map(self::attempt).collect(),
         cost,
         policy: (own != Policy::default()).then(|| policy(&own)),
+        ..end_of_job(ended, dead, error)
+    }
+}
+
+/// How a job ended, or failed last; the rest is left open.
+fn end_of_job(ended: Option<(Ms, Ms)>, dead: Option<DeadReason>, error: Option<u64>) -> v1::JobView {
+    let (finished_at_ms, remove_at_ms) = ended.unwrap_or_default();
+    v1::JobView {
+        finished_at_ms,
+        remove_at_ms,
+        dead_reason: dead.map_or(v1::DeadReason::Unspecified, dead_reason).into(),
+        error_fingerprint: error.map(fingerprint).unwrap_or_default(),
         ..v1::JobView::default()
     }
 }
@@ -228,6 +239,28 @@ fn session(view: SessionView) -> v1::SessionView {
         loop_lag_ms,
         busy,
         ..v1::SessionView::default()
+    }
+}
+
+/// A fingerprint as people write it.
+fn fingerprint(fingerprint: u64) -> String {
+    format!("{fingerprint:016x}")
+}
+
+fn error(view: ErrorView) -> v1::ErrorGroupView {
+    let ErrorView { fingerprint, kind, message, count, dead, first_at, last_at, sample, queues, kinds } =
+        view;
+    v1::ErrorGroupView {
+        fingerprint: self::fingerprint(fingerprint),
+        kind,
+        message,
+        count,
+        dead,
+        first_at_ms: first_at,
+        last_at_ms: last_at,
+        sample: bytes(sample),
+        queues,
+        kinds,
     }
 }
 

@@ -45,6 +45,7 @@ fn a_leaf_does_not_grow_with_every_attempt_there_ever_was() {
             NewLease { fence: u64::from(attempt) + 1, session: SessionId([1; 16]), now: 1, ends_at: 0 };
         decide(Fact::Leased { seq: 16, lease }, &mut engine, &mut parts, &mut fold);
         let back = Fact::Returned {
+            error: 0,
             seq: 16,
             run_at: 1,
             now: 1,
