@@ -40,3 +40,5 @@ mod tidy;
 mod watch;
 // What the clock does to jobs.
 mod time;
+// Jobs that are unique by a key, and jobs that are held.
+mod unique;

@@ -373,7 +373,7 @@ pub fn weight(frame: &Frame) -> usize {
     let slot = |slot: &Slot| match slot {
         Slot::Bytes(bytes) => bytes.len(),
         Slot::Note(note) => note.weight(),
-        Slot::Empty | Slot::Part(_) => 0,
+        Slot::Empty | Slot::Part(_) | Slot::Pieces(..) => 0,
     };
     64 + match &frame.body {
         Body::Deliver { works, .. } => {

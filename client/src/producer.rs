@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use windlass_proto::limits::ENQUEUE_WAIT_MS_MAX;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::enqueued::{One, Outcome};
@@ -44,6 +45,9 @@ pub struct Enqueued {
     pub outcome: Outcome,
     /// Where the job stands.
     pub state: State,
+    /// What the handler returned, if the job that stands for the one sent has completed; empty where it is
+    /// too large for the answer.
+    pub result: Bytes,
 }
 
 /// The answer to a job that has been handed to the connection; a future.
@@ -196,5 +200,6 @@ fn enqueued(one: One, sent: JobId, id_is_ours: bool) -> Result<Enqueued> {
         duplicate: outcome == Outcome::Duplicate,
         outcome,
         state: State::try_from(one.state).unwrap_or(State::Unspecified),
+        result: one.result,
     })
 }

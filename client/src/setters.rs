@@ -113,6 +113,32 @@ macro_rules! job_setters {
             $self
         }
 
+        /// What to do when a job for the same thing exists; default: nothing is compared.
+        pub fn dedup(mut $self, dedup: $crate::dedup::Dedup) -> Self {
+            $job.spec.dedup = Some(dedup.dedup);
+            $self
+        }
+
+        /// The job waits until [`Admin::confirm`](crate::Admin::confirm) names it; after 1 hour without
+        /// that it ends as expired.
+        pub fn hold(mut $self) -> Self {
+            $job.spec.hold = true;
+            $self
+        }
+
+        /// The same for another time than 1 hour.
+        pub fn hold_for(mut $self, ttl: std::time::Duration) -> Self {
+            $job.spec.hold = true;
+            $job.spec.hold_ttl_ms = $crate::millis::of(ttl);
+            $self
+        }
+
+        /// A held job that nobody confirms in time runs, instead of ending as expired.
+        pub fn run_on_hold_timeout(mut $self) -> Self {
+            $job.spec.run_on_hold_timeout = true;
+            $self
+        }
+
         /// The id, if something of the caller's own is to make enqueueing idempotent; default a new UUID.
         pub fn id(mut $self, id: $crate::id::JobId) -> Self {
             $job.id = id;

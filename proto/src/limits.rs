@@ -79,6 +79,8 @@ pub const LEASE_MS_MAX: u64 = 7 * DAY_MS;
 pub const DELAY_MS_MAX: u64 = 3_650 * DAY_MS;
 /// Longest wait between attempts, snooze and `retry_after_ms`: a year. Longer ones count as this.
 pub const RETRY_MS_MAX: u64 = 366 * DAY_MS;
+/// Longest window of a dedup key.
+pub const DEDUP_WINDOW_MS_MAX: u64 = 30 * DAY_MS;
 
 // A run and its end.
 

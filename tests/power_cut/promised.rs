@@ -100,7 +100,7 @@ fn look(talk: &mut Talk, job: &Job) -> Result<(), StoreError> {
     let is = |slot: &Slot, expected: &[u8]| match slot {
         Slot::Bytes(bytes) => **bytes == *expected,
         Slot::Empty => expected.is_empty(),
-        Slot::Part(_) | Slot::Note(_) => false,
+        Slot::Part(_) | Slot::Pieces(..) | Slot::Note(_) => false,
     };
     assert!(is(&view.payload, &payload_of(id)), "the payload of {id}");
     assert!(is(&view.headers, &headers_of(id)), "the headers of {id}");

@@ -7,7 +7,7 @@ use windlass_engine::ids::{NameId, Seq};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{ClaimRow, ResourceRow, SessionRow, TotalsRow};
 use windlass_engine::{Engine, SessionId};
 
 /// How an engine marks what a replay touched; no run of a broker sees it.
@@ -21,6 +21,7 @@ pub struct Dump {
     sessions: BTreeMap<SessionId, SessionRow>,
     resources: BTreeMap<ResourceKey, ResourceRow>,
     totals: BTreeMap<NameId, TotalsRow>,
+    claims: BTreeMap<Seq, ClaimRow>,
     /// The next seq, the epoch, and whether the last run ended in order.
     meta: (Seq, u32, bool),
 }
@@ -39,12 +40,14 @@ impl Dump {
             sessions: ledger.sessions.clone(),
             resources: ledger.resources.clone(),
             totals: ledger.totals.clone(),
+            claims: ledger.claims.clone(),
             meta: (ledger.seq_next, ledger.epoch, ledger.stopped),
         };
         dump.jobs.values_mut().for_each(|job| job.since &= !REPLAYED);
         dump.sessions.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.resources.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.totals.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.claims.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump
     }
 
@@ -55,6 +58,7 @@ impl Dump {
         differ("session", &self.sessions, &other.sessions)?;
         differ("resource", &self.resources, &other.resources)?;
         differ("totals", &self.totals, &other.totals)?;
+        differ("claim", &self.claims, &other.claims)?;
         if self.meta == other.meta {
             Ok(())
         } else {

@@ -69,6 +69,8 @@ pub struct Life {
     pub new: NewJob,
     /// Its state; Scheduled and Ready are one here.
     pub state: State,
+    /// It waits for a word, or for other jobs.
+    is_kept_back: bool,
     /// The fences of all its deliveries.
     pub fences: Vec<u64>,
     /// Its lease, while it has one.
@@ -136,7 +138,10 @@ impl History {
         let mut known = 0;
         for (seq, life) in self.jobs.iter().filter(|(_, life)| life.removed.is_none()) {
             let job = live.ledger().jobs.get(*seq).unwrap_or_else(|| panic!("job {seq} is lost: {life:?}"));
-            let state = if job.state == State::Scheduled { State::Ready } else { job.state };
+            let state = match job.state {
+                State::Scheduled | State::Held | State::Blocked => State::Ready,
+                state => state,
+            };
             let held = (state, job.attempt, job.crashes, job.lease.as_ref().map(|_| job.fence));
             assert_eq!(held, (life.state, life.attempt, life.crashes, life.fence), "job {seq}");
             known += 1;
@@ -207,11 +212,7 @@ impl History {
                 self.cancelled(*seq, *end, *settled, note.is_some())
             }
             Fact::Expired { seq, end } => {
-                let life = self.life(*seq);
-                assert!(
-                    life.fence.is_none() && life.state == State::Ready,
-                    "job {seq} has started: {fact:?}"
-                );
+                assert!(self.waiting(*seq, fact).fence.is_none(), "job {seq} has started: {fact:?}");
                 self.end(*seq, State::Expired, *end);
             }
             Fact::Retried { seq, reset, .. } => self.retried(*seq, *reset),
@@ -219,18 +220,20 @@ impl History {
             Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } => {
                 assert!(self.life(*seq).fence.is_some(), "job {seq} is not leased: {fact:?}");
             }
-            Fact::Readied { seq } | Fact::Rescheduled { seq, .. } => {
-                assert_eq!(self.life(*seq).state, State::Ready, "job {seq} does not wait: {fact:?}");
+            Fact::Readied { seq } | Fact::Rescheduled { seq, .. } | Fact::Replaced { seq, .. } => {
+                self.waiting(*seq, fact);
             }
             Fact::Reshaped { seq, reshape } => {
-                let life = self.life(*seq);
-                assert_eq!(life.state, State::Ready, "job {seq} does not wait: {fact:?}");
-                (life.new.queue, life.new.key, life.new.terms) = (reshape.queue, reshape.key, reshape.terms);
+                let new = &mut self.waiting(*seq, fact).new;
+                (new.queue, new.key, new.terms) = (reshape.queue, reshape.key, reshape.terms);
             }
             Fact::Buried { seq, end } => {
-                assert_eq!(self.life(*seq).state, State::Ready, "job {seq} does not wait: {fact:?}");
+                self.waiting(*seq, fact);
                 self.end(*seq, State::Dead, *end);
             }
+            Fact::Held { seq, .. } | Fact::Blocked { seq } => self.waiting(*seq, fact).is_kept_back = true,
+            Fact::Freed { seq, .. } => self.waiting(*seq, fact).is_kept_back = false,
+            Fact::Appended { seq, .. } => panic!("nobody appends to job {seq}"),
             Fact::Stopped
             | Fact::OperationStarted { .. }
             | Fact::OperationMoved { .. }
@@ -241,6 +244,8 @@ impl History {
             | Fact::ResourceSet { .. }
             | Fact::ResourceRemoved { .. }
             | Fact::SessionClosed { .. }
+            | Fact::Claimed { .. }
+            | Fact::Unclaimed { .. }
             | Fact::Counted { .. } => {}
         }
     }
@@ -248,6 +253,12 @@ impl History {
     fn life(&mut self, seq: Seq) -> &mut Life {
         let life = self.jobs.get_mut(&seq).unwrap_or_else(|| panic!("job {seq} was never enqueued"));
         assert!(life.removed.is_none(), "job {seq} was removed");
+        life
+    }
+
+    fn waiting(&mut self, seq: Seq, fact: &Fact) -> &mut Life {
+        let life = self.life(seq);
+        assert_eq!(life.state, State::Ready, "job {seq} does not wait: {fact:?}");
         life
     }
 
@@ -266,6 +277,7 @@ impl History {
         let life = Life {
             new: new.clone(),
             state: State::Ready,
+            is_kept_back: false,
             fences: Vec::new(),
             fence: None,
             notes: Vec::new(),
@@ -288,6 +300,7 @@ impl History {
         let life = self.life(seq);
         assert!(life.fence.is_none(), "job {seq} is leased twice at a time");
         assert_eq!(life.state, State::Ready, "job {seq} has ended and runs again");
+        assert!(!life.is_kept_back, "job {seq} runs, and was to wait");
         life.attempt += 1;
         life.state = State::Leased;
         assert!(life.attempt <= most + life.granted, "job {seq} makes attempt {} of {most}", life.attempt);
@@ -358,7 +371,7 @@ impl History {
         assert!(self.asked.retries.contains(&id), "job {seq} was retried by nobody");
         let life = self.life(seq);
         assert!(life.fence.is_none(), "job {seq} runs and is retried");
-        life.state = State::Ready;
+        (life.state, life.is_kept_back) = (State::Ready, false);
         life.end = None;
         if reset {
             (life.attempt, life.granted, life.crashes) = (0, 0, 0);

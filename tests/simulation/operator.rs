@@ -65,6 +65,7 @@ impl Operator {
                 Mutation::Patch(Box::new(Patch { policy, add_tags, ..Patch::default() }))
             }
             10 => Mutation::Bury,
+            11 => Mutation::Confirm,
             _ => Mutation::RunAt(if scene.random.chance(50) { 0 } else { scene.now + 3_000 }),
         };
         let dry_run = scene.random.chance(5);

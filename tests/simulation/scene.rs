@@ -5,7 +5,7 @@ use super::bodies::{any_length, headers_of, job_id, payload_of};
 use super::history::Asked;
 use super::random::Random;
 use windlass_engine::JobId;
-use windlass_engine::command::JobSpec;
+use windlass_engine::command::{Dedup, DedupUntil, Hold, JobSpec, OnConflict};
 use windlass_engine::ids::Ms;
 use windlass_engine::policy::{Backoff, Policy};
 use windlass_engine::terms::Terms;
@@ -71,6 +71,8 @@ impl Scene {
             headers: headers_of(id),
             run_at,
             terms: Terms { policy: self.any_policy(), ..Terms::default() },
+            dedup: self.any_dedup(),
+            hold: self.any_hold(),
             ..JobSpec::default()
         }
     }
@@ -82,6 +84,31 @@ impl Scene {
             5..=7 => format!("customer-{}", self.random.below(4)),
             _ => format!("order-{number}"),
         }
+    }
+
+    /// Nobody replaces a payload here: it tells which job it belongs to.
+    fn any_dedup(&mut self) -> Option<Box<Dedup>> {
+        if !self.random.chance(10) {
+            return None;
+        }
+        let until = match self.random.below(3) {
+            0 => DedupUntil::Finish,
+            1 => DedupUntil::Start,
+            _ => DedupUntil::Window(self.random.between(1, 8_000)),
+        };
+        let dedup = Dedup {
+            key: format!("only-{}", self.random.below(5)),
+            whole_namespace: self.random.chance(30),
+            until,
+            on_conflict: OnConflict::KeepOld,
+            payload_bytes_max: 0,
+        };
+        Some(Box::new(dedup))
+    }
+
+    fn any_hold(&mut self) -> Option<Hold> {
+        let then_run = self.random.chance(50);
+        self.random.chance(5).then(|| Hold { ttl_ms: self.random.between(1, 4_000), then_run })
     }
 
     fn any_policy(&mut self) -> Policy {

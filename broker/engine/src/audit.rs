@@ -4,6 +4,7 @@
 use crate::engine::Engine;
 use crate::ids::{NameId, OperationId, Seq};
 use crate::ledger::job::{Job, State};
+use crate::ledger::tables::Until;
 use crate::roster::stream::{Stream, StreamKey};
 use crate::roster::{LeaseMark, Presence, Timer};
 use alloc::collections::BTreeMap;
@@ -36,6 +37,7 @@ impl Engine {
         for (id, _) in running {
             ensure(self.is_operation_awake(*id), || format!("change {id:?} does not go on"))?;
         }
+        self.audit_claims()?;
         ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
         if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
     }
@@ -70,8 +72,43 @@ impl Engine {
                 };
                 ensure(kept, || what("nothing removes it"))
             }
-            State::Held | State::Blocked => Ok(()),
+            State::Held => {
+                let until = job.hold_until();
+                ensure(until == 0 || timed(until, Timer::Hold(seq)), || what("nothing ends its hold"))
+            }
+            State::Blocked => {
+                let waits = self.waits_for_others(seq);
+                ensure(waits, || what("blocked by nobody"))
+            }
         }
+    }
+
+    /// Every dedup key is found, has a holder that knows, and nobody waits for one that is free.
+    fn audit_claims(&self) -> Verdict {
+        let mut waiters = 0;
+        for (&holder, row) in &self.ledger.claims {
+            let claim = &row.claim;
+            let what = |what: &str| format!("key {:?} of seq {holder}: {what}", claim.key);
+            ensure(self.roster.claims.holder(claim.scope, &claim.key) == Some(holder), || what("not found"))?;
+            let job = self.ledger.jobs.get(holder);
+            let knows = |job: &Job| job.plan.as_ref().is_some_and(|plan| plan.dedup);
+            ensure(job.is_none_or(knows), || what("its holder does not know"))?;
+            let stands = match claim.until {
+                Until::Finish => job.is_some_and(|job| !job.state.is_final()),
+                Until::Start => job.is_some_and(Job::is_unstarted),
+                Until::At(at) => self.roster.timers.contains(at, Timer::Unclaim(holder)),
+            };
+            ensure(stands, || what("it should be free"))?;
+            let Some((next, _)) = claim.next else { continue };
+            waiters += 1;
+            let waits = self.ledger.jobs.get(next).is_some_and(|job| !job.state.is_final() && knows(job));
+            ensure(waits, || what("nobody waits for it"))?;
+            ensure(job.is_some_and(|job| !job.state.is_final()), || what("waited for in vain"))?;
+        }
+        let known = (self.ledger.claims.len(), waiters);
+        ensure(self.roster.claims.len() == known, || {
+            format!("{known:?} claims, {:?}", self.roster.claims.len())
+        })
     }
 
     fn mark(&self, job: &Job) -> Option<&LeaseMark> {
@@ -229,6 +266,12 @@ impl Engine {
                 }
                 Timer::Remove(seq) => job(seq).is_some_and(|job| job.state.is_final()),
                 Timer::Operation(id) => self.is_operation_awake(id),
+                Timer::Hold(seq) => {
+                    job(seq).is_some_and(|job| job.state == State::Held && job.hold_until() == at)
+                }
+                Timer::Unclaim(holder) => {
+                    self.ledger.claims.get(&holder).is_some_and(|row| row.claim.until == Until::At(at))
+                }
                 Timer::Retain(_) => true,
                 Timer::Wait(key) => self.roster.watches.waits.get(&key).is_some_and(|wait| wait.until == at),
             };

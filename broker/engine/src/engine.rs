@@ -7,7 +7,7 @@ use crate::frame::{Body, Frame, Signal};
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
-use crate::ledger::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use crate::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use crate::ledger::{Applied, EvolveError, Ledger};
 use crate::limits::{EPOCH_MINUTES_MAX, JOBS_MAX_DEFAULT, OPERATION_REST_MS, RESUME_WINDOW_MS};
 use crate::roster::{EndedIds, Presence, Roster};
@@ -153,6 +153,11 @@ impl Engine {
         self.ledger.operations.insert(id, row);
     }
 
+    /// Takes a dedup key from the store.
+    pub fn load_claim(&mut self, holder: Seq, row: ClaimRow) {
+        self.ledger.claims.insert(holder, row);
+    }
+
     /// Takes a fact from the journal.
     ///
     /// # Errors
@@ -166,6 +171,8 @@ impl Engine {
     pub fn remember(&mut self, fact: &Fact) {
         if let Fact::Removed { id, namespace, settled, at, .. } = fact {
             self.roster.ended_ids.insert((*at, *namespace, *id, *settled));
+        } else if let Fact::Replaced { merged: Some(merged), .. } | Fact::Appended { merged, .. } = fact {
+            self.roster.ended_ids.insert((merged.at, merged.namespace, merged.id, 0));
         }
     }
 
@@ -189,6 +196,9 @@ impl Engine {
                 let at = start.now.saturating_add(OPERATION_REST_MS);
                 self.roster.operations.begin(id, &row.operation, at, &mut self.roster.timers);
             }
+        }
+        for (&holder, row) in &self.ledger.claims {
+            self.roster.claims.join(holder, &row.claim, &mut self.roster.timers);
         }
         self.spare_leases(start.now);
         self.roster.hungry.clear();
@@ -355,22 +365,49 @@ impl Engine {
 
     /// Records a decision: the ledger evolves, the roster follows, the fact joins the batch.
     pub(crate) fn decide(&mut self, turn: &mut Turn, fact: Fact) {
-        if let Record::Job(seq) = fact.record() {
-            // Of a job that goes there is nothing to tell afterwards.
-            let is_heard = self.roster.watches.is_on();
-            let goes = matches!(fact, Fact::Removed { .. });
-            if is_heard && goes {
-                self.tell(seq, &fact, turn);
+        let mut has_claim = false;
+        match fact.record() {
+            Record::Job(seq) => {
+                has_claim = self.has_claim(seq);
+                // Of a job that goes there is nothing to tell afterwards.
+                let is_heard = self.roster.watches.is_on();
+                let goes = matches!(fact, Fact::Removed { .. });
+                if is_heard && goes {
+                    self.tell(seq, &fact, turn);
+                }
+                self.decide_job(turn.batch, seq, &fact);
+                if is_heard && !goes {
+                    self.tell(seq, &fact, turn);
+                }
             }
-            self.decide_job(turn.batch, seq, &fact);
-            if is_heard && !goes {
-                self.tell(seq, &fact, turn);
-            }
-        } else {
-            self.ledger.evolve(turn.batch, &fact);
+            Record::Claim(holder) => self.decide_claim(turn.batch, holder, &fact),
+            Record::Name(_)
+            | Record::Resource(_)
+            | Record::Session(_)
+            | Record::Totals(_)
+            | Record::Operation(_)
+            | Record::Meta => self.ledger.evolve(turn.batch, &fact),
         }
         self.remember(&fact);
+        let freeing = if has_claim { freeing(&fact) } else { None };
         turn.facts.push(fact);
+        if let Some((seq, now)) = freeing {
+            self.settle_claim(seq, now, turn);
+        }
+    }
+
+    fn has_claim(&self, seq: Seq) -> bool {
+        self.ledger.jobs.get(seq).and_then(|job| job.plan.as_ref()).is_some_and(|plan| plan.dedup)
+    }
+
+    fn decide_claim(&mut self, batch: u64, holder: Seq, fact: &Fact) {
+        if let Some(row) = self.ledger.claims.get(&holder) {
+            self.roster.claims.leave(holder, &row.claim, &mut self.roster.timers);
+        }
+        self.ledger.evolve(batch, fact);
+        if let Some(row) = self.ledger.claims.get(&holder) {
+            self.roster.claims.join(holder, &row.claim, &mut self.roster.timers);
+        }
     }
 
     fn decide_job(&mut self, batch: u64, seq: Seq, fact: &Fact) {
@@ -478,4 +515,22 @@ pub(crate) struct Asker {
     pub(crate) session: SessionId,
     pub(crate) namespace: NameId,
     pub(crate) now: Ms,
+}
+
+/// The job and the moment of a fact after which its dedup key may be free.
+fn freeing(fact: &Fact) -> Option<(Seq, Ms)> {
+    if let Fact::Leased { seq, lease } = fact {
+        Some((*seq, lease.now))
+    } else if let Fact::Completed { seq, end, .. }
+    | Fact::Died { seq, end, .. }
+    | Fact::Cancelled { seq, end, .. }
+    | Fact::Expired { seq, end }
+    | Fact::Buried { seq, end } = fact
+    {
+        Some((*seq, end.at))
+    } else if let Fact::Removed { seq, at, .. } = fact {
+        Some((*seq, *at))
+    } else {
+        None
+    }
 }

@@ -2,8 +2,9 @@
 
 use crate::blob::Blob;
 use crate::ids::{JobId, Ms, NameId, OperationId, Seq, SessionId};
-use crate::ledger::job::Plan;
+use crate::ledger::job::{Pieces, Plan};
 use crate::ledger::names::Name;
+use crate::ledger::tables::Claim;
 use crate::operation::Operation;
 use crate::policy::{Ordering, Policy};
 use alloc::boxed::Box;
@@ -255,6 +256,65 @@ pub enum Fact {
         /// The way; a name.
         error: NameId,
     },
+    /// A dedup key is taken, or what is known of it has changed.
+    Claimed {
+        /// The job that holds it; it names the row.
+        holder: Seq,
+        /// All of it.
+        claim: Box<Claim>,
+    },
+    /// A dedup key is free.
+    Unclaimed {
+        /// The job that held it.
+        holder: Seq,
+    },
+    /// The job waits for other jobs.
+    Blocked {
+        /// The job.
+        seq: Seq,
+    },
+    /// The job waits for somebody's word.
+    Held {
+        /// The job.
+        seq: Seq,
+        /// For how long; 0 = for ever.
+        until: Ms,
+    },
+    /// Neither other jobs nor a missing word keep the job back any more.
+    Freed {
+        /// The job.
+        seq: Seq,
+        /// When this was decided; ready at once when its time is not after it.
+        now: Ms,
+    },
+    /// The job has another payload.
+    Replaced {
+        /// The job.
+        seq: Seq,
+        /// Which versions of its parts are its payload and headers from now on.
+        pieces: Pieces,
+        /// The new one.
+        payload: Blob,
+        /// Content type and headers to go with it; None = they stay.
+        headers: Option<Blob>,
+        /// The new time; None = it stays.
+        run_at: Option<Ms>,
+        /// When this was decided.
+        now: Ms,
+        /// The job that was not stored because its payload came here.
+        merged: Option<Merged>,
+    },
+    /// The payload of the job is one item longer.
+    Appended {
+        /// The job.
+        seq: Seq,
+        /// The version of the part that the item is.
+        version: u32,
+        /// The item, with its length in front.
+        item: Blob,
+        /// The job that was not stored because its payload came here.
+        merged: Merged,
+    },
 }
 
 /// What happened in one way of failing. Counts are not lowered by retention or deletion.
@@ -318,6 +378,8 @@ pub enum Record {
     Failures(NameId),
     /// A row of the operations table.
     Operation(OperationId),
+    /// A row of the claims table, by the job that holds the key.
+    Claim(Seq),
     /// The one record of the broker itself.
     Meta,
 }
@@ -333,6 +395,7 @@ impl Fact {
             Self::SessionOpened { id, .. } | Self::SessionClosed { id } => Record::Session(*id),
             Self::Counted { queue, .. } => Record::Totals(*queue),
             Self::FailuresCounted { error, .. } | Self::FailuresDropped { error } => Record::Failures(*error),
+            Self::Claimed { holder, .. } | Self::Unclaimed { holder } => Record::Claim(*holder),
             Self::Enqueued { seq, .. }
             | Self::Readied { seq }
             | Self::Leased { seq, .. }
@@ -347,6 +410,11 @@ impl Fact {
             | Self::Expired { seq, .. }
             | Self::Reshaped { seq, .. }
             | Self::Buried { seq, .. }
+            | Self::Blocked { seq }
+            | Self::Held { seq, .. }
+            | Self::Freed { seq, .. }
+            | Self::Replaced { seq, .. }
+            | Self::Appended { seq, .. }
             | Self::Removed { seq, .. } => Record::Job(*seq),
             Self::OperationStarted { id, .. }
             | Self::OperationMoved { id, .. }
@@ -361,6 +429,11 @@ impl Fact {
         let variable = match self {
             Self::Enqueued { job, .. } => job.payload.len() + job.headers.len(),
             Self::Completed { result, .. } => result.len(),
+            Self::Replaced { payload, headers, .. } => {
+                payload.len() + headers.as_ref().map_or(0, |headers| headers.len())
+            }
+            Self::Appended { item, .. } => item.len(),
+            Self::Claimed { claim, .. } => claim.key.len(),
             Self::Returned { note, .. } | Self::Died { note, .. } | Self::Cancelled { note, .. } => {
                 note.as_ref().map_or(0, |note| note.weight())
             }
@@ -388,6 +461,10 @@ impl Fact {
             | Self::Retried { .. }
             | Self::Rescheduled { .. }
             | Self::Expired { .. }
+            | Self::Unclaimed { .. }
+            | Self::Blocked { .. }
+            | Self::Held { .. }
+            | Self::Freed { .. }
             | Self::Removed { .. } => 0,
         };
         96 + variable
@@ -425,6 +502,18 @@ pub struct NewJob {
     pub headers: Blob,
     /// What it asks for beyond the plain.
     pub plan: Option<Box<Plan>>,
+}
+
+/// A job that gave its payload to another one. Its id is known for the idempotency window, so that it
+/// is given once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// Its namespace.
+    pub namespace: NameId,
+    /// Its identity.
+    pub id: JobId,
+    /// When.
+    pub at: Ms,
 }
 
 /// A new lease.

@@ -91,6 +91,8 @@ pub enum TextColumn {
     Kind,
     /// Its lane.
     Key,
+    /// The dedup key that it holds.
+    Dedup,
 }
 
 /// A column that holds a number; instants and durations are in milliseconds.
@@ -198,6 +200,7 @@ impl TextColumn {
             Self::Queue => job.queue,
             Self::Kind => job.kind,
             Self::Key => job.key,
+            Self::Dedup => return ledger.claims.get(&job.seq).map_or("", |row| &row.claim.key),
         })
     }
 }

@@ -98,19 +98,36 @@ pub struct EnqueuedOne {
     pub id: JobId,
     /// Its place and state; Err = why it was not stored.
     pub what: Result<Stored, Refusal>,
-    /// Its result, when its end was waited for.
+    /// Its result, when its end was waited for, or when it has the dedup key of the job that was sent.
     pub result: Slot,
 }
 
-/// A stored job.
-#[derive(Clone, Copy, Debug)]
+/// The job that stands for one that was sent.
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// Its place in the broker's order; 0 = it is already gone.
     pub seq: Seq,
     /// Its state now.
     pub state: State,
-    /// It was there before.
-    pub duplicate: bool,
+    /// What was done.
+    pub outcome: Outcome,
+}
+
+/// What was done with a job of an Enqueue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is new.
+    Created,
+    /// Its id, or its dedup key, was known; nothing was changed.
+    Duplicate,
+    /// An older job took its payload and its time.
+    Replaced,
+    /// An older job took its payload in addition to its own.
+    Appended,
+    /// It runs after an older one.
+    QueuedAfter,
+    /// It was refused because of an older one, and why.
+    Rejected(Refusal),
 }
 
 /// A leased job on its way to a worker.

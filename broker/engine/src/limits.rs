@@ -79,6 +79,12 @@ pub const SESSION_LEASES_MAX: usize = 20_000;
 pub const COST_MAX: u32 = 1_000;
 /// Tags of a job.
 pub const TAGS_MAX: usize = 16;
+/// Dedup keys that are taken at a time.
+pub const CLAIMS_MAX: usize = 1_000_000;
+/// Items of a payload that jobs append to.
+pub const ITEMS_MAX: u32 = 1_000;
+/// How long a held job waits for its confirmation when its producer names no time.
+pub const HOLD_TTL_MS_DEFAULT: u64 = 3_600_000;
 /// Labels of a session.
 pub const LABELS_MAX: usize = 32;
 

@@ -36,6 +36,8 @@ pub enum Mutation {
     Patch(Box<Patch>),
     /// A waiting job is dead.
     Bury,
+    /// A held job waits no longer for anybody's word.
+    Confirm,
 }
 
 /// What is described anew of a job; what is left out stays.
@@ -107,6 +109,7 @@ impl Mutation {
             Self::Move(_) => "move",
             Self::Patch(_) => "patch",
             Self::Bury => "bury",
+            Self::Confirm => "confirm",
         }
     }
 
@@ -125,7 +128,7 @@ impl Mutation {
                     + texts(&patch.add_tags)
                     + texts(&patch.remove_tags)
             }
-            Self::Retry { .. } | Self::Delete | Self::RunAt(_) | Self::Bury => 0,
+            Self::Retry { .. } | Self::Delete | Self::RunAt(_) | Self::Bury | Self::Confirm => 0,
         }
     }
 
@@ -139,7 +142,8 @@ impl Mutation {
             | Self::Delete
             | Self::RunAt(_)
             | Self::Move(_)
-            | Self::Bury => 0,
+            | Self::Bury
+            | Self::Confirm => 0,
         }
     }
 }

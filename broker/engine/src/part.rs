@@ -13,6 +13,8 @@ pub enum Slot {
     Empty,
     /// Still to be taken from the parts.
     Part(PartKey),
+    /// Several versions of a part that belong together, from this one to that of the number.
+    Pieces(PartKey, u32),
     /// Taken.
     Bytes(Blob),
     /// An attempt's note, taken.

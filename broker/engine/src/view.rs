@@ -61,6 +61,8 @@ pub struct JobView {
     pub error: Option<u64>,
     /// Its result was not kept because the disk was low.
     pub result_dropped: bool,
+    /// The dedup key that it holds; "" = none.
+    pub dedup_key: String,
     /// Bytes of its payload.
     pub payload_len: u32,
     /// The producer's bytes; only when one job is asked for.

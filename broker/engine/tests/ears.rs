@@ -129,7 +129,12 @@ impl Ears {
             Fact::Returned { seq, counts: Counts::Snooze, .. } => (*seq, "job.snoozed"),
             Fact::Returned { seq, counts: Counts::Nothing, .. } => (*seq, "job.released"),
             Fact::Died { seq, .. } | Fact::Buried { seq, .. } => (*seq, "job.dead"),
-            Fact::Reshaped { seq, .. } => (*seq, "job.changed"),
+            Fact::Reshaped { seq, .. }
+            | Fact::Blocked { seq }
+            | Fact::Held { seq, .. }
+            | Fact::Freed { seq, .. }
+            | Fact::Replaced { seq, .. }
+            | Fact::Appended { seq, .. } => (*seq, "job.changed"),
             Fact::Cancelled { seq, .. } => (*seq, "job.cancelled"),
             Fact::Retried { seq, .. } => (*seq, "job.retried"),
             Fact::Rescheduled { seq, .. } => (*seq, "job.rescheduled"),

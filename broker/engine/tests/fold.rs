@@ -9,7 +9,7 @@ use windlass_engine::fact::{Fact, Record};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use windlass_engine::{Engine, Turn};
 
 /// A record as it was when it was copied.
@@ -22,6 +22,7 @@ enum Copy {
     Totals(TotalsRow),
     Operation(OperationRow),
     Failures(FailuresRow),
+    Claim(ClaimRow),
 }
 
 /// What a store holds beside the journal. All of a slice is written at once, Meta included.
@@ -116,6 +117,7 @@ impl Store {
                 (Record::Failures(error), Copy::Failures(row)) => engine.load_failures(*error, row),
                 (Record::Operation(id), Copy::Operation(row)) => engine.load_operation(*id, row),
                 (Record::Totals(queue), Copy::Totals(row)) => engine.load_totals(*queue, row),
+                (Record::Claim(holder), Copy::Claim(row)) => engine.load_claim(*holder, row),
                 (record, copy) => assert!(matches!(copy, Copy::Name(..)), "{record:?} is no {copy:?}"),
             }
         }
@@ -151,6 +153,7 @@ fn copy(record: Record, ledger: &Ledger) -> Option<Copy> {
         Record::Failures(error) => Copy::Failures(ledger.failures.get(&error)?.clone()),
         Record::Operation(id) => Copy::Operation(ledger.operations.get(&id)?.clone()),
         Record::Totals(queue) => Copy::Totals(ledger.totals.get(&queue)?.clone()),
+        Record::Claim(holder) => Copy::Claim(ledger.claims.get(&holder)?.clone()),
         Record::Meta => return None,
     })
 }

@@ -27,6 +27,9 @@ mod reference;
 // What operators do to it.
 mod operator;
 
+// The same for jobs that are unique, and for jobs that are held.
+mod unique;
+
 // Whether the engine and the naive rules agree.
 mod verdict;
 

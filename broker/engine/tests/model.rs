@@ -4,13 +4,14 @@
 use crate::ears::{self, Ears};
 use crate::fold::Store;
 use crate::reference::Model;
+use crate::unique;
 use crate::verdict;
 use crate::world::{Asked, World};
 use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
-    Change, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, Mutation, Patch, Put, Select,
-    SetResource, Settlement, Target, Touch,
+    Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation, Patch, Put,
+    Select, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
@@ -136,6 +137,7 @@ impl History {
         self.model.ends.clear();
         for (from, command) in &commands {
             self.follow(*from, command, &frames, &facts);
+            self.model.free_keys(now);
         }
         self.finish(now, &frames, &facts);
         frames
@@ -293,8 +295,13 @@ impl History {
 
     fn enqueue(&mut self, conn: ConnId) {
         let count = 1 + self.dice.roll(6);
-        let jobs = (0..count).map(|_| Ok(self.spec())).collect();
         let wait_ms = self.dice.one_in(4).then(|| self.dice.roll(30_000));
+        let mut jobs: Vec<JobSpec> = (0..count).map(|_| self.spec()).collect();
+        if wait_ms.is_some() {
+            // Who waits under an id of his own waits for that job.
+            jobs.iter_mut().for_each(|spec| spec.dedup = None);
+        }
+        let jobs = jobs.into_iter().map(Ok).collect();
         self.play(conn, Command::Enqueue(Enqueue { jobs, partial: false, wait_ms }));
     }
 
@@ -323,10 +330,12 @@ impl History {
             queue: QUEUES[dice.roll(3) as usize].into(),
             kind: KINDS[dice.roll(3) as usize].into(),
             key: KEYS[dice.roll(3) as usize].into(),
-            payload: windlass_engine::Blob::from(&b"p"[..]),
+            payload: vec![b'p'; dice.roll(40) as usize].into(),
             run_at: if dice.one_in(4) { now + dice.roll(10_000) } else { 0 },
             expires_at: if dice.one_in(8) { now + dice.roll(10_000) } else { 0 },
             terms: Terms { policy, ..Terms::default() },
+            hold: dice.one_in(10).then(|| Hold { ttl_ms: dice.roll(9_000), then_run: dice.one_in(2) }),
+            dedup: dice.one_in(4).then(|| unique::dedup(dice)),
             id: self.id(),
             ..JobSpec::default()
         }
@@ -401,7 +410,8 @@ impl History {
 
     fn change(&mut self, conn: ConnId) {
         let now = self.world.now;
-        let to = match self.dice.roll(9) {
+        let to = match self.dice.roll(11) {
+            9 | 10 => Mutation::Confirm,
             0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.dice.roll(3) * 2_500 },
             2 | 3 => Mutation::Retry { reset_attempts: self.dice.one_in(2), spread_ms: 0 },
             4 => Mutation::Delete,

@@ -25,6 +25,7 @@ impl Model {
         let Some(job) = self.job(id) else { return false };
         let state = job.state;
         let waits = matches!(state, State::Scheduled | State::Ready);
+        let rests = waits || matches!(state, State::Held | State::Blocked);
         match to {
             Mutation::Retry { reset_attempts, .. } if state.is_final() || state == State::Scheduled => {
                 if *reset_attempts {
@@ -40,9 +41,10 @@ impl Model {
                 _ => self.cancelled(id, false, now),
             },
             Mutation::Delete => self.remove(id, now),
+            Mutation::Confirm if state == State::Held => self.confirm(id, now),
             Mutation::RunAt(at) if waits => job.wait((*at).max(now), now),
-            Mutation::Move(queue) if waits => job.spec.queue.clone_from(queue),
-            Mutation::Patch(patch) if waits => {
+            Mutation::Move(queue) if rests => job.spec.queue.clone_from(queue),
+            Mutation::Patch(patch) if rests => {
                 if let Some(key) = &patch.key {
                     job.spec.key.clone_from(key);
                 }
@@ -51,7 +53,7 @@ impl Model {
                     job.level = priority;
                 }
             }
-            Mutation::Bury if waits => {
+            Mutation::Bury if rests => {
                 job.end(State::Dead, false, now);
                 let queue = job.spec.queue.clone();
                 self.total(&queue).dead += 1;

@@ -1,12 +1,18 @@
 //! A naive broker: plain lists, searched from end to end, and the rules written down a second
 //! time. What a history does to it must be what it does to the engine.
 
+mod stream;
+
+pub(crate) use stream::Stream;
+
+use crate::unique::{Answer, Claim, Did};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::command::{Fetch, How, JobSpec};
 use windlass_engine::fact::Totals;
 use windlass_engine::frame::SettleCode;
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
 use windlass_engine::ledger::job::State;
+use windlass_engine::ledger::tables::Until;
 
 /// A job, as the rules see it.
 #[derive(Clone, Debug)]
@@ -22,6 +28,10 @@ pub(crate) struct Job {
     pub(crate) deliveries: u32,
     pub(crate) fence: u64,
     pub(crate) settled: bool,
+    /// When its hold ends by itself.
+    pub(crate) hold_until: Ms,
+    /// Bytes of its payload.
+    pub(crate) payload: u64,
     /// When it expires if it has not started by then; 0 = never.
     pub(crate) expires_at: Ms,
     /// An operator gave it one more run than its attempts allow.
@@ -51,17 +61,6 @@ pub(crate) struct Session {
     pub(crate) seen: bool,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Stream {
-    pub(crate) session: SessionId,
-    pub(crate) queues: Vec<String>,
-    pub(crate) kinds: Vec<String>,
-    pub(crate) slots: u32,
-    pub(crate) lease_ms: Ms,
-    /// A long poll: how many jobs it may still get, and its end.
-    pub(crate) poll: Option<(u32, Ms)>,
-}
-
 /// All that a broker knows.
 #[derive(Default)]
 pub(crate) struct Model {
@@ -75,6 +74,7 @@ pub(crate) struct Model {
     pub(crate) totals: BTreeMap<String, Totals>,
     /// Completed jobs that a queue keeps.
     pub(crate) keep_max: BTreeMap<String, usize>,
+    pub(crate) claims: Vec<Claim>,
     pub(crate) picks: BTreeMap<String, u64>,
     pub(crate) last_fence: u64,
     pub(crate) last_seq: Seq,
@@ -338,22 +338,35 @@ impl Model {
 
     // ------------------------------------------------------------------ jobs
 
-    pub(crate) fn enqueue(&mut self, spec: &JobSpec, now: Ms) -> (bool, Option<State>) {
+    pub(crate) fn enqueue(&mut self, spec: &JobSpec, now: Ms) -> Answer {
         if let Some(job) = self.job(spec.id) {
-            return (true, Some(job.state));
+            return (spec.id, Did::Duplicate, Some(job.state));
         }
         if self.removed.get(&spec.id).is_some_and(|(at, _)| now < at + 600_000) {
-            return (true, None);
+            return (spec.id, Did::Duplicate, None);
         }
         self.removed.remove(&spec.id);
+        match &spec.dedup {
+            Some(dedup) => self.enqueue_unique(spec, dedup, now),
+            None => self.store(spec, now),
+        }
+    }
+
+    pub(crate) fn store(&mut self, spec: &JobSpec, now: Ms) -> Answer {
         self.last_seq += 1;
         self.total(&spec.queue).enqueued += 1;
         let ttl = spec.terms.policy.ttl_ms.filter(|&ttl| ttl > 0).map(|ttl| now + ttl);
         let given = Some(spec.expires_at).filter(|&at| at > 0);
         let expires_at = ttl.into_iter().chain(given).min().unwrap_or(0);
         let run_at = spec.run_at.max(now);
-        let state = if run_at > now { State::Scheduled } else { State::Ready };
+        let state = match spec.hold {
+            Some(_) => State::Held,
+            None if run_at > now => State::Scheduled,
+            None => State::Ready,
+        };
         self.jobs.push(Job {
+            hold_until: spec.hold.map_or(0, |hold| now + hold.ttl_ms.max(1)),
+            payload: spec.payload.len() as u64,
             spec: spec.clone(),
             seq: self.last_seq,
             level: spec.terms.policy.priority.unwrap_or(4),
@@ -371,7 +384,7 @@ impl Model {
             remove_at: 0,
             error: None,
         });
-        (false, Some(state))
+        (spec.id, Did::Created, Some(state))
     }
 
     /// It was removed longer ago than the idempotency window.
@@ -457,7 +470,7 @@ impl Model {
         self.total(&queue).cancelled += 1;
     }
 
-    fn expired(&mut self, id: JobId, now: Ms) {
+    pub(crate) fn expired(&mut self, id: JobId, now: Ms) {
         let Some(job) = self.job(id) else { return };
         let settled = job.settled;
         job.end(State::Expired, settled, now);
@@ -486,7 +499,8 @@ impl Model {
             let removal = job.state.is_final().then_some((job.remove_at, rank, Event::Remove(id)));
             let unstarted = job.deliveries == 0 && !job.state.is_final() && job.expires_at > 0;
             let expiry = unstarted.then_some((job.expires_at, 1, Event::Expire(id)));
-            lease.filter(|(at, ..)| *at > 0).chain(due).chain(expiry).chain(removal)
+            let hold = (job.state == State::Held).then_some((job.hold_until, 7, Event::Hold(id)));
+            lease.filter(|(at, ..)| *at > 0).chain(due).chain(expiry).chain(removal).chain(hold)
         });
         let sessions = self.sessions.iter().map(|(id, session)| {
             let leases: Vec<&Lease> = self.leases(*id).map(|(_, lease)| lease).collect();
@@ -495,7 +509,11 @@ impl Model {
         });
         let polls =
             self.streams.iter().filter_map(|(key, stream)| Some((stream.poll?.1, 4, Event::Poll(*key))));
-        jobs.chain(sessions).chain(polls).min()
+        let windows = self.claims.iter().filter_map(|claim| match claim.until {
+            Until::At(at) => Some((at, 8, Event::Unclaim(claim.holder))),
+            Until::Finish | Until::Start => None,
+        });
+        jobs.chain(sessions).chain(polls).chain(windows).min()
     }
 
     pub(crate) fn next_due(&self) -> Option<Ms> {
@@ -525,25 +543,10 @@ impl Model {
                 Event::Session(id) => self.lose_session(id, now),
                 Event::Poll(key) => self.end_stream(key),
                 Event::Remove(id) => self.remove(id, now),
+                Event::Hold(id) => self.end_hold(id, now),
+                Event::Unclaim(holder) => self.end_window(holder),
             }
-        }
-    }
-}
-
-impl Stream {
-    /// It fetches such jobs.
-    pub(crate) fn takes(&self, job: &Job) -> bool {
-        self.queues.contains(&job.spec.queue) && self.runs(job)
-    }
-
-    pub(crate) fn runs(&self, job: &Job) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&job.spec.kind)
-    }
-
-    pub(crate) fn has_room(&self, held: u32, cost: u32) -> bool {
-        match self.poll {
-            Some((left, _)) => left > 0,
-            None => held == 0 || held + cost <= self.slots,
+            self.free_keys(now);
         }
     }
 }
@@ -558,4 +561,6 @@ enum Event {
     Session(SessionId),
     Poll(Request),
     Remove(JobId),
+    Hold(JobId),
+    Unclaim(Seq),
 }

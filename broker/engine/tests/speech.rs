@@ -3,9 +3,9 @@
 use crate::world::{DAWN, World, name_of};
 use windlass_engine::command::Refusal;
 use windlass_engine::event::Event;
-use windlass_engine::frame::{Body, EnqueuedOne, Frame, Rows, SettleCode, Signal, Work};
+use windlass_engine::frame::{Body, EnqueuedOne, Frame, Outcome, Rows, SettleCode, Signal, Work};
 use windlass_engine::ids::{JobId, Ms};
-use windlass_engine::ledger::job::{Job, State};
+use windlass_engine::ledger::job::{Job, Pieces, State};
 use windlass_engine::part::Slot;
 use windlass_engine::view::{JobView, QueueView};
 
@@ -113,9 +113,11 @@ impl World {
         let Some(job) = self.job(id) else { return format!("{} gone", name(id)) };
         let mut text = format!("{} {}", name(id), job.state.name());
         optional(&mut text, job.state == State::Scheduled, || format!("for {}", say_at(job.run_at)));
+        optional(&mut text, job.state == State::Held, || format!("until {}", say_at(job.hold_until())));
         if let Some(lease) = &job.lease {
             optional(&mut text, true, || format!("by {}", name_of(lease.session.0)));
         }
+        optional(&mut text, job.pieces() != Pieces::default(), || format!("payload={}", job.payload_len));
         say_counts(&mut text, job);
         if let Some(ended) = &job.ended {
             let reason = ended.reason.map(|reason| format!("{reason:?}").to_uppercase());
@@ -136,12 +138,20 @@ fn say_counts(text: &mut String, job: &Job) {
 
 fn say_enqueued(one: &EnqueuedOne) -> String {
     match &one.what {
-        Ok(stored) if one.result != Slot::Empty => {
-            format!("{} {} with result", name(one.id), stored.state.name())
-        }
         Ok(stored) if stored.seq == 0 => format!("{} duplicate, gone", name(one.id)),
-        Ok(stored) if stored.duplicate => format!("{} duplicate, {}", name(one.id), stored.state.name()),
-        Ok(stored) => format!("{} {}", name(one.id), stored.state.name()),
+        Ok(stored) => {
+            let (name, state) = (name(one.id), stored.state.name());
+            let mut text = match &stored.outcome {
+                Outcome::Created => format!("{name} {state}"),
+                Outcome::Duplicate => format!("{name} duplicate, {state}"),
+                Outcome::Replaced => format!("{name} replaced, {state}"),
+                Outcome::Appended => format!("{name} appended, {state}"),
+                Outcome::QueuedAfter => format!("{name} queued, {state}"),
+                Outcome::Rejected(refusal) => format!("{name} {state}, {}", say_refusal(refusal)),
+            };
+            optional(&mut text, one.result != Slot::Empty, || "with result".into());
+            text
+        }
         Err(refusal) => say_refusal(refusal),
     }
 }

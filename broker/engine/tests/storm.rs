@@ -3,10 +3,12 @@
 //! and the journal must make the same ledger again.
 
 use crate::model::{Dice, each, seeds};
+use crate::unique;
 use crate::world::{Asked, World};
 use windlass_engine::command::{
-    Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
-    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch, Watch,
+    Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How, JobSpec,
+    JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target,
+    Touch, Watch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::event::EventName;
@@ -241,12 +243,22 @@ impl Storm {
                 run_at: self.maybe(Self::number).unwrap_or(0),
                 expires_at: if self.dice.one_in(4) { self.number() } else { 0 },
                 terms: Terms { policy: self.policy(), ..Terms::default() },
+                hold: self.maybe(|storm| Hold { ttl_ms: storm.number(), then_run: storm.dice.one_in(2) }),
+                dedup: self.maybe(Self::dedup),
                 ..JobSpec::default()
             }));
         }
         let partial = self.dice.one_in(2);
         let wait_ms = self.maybe(Self::number);
         self.play(conn, Command::Enqueue(Enqueue { jobs, partial, wait_ms }));
+    }
+
+    fn dedup(&mut self) -> Box<Dedup> {
+        let mut dedup = unique::dedup(&mut self.dice);
+        if let DedupUntil::Window(ms) = &mut dedup.until {
+            *ms = self.number();
+        }
+        dedup
     }
 
     fn fetch(&mut self, conn: ConnId) {
@@ -325,7 +337,7 @@ impl Storm {
             let id = self.operation();
             return self.play(conn, Command::Stop(id));
         }
-        let to = match self.dice.roll(9) {
+        let to = match self.dice.roll(10) {
             0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.number() },
             2 | 3 => {
                 let spread_ms = self.maybe(Self::number).unwrap_or(0);
@@ -341,6 +353,7 @@ impl Storm {
                 add_tags: vec![self.name(&["vip", "eu"])],
                 remove_tags: vec![self.name(&["vip", "eu"])],
             })),
+            8 => Mutation::Confirm,
             _ => Mutation::RunAt(self.number()),
         };
         let dry_run = self.dice.one_in(6);

@@ -2,6 +2,7 @@
 
 use crate::ears::Ears;
 use crate::reference::{Job, Lease, Model, Stream};
+use crate::unique::Did;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::Fact;
@@ -19,11 +20,12 @@ pub(crate) fn check_enqueue(model: &mut Model, enqueue: &Enqueue, answer: Option
     for (job, one) in enqueue.jobs.iter().zip(ones) {
         let spec = job.as_ref().expect("histories send what is well formed");
         let stored = one.what.as_ref().expect("it is stored");
-        if stored.seq == 0 && model.is_forgotten(spec.id, now) {
+        if stored.seq == 0 && one.id == spec.id && model.is_forgotten(spec.id, now) {
             continue;
         }
-        let (duplicate, state) = model.enqueue(spec, now);
-        assert_eq!(stored.duplicate, duplicate, "known before: {:?}", spec.id);
+        let (id, did, state) = model.enqueue(spec, now);
+        model.free_keys(now);
+        assert_eq!((one.id, Did::of(&stored.outcome)), (id, did), "{spec:?}");
         match state {
             Some(state) => assert_eq!(stored.state, state, "state of {:?}", spec.id),
             None => assert_eq!(stored.seq, 0, "it is gone"),
@@ -52,6 +54,7 @@ pub(crate) fn check_settle(
             let job = model.job(result.id).expect("it is leased");
             let run_at = retry_time(job, &result.how, facts, now);
             model.settle(result.id, &result.how, run_at, now);
+            model.free_keys(now);
         }
         assert_eq!(one.state, model.job(result.id).map(|job| job.state), "state after settling");
     }
@@ -116,6 +119,7 @@ pub(crate) fn check_change(model: &mut Model, change: &Change, answer: Option<&B
         found += 1;
         let is_left = change.max == 0 || done < change.max;
         done += u64::from(is_left && model.change(id, &change.to, now));
+        model.free_keys(now);
     }
     assert_eq!((*matched, *changed), (found, done), "{change:?}");
 }
@@ -212,6 +216,7 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
     job.settled = false;
     job.fence = lease.fence;
     job.lease = Some(Lease { session: stream.session, ends_at, revoke_at: 0, stream: of });
+    model.free_keys(now);
 }
 
 /// The right queue, the right level, the head of its lane.
@@ -293,10 +298,13 @@ pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
         assert!(mine.state != State::Scheduled || job.run_at == mine.run_at, "{mine:?} {}", job.run_at);
         let error = ledger.names.error(job.error).map(|(_, shape)| shape);
         assert_eq!(error, mine.error, "how it failed: {mine:?}");
+        assert_eq!(u64::from(job.payload_len), mine.payload, "{mine:?}");
+        assert!(mine.state != State::Held || job.hold_until() == mine.hold_until, "{mine:?}");
         let holder = job.lease.as_ref().map(|lease| lease.session);
         assert_eq!(holder, mine.lease.as_ref().map(|lease| lease.session), "{mine:?}");
         assert!(holder.is_none_or(|id| model.sessions.contains_key(&id)), "held by nobody: {mine:?}");
     }
+    check_claims(model, world);
     assert!(ledger.sessions.keys().eq(model.sessions.keys()), "sessions");
     for (name, totals) in &model.totals {
         let row = ledger.totals.iter().find(|(id, _)| ledger.names.text(**id) == name);
@@ -337,5 +345,17 @@ fn check_nobody_waits(model: &Model) {
             let fit = !mine.is_empty() && mine.iter().all(|job| stream.has_room(held, job.cost()));
             assert!(!fit, "{stream:?} waits in vain for {:?} and {} others", mine[0], mine.len() - 1);
         }
+    }
+}
+
+/// Both know the same dedup keys.
+fn check_claims(model: &Model, world: &World) {
+    let ledger = world.engine.ledger();
+    assert_eq!(ledger.claims.len(), model.claims.len(), "{:?}", model.claims);
+    for mine in &model.claims {
+        let row = ledger.claims.get(&mine.holder).unwrap_or_else(|| panic!("{mine:?} is missing"));
+        let scope = ledger.names.text(row.claim.scope);
+        assert_eq!(scope, mine.scope.as_deref().unwrap_or("default"), "{mine:?}");
+        assert_eq!((&row.claim.key, row.claim.until, row.claim.next), (&mine.key, mine.until, mine.next));
     }
 }

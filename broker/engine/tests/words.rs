@@ -3,8 +3,9 @@
 use crate::world::{Asked, DAWN, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
-    Beat, Change, Code, Command, Enqueue, ErrorNote, Fetch, Fields, Hello, How, JobSpec, JobTouch, JobsQuery,
-    Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target, Touch, Watch,
+    Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How,
+    JobSpec, JobTouch, JobsQuery, Mutation, OnConflict, Pace, Patch, Put, Query, Refusal, Select,
+    SetResource, Settlement, Target, Touch, Watch,
 };
 use windlass_engine::event::EventName;
 use windlass_engine::fact::ResourceBody;
@@ -124,7 +125,7 @@ impl World {
                 words = Words::default();
                 Command::Touch(touch)
             }
-            "cancel" | "retry" | "delete" | "run" | "move" | "patch" | "bury" => {
+            "cancel" | "retry" | "delete" | "run" | "move" | "patch" | "bury" | "confirm" => {
                 Command::Change(Box::new(change_words(verb, &mut words)))
             }
             "stop" => Command::Stop(OperationId(bytes_of(words.names[0]))),
@@ -349,7 +350,36 @@ fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
         run_at: words.ms("run_at").map(|ms| ms.saturating_add(DAWN)).or(delay).unwrap_or(0),
         terms: Terms { tags: words.list("tags", ""), policy: policy_words(words), ..Terms::default() },
         gate: Gate::default(),
+        hold: hold_words(words),
+        dedup: dedup_words(words),
     }
+}
+
+/// `hold=1h`, `hold=1h then_run`.
+fn hold_words(words: &mut Words<'_>) -> Option<Hold> {
+    let ttl_ms = words.ms("hold")?;
+    Some(Hold { ttl_ms, then_run: words.flag("then_run") })
+}
+
+/// `dedup=x`, with `until=start` or `until=30s`, `conflict=replace`, and `whole` for the namespace.
+fn dedup_words(words: &mut Words<'_>) -> Option<Box<Dedup>> {
+    let key = words.values.remove("dedup")?.into();
+    let until = match words.values.remove("until") {
+        None => DedupUntil::Finish,
+        Some("start") => DedupUntil::Start,
+        Some(window) => DedupUntil::Window(duration(window)),
+    };
+    let on_conflict = match words.text("conflict", "keep").as_str() {
+        "keep" => OnConflict::KeepOld,
+        "replace" => OnConflict::Replace,
+        "after" => OnConflict::RunAfter,
+        "cancel" => OnConflict::CancelRunning,
+        "reject" => OnConflict::Reject,
+        "append" => OnConflict::Append,
+        other => panic!("{other} is no way to solve a conflict"),
+    };
+    let (whole_namespace, payload_bytes_max) = (words.flag("whole"), 1_000);
+    Some(Box::new(Dedup { key, whole_namespace, until, on_conflict, payload_bytes_max }))
 }
 
 fn policy_words(words: &mut Words<'_>) -> Policy {
@@ -397,6 +427,7 @@ fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
             add_tags: words.list("tag", ""),
             remove_tags: words.list("untag", ""),
         })),
+        "confirm" => Mutation::Confirm,
         _ => Mutation::RunAt(words.ms("at").map_or(0, |ms| ms.saturating_add(DAWN))),
     };
     let dry_run = words.flag("dry");

@@ -2,12 +2,12 @@
 
 use super::output::{self, Form};
 use super::{Target, exit, fail_with};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::process::ExitCode;
 use std::time::Duration;
-use windlass_client::{Ended, Enqueued, Error, JobId, NewJob, Receipt};
+use windlass_client::{Dedup, Ended, Enqueued, Error, JobId, NewJob, Receipt};
 
 /// Jobs sent before the first of them is waited for.
 const IN_FLIGHT: usize = 256;
@@ -50,6 +50,21 @@ pub(super) struct EnqueueArgs {
     /// Lane inside the queue: keys share fairly
     #[arg(long)]
     key: Option<String>,
+    /// Jobs with this dedup key are one
+    #[arg(long, value_name = "KEY")]
+    dedup: Option<String>,
+    /// What becomes of this job when the dedup key is taken
+    #[arg(long, value_enum, default_value_t, requires = "dedup")]
+    on_conflict: OnConflict,
+    /// The dedup key is free when its job starts, instead of when it ends
+    #[arg(long, requires = "dedup", conflicts_with = "dedup_window")]
+    dedup_until_start: bool,
+    /// The dedup key is taken for this long, whatever becomes of its job
+    #[arg(long, value_parser = duration, requires = "dedup", value_name = "TIME")]
+    dedup_window: Option<Duration>,
+    /// Wait for `admin jobs confirm`; without it the job expires after this long
+    #[arg(long, value_parser = duration, num_args = 0..=1, default_missing_value = "1h", value_name = "TIME")]
+    hold: Option<Duration>,
     /// A file with one payload a line, each a job; `-` for stdin
     #[arg(long, value_name = "FILE")]
     jsonl: Option<String>,
@@ -165,7 +180,48 @@ fn job(args: &EnqueueArgs, payload: Vec<u8>) -> NewJob {
     if let Some(id) = args.id {
         job = job.id(id);
     }
-    job
+    if let Some(ttl) = args.hold {
+        job = job.hold_for(ttl);
+    }
+    match &args.dedup {
+        Some(key) => job.dedup(dedup(args, key)),
+        None => job,
+    }
+}
+
+/// What becomes of a job whose dedup key is taken.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum OnConflict {
+    /// It is dropped
+    #[default]
+    KeepOld,
+    /// The other job takes its payload, unless it has started
+    Replace,
+    /// It runs after the other job
+    RunAfter,
+    /// The other job is cancelled
+    CancelRunning,
+    /// It is refused
+    Reject,
+    /// The other job takes its payload in addition, unless it has started
+    Append,
+}
+
+fn dedup(args: &EnqueueArgs, key: &str) -> Dedup {
+    let dedup = Dedup::key(key);
+    let dedup = match (args.dedup_window, args.dedup_until_start) {
+        (Some(window), _) => dedup.within(window),
+        (None, true) => dedup.until_start(),
+        (None, false) => dedup,
+    };
+    match args.on_conflict {
+        OnConflict::KeepOld => dedup,
+        OnConflict::Replace => dedup.replace(),
+        OnConflict::RunAfter => dedup.run_after(),
+        OnConflict::CancelRunning => dedup.cancel_running(),
+        OnConflict::Reject => dedup.reject(),
+        OnConflict::Append => dedup.append(),
+    }
 }
 
 fn payload(from: Option<&str>) -> Result<Vec<u8>, Problem> {
@@ -221,6 +277,7 @@ impl Printed {
                 "id": enqueued.id.to_string(),
                 "state": super::admin::state(enqueued.state),
                 "duplicate": enqueued.duplicate,
+                "outcome": super::admin::word(enqueued.outcome.as_str_name(), "OUTCOME_"),
             })),
         }
     }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::codec::Decoder;
 use tokio_util::sync::CancellationToken;
-use windlass_engine::frame::{Body, EnqueuedOne, Stored, Welcome, Work};
+use windlass_engine::frame::{Body, EnqueuedOne, Outcome, Stored, Welcome, Work};
 use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
 use windlass_engine::{Command, Frame, JobId, Request, SessionId};
@@ -217,7 +217,7 @@ fn enqueue() -> Ask {
 }
 
 fn enqueued() -> Body {
-    let stored = Stored { seq: 1, state: State::Ready, duplicate: false };
+    let stored = Stored { seq: 1, state: State::Ready, outcome: Outcome::Created };
     Body::Enqueued(vec![EnqueuedOne { id: JobId([1; 16]), what: Ok(stored), result: Slot::Empty }])
 }
 

@@ -113,7 +113,8 @@ impl Fold {
             | Record::Session(_)
             | Record::Operation(_)
             | Record::Failures(_)
-            | Record::Totals(_)) => {
+            | Record::Totals(_)
+            | Record::Claim(_)) => {
                 self.dirty.rows.insert(record);
             }
         }
@@ -211,6 +212,7 @@ fn copy_row(record: Record, ledger: &Ledger) -> Option<Row> {
         Record::Failures(error) => Some(Row::Failures(error, ledger.failures.get(&error)?.clone())),
         Record::Operation(id) => Some(Row::Operation(id, ledger.operations.get(&id)?.clone())),
         Record::Totals(queue) => Some(Row::Totals(queue, ledger.totals.get(&queue)?.clone())),
+        Record::Claim(holder) => Some(Row::Claim(holder, ledger.claims.get(&holder)?.clone())),
         Record::Job(_) | Record::Meta => None,
     }
 }

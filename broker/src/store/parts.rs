@@ -106,6 +106,15 @@ impl Parts {
                     self.insert(*seq, Part::History, note.number, record::encode_note(note).into());
                 }
             }
+            Fact::Replaced { seq, pieces, payload, headers, .. } => {
+                self.insert(*seq, Part::Payload, pieces.last, payload.clone());
+                if let Some(headers) = headers {
+                    self.insert(*seq, Part::Headers, pieces.headers, headers.clone());
+                }
+            }
+            Fact::Appended { seq, version, item, .. } => {
+                self.insert(*seq, Part::Payload, *version, item.clone());
+            }
             Fact::Removed { seq, .. } => self.remove_job(*seq),
             Fact::Started { .. }
             | Fact::Stopped
@@ -129,7 +138,12 @@ impl Parts {
             | Fact::CancelAsked { .. }
             | Fact::Retried { .. }
             | Fact::Rescheduled { .. }
-            | Fact::Expired { .. } => {}
+            | Fact::Expired { .. }
+            | Fact::Claimed { .. }
+            | Fact::Unclaimed { .. }
+            | Fact::Blocked { .. }
+            | Fact::Held { .. }
+            | Fact::Freed { .. } => {}
         }
     }
 
@@ -138,11 +152,19 @@ impl Parts {
     /// # Errors
     /// When the leaves cannot be read, or do not hold a part that a head names.
     pub fn fill(&mut self, slot: &mut Slot) -> Result<(), StoreError> {
-        let Slot::Part(key) = *slot else { return Ok(()) };
-        let bytes = match self.get(key) {
-            Some(bytes) => bytes.clone(),
-            None => self.read(key)?,
+        let key = match *slot {
+            Slot::Part(key) => key,
+            Slot::Pieces(first, last) => {
+                let mut whole = Vec::new();
+                for version in first.version..=last {
+                    whole.extend_from_slice(&self.bytes(PartKey { version, ..first })?);
+                }
+                *slot = Slot::Bytes(whole.into());
+                return Ok(());
+            }
+            Slot::Empty | Slot::Bytes(_) | Slot::Note(_) => return Ok(()),
         };
+        let bytes = self.bytes(key)?;
         *slot = if key.part == Part::History {
             let note: Note = record::decode_note(&bytes).map_err(|error| error.at("an attempt's note"))?;
             Slot::Note(Box::new(note))
@@ -150,6 +172,13 @@ impl Parts {
             Slot::Bytes(bytes)
         };
         Ok(())
+    }
+
+    fn bytes(&mut self, key: PartKey) -> Result<Blob, StoreError> {
+        match self.get(key) {
+            Some(bytes) => Ok(bytes.clone()),
+            None => self.read(key),
+        }
     }
 
     /// The bytes of a part that is in memory and not folded yet.

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use windlass_engine::Blob;
 use windlass_engine::OperationId;
 use windlass_engine::fact::{Fact, Note};
-use windlass_engine::ids::NameId;
+use windlass_engine::ids::{NameId, Seq};
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 
 /// The format of everything written now.
 pub const FORMAT: u8 = 2;
@@ -56,6 +56,8 @@ pub enum Row {
     Failures(NameId, FailuresRow),
     /// A change that was given an id.
     Operation(OperationId, OperationRow),
+    /// A dedup key, by the job that holds it.
+    Claim(Seq, ClaimRow),
 }
 
 /// A small part inside a block: place in the leaf, part, version, bytes.
@@ -193,7 +195,6 @@ mod tests {
             gate: 6,
             error: 6,
             payload_len: 6,
-            payload_version: 1,
             headers_len: 7,
             state: State::Dead,
             level: 4,
@@ -219,7 +220,7 @@ mod tests {
                 result_len: 3,
                 result_dropped: false,
             })),
-            plan: Some(Box::new(Plan { expires_at: 1 })),
+            plan: Some(Box::new(Plan { expires_at: 1, ..Plan::default() })),
         };
         assert!(encode_leaf(&vec![job.clone()]).len() <= 240 + 9);
         let leaf = vec![job; 16];

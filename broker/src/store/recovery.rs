@@ -96,6 +96,7 @@ fn load_rows(leaves: &dyn ReadLeaves, engine: &mut Engine) -> Result<(), StoreEr
             Row::Totals(queue, row) => engine.load_totals(queue, row),
             Row::Failures(error, row) => engine.load_failures(error, row),
             Row::Operation(id, row) => engine.load_operation(id, row),
+            Row::Claim(holder, row) => engine.load_claim(holder, row),
         }
         Ok(())
     })

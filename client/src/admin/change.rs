@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use windlass_proto::v1::change::To;
 use windlass_proto::v1::query::What;
-use windlass_proto::v1::{self, Cancel, Change, Delete, OperationView, Query, Retry, RunAt, Selector, Stop};
+use windlass_proto::v1::{
+    self, Cancel, Change, Confirm, Delete, OperationView, Query, Retry, RunAt, Selector, Stop,
+};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use super::Admin;
@@ -56,6 +58,14 @@ impl Admin {
     /// As [`Admin::retry`].
     pub async fn run_now(&self, ids: impl IntoIterator<Item = JobId>) -> Result<Changed> {
         self.change_ids(ids, To::RunAt(RunAt { run_at_ms: 0 })).await
+    }
+
+    /// Releases held jobs. Their delays count from their enqueueing.
+    ///
+    /// # Errors
+    /// As [`Admin::retry`].
+    pub async fn confirm(&self, ids: impl IntoIterator<Item = JobId>) -> Result<Changed> {
+        self.change_ids(ids, To::Confirm(Confirm {})).await
     }
 
     /// Any change of any selection. One that does not name its jobs gets an id of its own if it has none,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use windlass_proto::v1::{JobTouch, Work};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::lease::{Cause, Held};
 use crate::link::Shared;
@@ -60,6 +60,24 @@ impl JobContext {
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.inner.work.payload
+    }
+
+    /// The payloads of a job that others were appended to ([`Dedup::append`](crate::Dedup::append)), in the
+    /// order of their coming.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the payload is no such list.
+    pub fn items(&self) -> Result<Vec<Bytes>> {
+        let broken = |_| Error::invalid("the payload is no list of items");
+        let (mut rest, mut items) = (self.payload().clone(), Vec::new());
+        while !rest.is_empty() {
+            let length = prost::decode_length_delimiter(&mut rest).map_err(broken)?;
+            if length > rest.len() {
+                return Err(Error::invalid("the payload is no list of items"));
+            }
+            items.push(rest.split_to(length));
+        }
+        Ok(items)
     }
 
     /// Media type of the payload.

@@ -1,7 +1,7 @@
 //! `evolve`: the one way the ledger changes. Live commands and replay go through it alike.
 
 use super::job::{Ended, Job, State, length};
-use super::tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use super::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use super::{Ledger, REPLAYED};
 use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape};
 use crate::ids::Seq;
@@ -67,6 +67,7 @@ impl Ledger {
             Record::Totals(queue) => self.totals.get(&queue).map(|row| row.since),
             Record::Failures(error) => self.failures.get(&error).map(|row| row.since),
             Record::Operation(id) => self.operations.get(&id).map(|row| row.since),
+            Record::Claim(holder) => self.claims.get(&holder).map(|row| row.since),
             // Its facts are absolute or rise only, so applying one twice is harmless.
             Record::Meta => Some(REPLAYED),
         }
@@ -105,8 +106,19 @@ impl Ledger {
             | Fact::OperationEnded { .. }
             | Fact::OperationRemoved { .. } => self.operated(since, fact),
             Fact::Reshaped { seq, reshape } => self.reshaped(*seq, batch, since, reshape),
+            Fact::Claimed { holder, claim } => {
+                self.claims.insert(*holder, ClaimRow { since, claim: (**claim).clone() });
+            }
+            Fact::Unclaimed { holder } => {
+                self.claims.remove(holder);
+            }
             Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
             Fact::Removed { seq, .. } => self.removed(*seq, batch),
+            Fact::Blocked { seq }
+            | Fact::Held { seq, .. }
+            | Fact::Freed { seq, .. }
+            | Fact::Replaced { seq, .. }
+            | Fact::Appended { seq, .. } => self.touch(*seq, since, |job| prepare(job, fact)),
             Fact::Readied { seq }
             | Fact::Leased { seq, .. }
             | Fact::Extended { seq, .. }
@@ -123,10 +135,7 @@ impl Ledger {
                     let first = u64::from(self.epoch) << 40;
                     self.fences = self.fences.max(lease.fence.saturating_sub(first));
                 }
-                if let Some(job) = self.jobs.get_mut(*seq) {
-                    job.since = since;
-                    change(job, fact);
-                }
+                self.touch(*seq, since, |job| change(job, fact));
                 if let Fact::Returned { error: 1.., .. } | Fact::Died { error: 1.., .. } = fact {
                     self.blame(*seq, batch, fact);
                 }
@@ -163,6 +172,13 @@ impl Ledger {
         let before = core::mem::replace(&mut job.error, *error);
         self.names.take(*error);
         self.names.give(before, batch);
+    }
+
+    fn touch(&mut self, seq: Seq, since: u64, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.jobs.get_mut(seq) {
+            job.since = since;
+            change(job);
+        }
     }
 
     fn enqueued(&mut self, seq: Seq, since: u64, new: &NewJob) {
@@ -204,8 +220,25 @@ fn creates(fact: &Fact) -> bool {
             | Fact::Counted { .. }
             | Fact::OperationStarted { .. }
             | Fact::FailuresCounted { .. }
+            | Fact::Claimed { .. }
             | Fact::Enqueued { .. }
     )
+}
+
+/// What a fact does to a job that has not started.
+fn prepare(job: &mut Job, fact: &Fact) {
+    if let Fact::Blocked { .. } = fact {
+        job.state = State::Blocked;
+    } else if let Fact::Held { until, .. } = fact {
+        job.hold(*until);
+    } else if let Fact::Freed { now, .. } = fact {
+        job.wait(job.run_at, *now);
+    } else if let Fact::Replaced { pieces, payload, headers, run_at, now, .. } = fact {
+        let lens = (payload.len(), headers.as_ref().map(|headers| headers.len()));
+        job.replace(*pieces, lens, *run_at, *now);
+    } else if let Fact::Appended { version, item, .. } = fact {
+        job.append(*version, item.len());
+    }
 }
 
 /// What a fact does to its job.
@@ -213,15 +246,9 @@ fn change(job: &mut Job, fact: &Fact) {
     match fact {
         Fact::Readied { .. } => job.state = State::Ready,
         Fact::Leased { lease, .. } => job.lease(lease),
-        Fact::Extended { ends_at, .. } => {
-            if let Some(lease) = &mut job.lease {
-                lease.ends_at = *ends_at;
-            }
-        }
+        Fact::Extended { ends_at, .. } => job.lease.iter_mut().for_each(|lease| lease.ends_at = *ends_at),
         Fact::CancelAsked { revoke_at, .. } => {
-            if let Some(lease) = &mut job.lease {
-                lease.revoke_at = *revoke_at;
-            }
+            job.lease.iter_mut().for_each(|lease| lease.revoke_at = *revoke_at);
         }
         Fact::Completed { end, result, result_dropped, .. } => {
             job.settled = true;
@@ -269,6 +296,8 @@ fn change(job: &mut Job, fact: &Fact) {
         | Fact::SessionOpened { .. }
         | Fact::SessionClosed { .. }
         | Fact::Counted { .. }
+        | Fact::Claimed { .. }
+        | Fact::Unclaimed { .. }
         | Fact::Enqueued { .. }
         | Fact::Reshaped { .. }
         | Fact::FailuresCounted { .. }
@@ -277,6 +306,11 @@ fn change(job: &mut Job, fact: &Fact) {
         | Fact::OperationMoved { .. }
         | Fact::OperationEnded { .. }
         | Fact::OperationRemoved { .. }
+        | Fact::Blocked { .. }
+        | Fact::Held { .. }
+        | Fact::Freed { .. }
+        | Fact::Replaced { .. }
+        | Fact::Appended { .. }
         | Fact::Removed { .. } => {}
     }
 }

@@ -1,13 +1,14 @@
 //! A job and its states: the head that the engine keeps; payload and results are parts elsewhere.
 //!
 //! ```text
+//!   held, blocked, then as if enqueued
 //!              ┌───────────── retry, release with delay ────────────┐
 //!              ▼                                                    │
 //! enqueue ─► scheduled ── time ──► ready ── fetch ──► leased ───────┤
 //!    └───────────────────────────► ready ◄── release, worker lost ──┤
 //!                                                                   ▼
-//!                 scheduled, ready, leased ──────► completed | dead | cancelled
-//!                 scheduled, ready ── not started in time ─────────► expired
+//!  held, blocked, scheduled, ready, leased ──────► completed | dead | cancelled
+//!  held, blocked, scheduled, ready ── not started in time ─────────► expired
 //!        completed, dead, cancelled, expired ── operator's retry ──► ready
 //!                 scheduled, ready ── operator's bury ─────────────► dead
 //! ```
@@ -116,8 +117,6 @@ pub struct Job {
     pub error: NameId,
     /// Bytes of its payload.
     pub payload_len: u32,
-    /// How often its payload was replaced.
-    pub payload_version: u32,
     /// Bytes of its headers.
     pub headers_len: u32,
     /// Its state.
@@ -157,6 +156,28 @@ pub struct Job {
 pub struct Plan {
     /// Not started by then, the job expires; 0 = never.
     pub expires_at: Ms,
+    /// While it is held: until then; 0 = for ever.
+    pub hold_until: Ms,
+    /// What ends the hold makes the job ready, instead of expiring it.
+    pub run_on_hold_timeout: bool,
+    /// It holds a dedup key, or waits for one.
+    pub dedup: bool,
+    /// Where its payload and its headers lie.
+    pub pieces: Pieces,
+}
+
+/// Which versions of its parts are a job's payload and headers: both can be replaced, and a payload can
+/// be a list that grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pieces {
+    /// The first version that belongs to the payload.
+    pub first: u32,
+    /// The last one.
+    pub last: u32,
+    /// The version of the headers.
+    pub headers: u32,
+    /// The payload is a list: items with their lengths in front.
+    pub is_list: bool,
 }
 
 /// Who holds a job.
@@ -200,7 +221,6 @@ impl Job {
             gate: new.gate,
             error: 0,
             payload_len: length(new.payload.len()),
-            payload_version: 0,
             headers_len: length(new.headers.len()),
             state: if waits { State::Scheduled } else { State::Ready },
             level: new.level,
@@ -267,7 +287,8 @@ impl Job {
         self.ordering = new.ordering;
         if let Some((version, payload)) = &new.payload {
             self.payload_len = length(payload.len());
-            self.payload_version = *version;
+            let pieces = &mut self.plan.get_or_insert_default().pieces;
+            (pieces.first, pieces.last) = (*version, *version);
         }
     }
 
@@ -297,16 +318,67 @@ impl Job {
         self.plan.as_ref().filter(|_| waits).map_or(0, |plan| plan.expires_at)
     }
 
+    /// Where the parts of the payload and of the headers are.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        self.plan.as_ref().map_or(Pieces::default(), |plan| plan.pieces)
+    }
+
+    /// Waits for somebody's word.
+    pub(crate) fn hold(&mut self, until: Ms) {
+        self.state = State::Held;
+        self.plan.get_or_insert_default().hold_until = until;
+    }
+
+    /// Another payload, and perhaps other headers, of these lengths.
+    pub(crate) fn replace(
+        &mut self,
+        pieces: Pieces,
+        (payload, headers): (usize, Option<usize>),
+        run_at: Option<Ms>,
+        now: Ms,
+    ) {
+        self.plan.get_or_insert_default().pieces = pieces;
+        self.payload_len = length(payload);
+        self.headers_len = headers.map_or(self.headers_len, length);
+        self.run_at = run_at.unwrap_or(self.run_at);
+        if matches!(self.state, State::Scheduled | State::Ready) {
+            self.wait(self.run_at, now);
+        }
+    }
+
+    /// One item more at the end of the payload.
+    pub(crate) fn append(&mut self, version: u32, item: usize) {
+        self.plan.get_or_insert_default().pieces.last = version;
+        self.payload_len = self.payload_len.saturating_add(length(item));
+    }
+
+    /// When its hold ends by itself; 0 = never.
+    #[must_use]
+    pub fn hold_until(&self) -> Ms {
+        self.plan.as_ref().map_or(0, |plan| plan.hold_until)
+    }
+
+    /// Nobody was ever given it, and it may still run.
+    #[must_use]
+    pub fn is_unstarted(&self) -> bool {
+        self.deliveries == 0 && !self.state.is_final()
+    }
+
     /// Where the payload lies.
     #[must_use]
     pub fn payload(&self) -> Slot {
-        self.slot(Part::Payload, self.payload_version, self.payload_len)
+        let Pieces { first, last, .. } = self.pieces();
+        match self.slot(Part::Payload, first, self.payload_len) {
+            Slot::Part(key) if last > first => Slot::Pieces(key, last),
+            slot @ (Slot::Empty | Slot::Part(_) | Slot::Pieces(..) | Slot::Bytes(_) | Slot::Note(_)) => slot,
+        }
     }
 
     /// Where the headers lie.
     #[must_use]
     pub fn headers(&self) -> Slot {
-        self.slot(Part::Headers, 0, self.headers_len)
+        self.slot(Part::Headers, self.pieces().headers, self.headers_len)
     }
 
     /// Where the result lies. Its version is the number of the delivery that made it, so that two
@@ -331,14 +403,19 @@ impl Job {
 
     /// All parts the job has now.
     pub fn parts(&self) -> impl Iterator<Item = PartKey> + '_ {
-        let bodies = [self.payload(), self.headers(), self.result()];
+        let bodies = [self.headers(), self.result()];
+        let pieces = self.pieces();
+        let last = if self.payload_len == 0 { pieces.first } else { pieces.last + 1 };
+        let versions = pieces.first..last;
+        let payload = versions.map(|version| PartKey { seq: self.seq, part: Part::Payload, version });
         let notes = self.history().map(|note| PartKey { seq: self.seq, part: Part::History, version: note });
         bodies
             .into_iter()
             .filter_map(|slot| match slot {
                 Slot::Part(key) => Some(key),
-                Slot::Empty | Slot::Bytes(_) | Slot::Note(_) => None,
+                Slot::Empty | Slot::Pieces(..) | Slot::Bytes(_) | Slot::Note(_) => None,
             })
+            .chain(payload)
             .chain(notes)
     }
 

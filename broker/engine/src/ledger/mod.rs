@@ -17,7 +17,7 @@ use alloc::collections::BTreeMap;
 use job::Job;
 use jobs::Jobs;
 use names::Names;
-use tables::{FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 
 /// Set in a record's `since` while the journal is replayed: this replay touched it, so further
 /// facts of the same batch apply too.
@@ -48,6 +48,8 @@ pub struct Ledger {
     pub failures: BTreeMap<NameId, FailuresRow>,
     /// Changes that were given an id.
     pub operations: BTreeMap<OperationId, OperationRow>,
+    /// Dedup keys that are taken, by the seq of their holders.
+    pub claims: BTreeMap<Seq, ClaimRow>,
     /// Facts for records that are missing are skipped up to this batch: the store already holds
     /// what became of them.
     pub(crate) folded_to: u64,
@@ -130,6 +132,9 @@ impl Ledger {
             row.since &= !REPLAYED;
         }
         for row in self.operations.values_mut() {
+            row.since &= !REPLAYED;
+        }
+        for row in self.claims.values_mut() {
             row.since &= !REPLAYED;
         }
         let named: alloc::vec::Vec<_> = self.names.iter().map(|(id, since, _)| (id, since)).collect();

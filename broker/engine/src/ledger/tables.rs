@@ -1,7 +1,9 @@
-//! The small keyed records beside the jobs: sessions, resources, totals, failures, operations.
+//! The small keyed records beside the jobs: sessions, resources, totals, failures, operations, claims.
 
 use crate::fact::{Failures, NewSession, ResourceBody, Totals};
+use crate::ids::{JobId, Ms, NameId, Seq};
 use crate::operation::Operation;
+use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 /// A session that stands.
@@ -49,4 +51,39 @@ pub struct TotalsRow {
     pub since: u64,
     /// All of them.
     pub totals: Totals,
+}
+
+/// A dedup key that is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// By whom, and for how long.
+    pub claim: Claim,
+}
+
+/// Who has a dedup key. The row is named by the holder's seq.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The queue or the namespace in which it is compared.
+    pub scope: NameId,
+    /// The key.
+    pub key: String,
+    /// Id of the holder, which the key may outlive.
+    pub id: JobId,
+    /// How long it is taken.
+    pub until: Until,
+    /// The one job that waits for the holder's end, and how long it then has the key.
+    pub next: Option<(Seq, Until)>,
+}
+
+/// How long a dedup key is taken. The order is the stored format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Until {
+    /// Until its holder ends.
+    Finish,
+    /// Until its holder is first leased.
+    Start,
+    /// Until this instant, whatever becomes of its holder.
+    At(Ms),
 }

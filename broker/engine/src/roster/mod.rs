@@ -1,6 +1,7 @@
 //! The roster: what is derivable from the ledger or worthless after a restart. It changes freely
 //! and `evolve` never reads it.
 
+pub(crate) mod claims;
 mod ended_ids;
 mod lanes;
 mod operations;
@@ -26,6 +27,7 @@ use crate::limits::SESSION_LEASES_MAX;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use claims::Claims;
 use queue::QueueIndex;
 use stream::{StreamKey, Streams};
 use watches::Watches;
@@ -55,6 +57,7 @@ pub(crate) struct Roster {
     pub(crate) dead_of: BTreeMap<NameId, u64>,
     /// Totals of the queues that changed in this turn.
     pub(crate) tally: BTreeMap<NameId, Totals>,
+    pub(crate) claims: Claims,
     pub(crate) watches: Watches,
 }
 
@@ -116,7 +119,13 @@ impl Roster {
                     self.count_dead(job.error, false);
                 }
             }
-            State::Held | State::Blocked => {}
+            State::Held => {
+                let until = job.hold_until();
+                if until > 0 {
+                    self.timers.remove(until, Timer::Hold(job.seq));
+                }
+            }
+            State::Blocked => {}
         }
     }
 
@@ -148,7 +157,13 @@ impl Roster {
                     self.count_dead(job.error, true);
                 }
             }
-            State::Held | State::Blocked => {}
+            State::Held => {
+                let until = job.hold_until();
+                if until > 0 {
+                    self.timers.insert(until, Timer::Hold(job.seq));
+                }
+            }
+            State::Blocked => {}
         }
     }
 

@@ -26,6 +26,10 @@ pub(crate) enum Timer {
     Operation(OperationId),
     /// An Enqueue has waited long enough for its jobs.
     Wait(Request),
+    /// A held job was not confirmed in time.
+    Hold(Seq),
+    /// The window of a dedup key is over.
+    Unclaim(Seq),
 }
 
 /// All timers.

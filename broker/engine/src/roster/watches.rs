@@ -83,7 +83,7 @@ pub(crate) struct Wait {
     /// The answer, so far.
     pub(crate) ones: Vec<EnqueuedOne>,
     /// These have not ended; with their places in the answer.
-    pub(crate) open: BTreeMap<JobId, usize>,
+    pub(crate) open: BTreeMap<JobId, Vec<usize>>,
     /// Answered then at the latest.
     pub(crate) until: Ms,
 }

@@ -67,6 +67,7 @@ impl Engine {
             Mutation::Retry { .. }
             | Mutation::Cancel { .. }
             | Mutation::Delete
+            | Mutation::Confirm
             | Mutation::RunAt(_)
             | Mutation::Bury => ("", None),
         };
@@ -254,6 +255,7 @@ fn briefly(operation: Operation) -> Operation {
         Mutation::Cancel { grace_ms, .. } => Mutation::Cancel { why: String::new(), grace_ms },
         to @ (Mutation::Retry { .. }
         | Mutation::Delete
+        | Mutation::Confirm
         | Mutation::RunAt(_)
         | Mutation::Move(_)
         | Mutation::Bury) => to,

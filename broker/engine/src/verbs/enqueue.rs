@@ -3,13 +3,13 @@
 use crate::command::{Code, Enqueue, JobSpec, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Fact, NewJob};
-use crate::frame::{Body, EnqueuedOne, Stored};
-use crate::ids::{JobId, NameId};
-use crate::ledger::job::Plan;
-use crate::ledger::job::State;
+use crate::frame::{Body, EnqueuedOne, Outcome, Stored};
+use crate::ids::{JobId, Ms, NameId};
+use crate::ledger::job::{Pieces, Plan, State};
 use crate::ledger::names::Name;
 use crate::limits::{
-    DELAY_MS_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX, WAIT_MS_MAX, WATCHED_IDS_MAX,
+    CLAIMS_MAX, DELAY_MS_MAX, DELIVER_BYTES_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX,
+    WAIT_MS_MAX, WATCHED_IDS_MAX,
 };
 use crate::part::Slot;
 use crate::policy::default;
@@ -25,13 +25,16 @@ impl Engine {
         }
         // Each job has a fact now, and mostly one more when it is leased in this turn.
         turn.facts.reserve(2 * enqueue.jobs.len());
+        let mut room = DELIVER_BYTES_MAX;
         let results: Vec<EnqueuedOne> = enqueue
             .jobs
             .into_iter()
             .map(|job| match job {
                 Ok(spec) => {
-                    let id = spec.id;
-                    EnqueuedOne { id, what: Ok(self.store(asker, spec, turn)), result: Slot::Empty }
+                    let sent = spec.id;
+                    let (id, stored) = self.store(asker, spec, turn);
+                    let result = if id == sent { Slot::Empty } else { self.known_result(&stored, &mut room) };
+                    EnqueuedOne { id, what: Ok(stored), result }
                 }
                 Err(refusal) => EnqueuedOne { id: JobId([0; 16]), what: Err(refusal), result: Slot::Empty },
             })
@@ -39,6 +42,18 @@ impl Engine {
         match enqueue.wait_ms {
             Some(wait_ms) => self.wait(asker, results, wait_ms.min(WAIT_MS_MAX), turn),
             None => turn.say(asker.from, Body::Enqueued(results)),
+        }
+    }
+
+    /// What came of a job that stands for another one, as far as the answer has room for it.
+    fn known_result(&self, stored: &Stored, room: &mut usize) -> Slot {
+        let Some(job) = self.ledger.jobs.get(stored.seq) else { return Slot::Empty };
+        match room.checked_sub(job.result_len()) {
+            Some(left) => {
+                *room = left;
+                job.result()
+            }
+            None => Slot::Empty,
         }
     }
 
@@ -69,6 +84,7 @@ impl Engine {
             return Err(Refusal::new(Code::Exhausted, "wait", message).retry_after(1_000));
         }
         self.admit_names(namespace, enqueue)?;
+        self.admit_claims(enqueue)?;
         if enqueue.partial {
             return Ok(());
         }
@@ -100,18 +116,61 @@ impl Engine {
         })
     }
 
-    fn store(&mut self, asker: Asker, spec: JobSpec, turn: &mut Turn) -> Stored {
+    fn admit_claims(&self, enqueue: &Enqueue) -> Result<(), Refusal> {
+        if self.ledger.claims.len() + enqueue.jobs.len() <= CLAIMS_MAX {
+            return Ok(());
+        }
+        let is_unique = |job: &Result<JobSpec, Refusal>| job.as_ref().is_ok_and(|spec| spec.dedup.is_some());
+        let wanted = enqueue.jobs.iter().filter(|job| is_unique(job)).count();
+        if wanted == 0 || self.ledger.claims.len() + wanted <= CLAIMS_MAX {
+            return Ok(());
+        }
+        let message = format!("the broker knows its maximum of {CLAIMS_MAX} dedup keys");
+        Err(Refusal::new(Code::Exhausted, "dedup", message).retry_after(1_000))
+    }
+
+    /// Stores a job, unless another one stands for it; the id of the one that does.
+    fn store(&mut self, asker: Asker, mut spec: JobSpec, turn: &mut Turn) -> (JobId, Stored) {
+        let outcome = Outcome::Duplicate;
         if let Some(known) = self.find(asker.namespace, spec.id) {
-            return Stored { seq: known.seq, state: known.state, duplicate: true };
+            return (spec.id, Stored { seq: known.seq, state: known.state, outcome });
         }
         if self.roster.ended_ids.find(asker.now, asker.namespace, spec.id).is_some() {
-            return Stored { seq: 0, state: State::Completed, duplicate: true };
+            return (spec.id, Stored { seq: 0, state: State::Completed, outcome });
         }
-        let seq = self.ledger.seq_next;
-        let job = self.new_job(asker, spec, turn);
+        match spec.dedup.take() {
+            Some(dedup) => self.store_unique(asker, spec, &dedup, turn),
+            None => (spec.id, self.store_new(asker, spec, None, turn)),
+        }
+    }
+
+    /// Stores a job that is new in every respect; `dedup` = it has a dedup key, or waits for one.
+    pub(crate) fn store_new(
+        &mut self,
+        asker: Asker,
+        spec: JobSpec,
+        dedup: Option<Pieces>,
+        turn: &mut Turn,
+    ) -> Stored {
+        let (seq, hold) = (self.ledger.seq_next, spec.hold);
+        let mut job = self.new_job(asker, spec, turn);
+        if dedup.is_some() || hold.is_some() {
+            let plan = job.plan.get_or_insert_default();
+            plan.dedup = dedup.is_some();
+            plan.pieces = dedup.unwrap_or_default();
+            plan.run_on_hold_timeout = hold.is_some_and(|hold| hold.then_run);
+        }
         self.decide(turn, Fact::Enqueued { seq, job });
+        if let Some(hold) = hold {
+            self.decide(turn, Fact::Held { seq, until: asker.now.saturating_add(hold.ttl_ms.max(1)) });
+        }
         let state = self.ledger.jobs.get(seq).map_or(State::Ready, |job| job.state);
-        Stored { seq, state, duplicate: false }
+        Stored { seq, state, outcome: Outcome::Created }
+    }
+
+    /// When a job may run that names this time.
+    pub(crate) fn run_at(&self, asked: Ms, now: Ms) -> Ms {
+        asked.clamp(now, now.saturating_add(10 * DELAY_MS_MAX))
     }
 
     fn new_job(&mut self, asker: Asker, spec: JobSpec, turn: &mut Turn) -> NewJob {
@@ -130,7 +189,7 @@ impl Engine {
         let ttl_ms = own.ttl_ms.or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.ttl_ms));
         let late_at = ttl_ms.filter(|&ttl_ms| ttl_ms > 0).map(|ttl_ms| asker.now.saturating_add(ttl_ms));
         let ends = late_at.into_iter().chain(Some(spec.expires_at).filter(|&at| at > 0));
-        let plan = Plan { expires_at: ends.min().unwrap_or(0) };
+        let plan = Plan { expires_at: ends.min().unwrap_or(0), ..Plan::default() };
         let terms: NameId =
             if spec.terms == Terms::default() { 0 } else { self.intern(turn, Name::Terms(spec.terms)) };
         let gate: NameId =
@@ -146,7 +205,7 @@ impl Engine {
             level: level.min(9),
             ordering: ordering.unwrap_or_default(),
             created_at: asker.now,
-            run_at: spec.run_at.clamp(asker.now, asker.now.saturating_add(10 * DELAY_MS_MAX)),
+            run_at: self.run_at(spec.run_at, asker.now),
             payload: spec.payload,
             headers: spec.headers,
             plan: (plan != Plan::default()).then(|| Box::new(plan)),

@@ -32,6 +32,8 @@ impl Engine {
                 Timer::Remove(seq) => self.remove(seq, now, turn),
                 Timer::Operation(id) => left = left.saturating_sub(self.operate(id, now, turn)),
                 Timer::Wait(key) => self.answer_wait(key, turn),
+                Timer::Hold(seq) => self.end_hold(seq, now, turn),
+                Timer::Unclaim(holder) => self.end_window(holder, turn),
             }
         }
     }

@@ -1,11 +1,13 @@
 //! The verbs: one file each, and the two things that happen without one: time and delivery.
 
 mod change;
+mod dedup;
 mod dispatch;
 mod enqueue;
 mod expire;
 mod failures;
 mod fetch;
+mod hold;
 mod mutate;
 mod operate;
 mod outcome;

@@ -21,6 +21,7 @@ impl Mutation {
             Self::Retry { .. } => state.is_final() || state == State::Scheduled,
             Self::Cancel { .. } => !state.is_final(),
             Self::Delete => true,
+            Self::Confirm => state == State::Held,
             Self::RunAt(_) => matches!(state, State::Scheduled | State::Ready),
             Self::Move(_) | Self::Patch(_) | Self::Bury => waits,
         }
@@ -43,6 +44,7 @@ impl Engine {
                 let run_at = (*at).clamp(now, now.saturating_add(10 * DELAY_MS_MAX));
                 self.decide(turn, Fact::Rescheduled { seq, run_at, now });
             }
+            Mutation::Confirm => self.confirm(seq, now, turn),
             Mutation::Move(queue) => {
                 let Some(job) = self.ledger.jobs.get(seq).cloned() else { return };
                 let queue = self.intern(turn, Name::Queue(job.namespace, queue.clone()));
@@ -57,7 +59,7 @@ impl Engine {
         }
     }
 
-    fn cancel(&mut self, seq: Seq, why: &str, grace_ms: u64, now: Ms, turn: &mut Turn) {
+    pub(crate) fn cancel(&mut self, seq: Seq, why: &str, grace_ms: u64, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq).cloned() else { return };
         if job.lease.is_none() {
             let end = self.end(&job, State::Cancelled, now);
@@ -100,7 +102,7 @@ impl Engine {
         let ordering = own.ordering.or(ordering).unwrap_or_default();
         let terms = if terms == Terms::default() { 0 } else { self.intern(turn, Name::Terms(terms)) };
         let payload = patch.and_then(|patch| patch.payload.clone());
-        let payload = payload.map(|payload| (job.payload_version + 1, payload));
+        let payload = payload.map(|payload| (job.pieces().last + 1, payload));
         let reshape = Box::new(Reshape { queue, key, terms, level, ordering, payload });
         self.decide(turn, Fact::Reshaped { seq: job.seq, reshape });
     }

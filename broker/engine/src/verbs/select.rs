@@ -137,6 +137,7 @@ impl Engine {
             dead: job.ended.as_ref().and_then(|ended| ended.reason),
             error: names.error(job.error).map(|(kind, shape)| fingerprint(kind, shape)),
             result_dropped: job.ended.as_ref().is_some_and(|ended| ended.result_dropped),
+            dedup_key: self.ledger.claims.get(&job.seq).map(|row| row.claim.key.clone()).unwrap_or_default(),
             payload_len: job.payload_len,
             payload: shown(fields.payload, job.payload()),
             headers: shown(fields.headers, job.headers()),

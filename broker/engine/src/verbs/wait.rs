@@ -18,7 +18,10 @@ impl Engine {
         let (namespace, key) = (asker.namespace, asker.from);
         let is_open = |id| self.find(namespace, id).is_some_and(|job| !job.state.is_final());
         let stored = ones.iter().enumerate().filter(|(_, one)| one.what.is_ok() && is_open(one.id));
-        let open: BTreeMap<JobId, usize> = stored.map(|(place, one)| (one.id, place)).collect();
+        let mut open: BTreeMap<JobId, Vec<usize>> = BTreeMap::new();
+        for (place, one) in stored {
+            open.entry(one.id).or_default().push(place);
+        }
         let until = asker.now.saturating_add(wait_ms);
         let is_over = open.is_empty();
         for &id in open.keys() {
@@ -38,9 +41,11 @@ impl Engine {
         let Some(job) = event.job.as_ref().filter(|job| job.state.is_none_or(State::is_final)) else {
             return;
         };
-        let Some(place) = wait.open.remove(&job.id) else { return };
-        if let (Ok(stored), Some(state)) = (&mut wait.ones[place].what, job.state) {
-            stored.state = state;
+        let Some(places) = wait.open.remove(&job.id) else { return };
+        for place in places {
+            if let (Ok(stored), Some(state)) = (&mut wait.ones[place].what, job.state) {
+                stored.state = state;
+            }
         }
         let (namespace, is_over) = (wait.namespace, wait.open.is_empty());
         watches.unname_job(namespace, job.id, key);

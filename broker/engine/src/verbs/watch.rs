@@ -334,7 +334,12 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         Fact::Cancelled { .. } => EventName::JobCancelled,
         Fact::Retried { .. } => EventName::JobRetried,
         Fact::Rescheduled { .. } => EventName::JobRescheduled,
-        Fact::Reshaped { .. } => EventName::JobChanged,
+        Fact::Reshaped { .. }
+        | Fact::Blocked { .. }
+        | Fact::Held { .. }
+        | Fact::Freed { .. }
+        | Fact::Replaced { .. }
+        | Fact::Appended { .. } => EventName::JobChanged,
         Fact::Expired { .. } => EventName::JobExpired,
         Fact::Removed { .. } => EventName::JobRemoved,
         Fact::Extended { .. }
@@ -352,6 +357,8 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         | Fact::OperationRemoved { .. }
         | Fact::FailuresCounted { .. }
         | Fact::FailuresDropped { .. }
+        | Fact::Claimed { .. }
+        | Fact::Unclaimed { .. }
         | Fact::Counted { .. } => return None,
     })
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use windlass_client::proto::change::To;
 use windlass_client::proto::{
-    self, Bury, Cancel, Delete, Move, Patch, Policy, Retry, RunAt, Selector, State,
+    self, Bury, Cancel, Confirm, Delete, Move, Patch, Policy, Retry, RunAt, Selector, State,
 };
 use windlass_client::{Admin, Changed, Error, JobId};
 
@@ -42,6 +42,11 @@ pub(super) enum Verb {
     },
     /// Remove jobs, whatever their state
     Delete {
+        #[command(flatten)]
+        which: Chosen,
+    },
+    /// Release held jobs
+    Confirm {
         #[command(flatten)]
         which: Chosen,
     },
@@ -168,7 +173,7 @@ pub(super) async fn run(admin: &Admin, args: &AdminArgs, verb: &Verb) -> Result<
         Err(message) => return Ok(output::fail(exit::USAGE, &message)),
     };
     let loses = match verb {
-        Verb::Retry { .. } | Verb::RunNow { .. } => None,
+        Verb::Retry { .. } | Verb::Confirm { .. } | Verb::RunNow { .. } => None,
         Verb::Cancel { .. } => Some("will be called off for good"),
         Verb::Delete { .. } => Some("will be removed with their payloads and results"),
         Verb::Move { .. } => Some("will be moved"),
@@ -257,6 +262,7 @@ fn parts(verb: &Verb) -> Result<(&Chosen, To), String> {
         Verb::Retry { which, spread, reset_attempts } => (which, retry(*spread, *reset_attempts)),
         Verb::Cancel { which, why } => (which, To::Cancel(Cancel { why: why.clone(), ..Cancel::default() })),
         Verb::Delete { which } => (which, To::Delete(Delete {})),
+        Verb::Confirm { which } => (which, To::Confirm(Confirm {})),
         Verb::RunNow { which } => (which, To::RunAt(RunAt { run_at_ms: 0 })),
         Verb::Move { which, to } => (which, To::Move(Move { queue: to.clone() })),
         Verb::Bury { which } => (which, To::Bury(Bury {})),

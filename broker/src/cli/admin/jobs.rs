@@ -133,6 +133,7 @@ async fn show_job(admin: &Admin, form: Form, id: JobId) -> Result<ExitCode, Erro
     row.insert("payload".into(), output::payload(&job.payload));
     row.insert("headers".into(), json!(job.headers));
     row.insert("tags".into(), json!(job.tags));
+    row.insert("dedup_key".into(), json!(job.dedup_key));
     let has_result = job.state() == State::Completed && !job.result.is_empty();
     row.insert("result".into(), if has_result { output::payload(&job.result) } else { Value::Null });
     row.insert("result_dropped".into(), json!(job.result_dropped));

@@ -230,6 +230,6 @@ pub(super) fn state(state: State) -> String {
     word(state.as_str_name(), "STATE_")
 }
 
-fn word(name: &str, prefix: &str) -> String {
+pub(in crate::cli) fn word(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
 }

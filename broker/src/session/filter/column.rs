@@ -25,11 +25,12 @@ pub(super) enum Column {
     Since(NumberColumn),
 }
 
-const COLUMNS: [(&str, Column); 21] = [
+const COLUMNS: [(&str, Column); 22] = [
     ("state", Column::State),
     ("queue", Column::Text(TextColumn::Queue)),
     ("kind", Column::Text(TextColumn::Kind)),
     ("key", Column::Text(TextColumn::Key)),
+    ("dedup", Column::Text(TextColumn::Dedup)),
     ("tag", Column::Tag),
     ("id", Column::Id),
     ("reason", Column::Reason),

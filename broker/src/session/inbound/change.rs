@@ -82,7 +82,7 @@ fn mutation(to: Option<To>, rules: Rules) -> Checked<Mutation> {
             .map(Mutation::Patch)
             .map_err(|fault| inside("patch", fault)),
         Some(To::Bury(v1::Bury {})) => Ok(Mutation::Bury),
-        Some(To::Confirm(v1::Confirm {})) => Err(unsupported("confirm")),
+        Some(To::Confirm(v1::Confirm {})) => Ok(Mutation::Confirm),
         Some(To::Tell(v1::Tell { .. })) => Err(unsupported("tell")),
         Some(To::Stop(v1::Stop {})) => Err(invalid("to", "a change that stops has nothing else to do")),
     }

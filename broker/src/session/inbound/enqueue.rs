@@ -1,6 +1,6 @@
 //! Enqueue: job specifications, one by one.
 
-use super::{Rules, policy};
+use super::{Rules, policy, unique};
 use crate::session::form::{
     Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset,
 };
@@ -8,7 +8,8 @@ use crate::session::passive;
 use std::collections::HashSet;
 use uuid::Uuid;
 use windlass_engine::JobId;
-use windlass_engine::command::{Enqueue, JobSpec};
+use windlass_engine::command::{Enqueue, Hold, JobSpec};
+use windlass_engine::limits::HOLD_TTL_MS_DEFAULT;
 use windlass_engine::policy::Policy;
 use windlass_engine::terms::{Gate, Terms};
 use windlass_proto::limits::{
@@ -68,13 +69,13 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         expires_at_ms,
         weight: _,
         limits: _,
-        dedup: _,
+        dedup,
         after: _,
         dep_policy: _,
         group: _,
-        hold: _,
-        hold_ttl_ms: _,
-        run_on_hold_timeout: _,
+        hold,
+        hold_ttl_ms,
+        run_on_hold_timeout,
         need_labels: _,
     } = spec;
     if payload.len() > rules.payload_bytes_max {
@@ -99,6 +100,17 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         expires_at: expires_at_ms,
         terms: Terms { policy, weight: 0, tags: self::tags(tags, "tags")? },
         gate: Gate::default(),
+        dedup: dedup
+            .map(|dedup| unique::dedup(dedup, rules))
+            .transpose()
+            .map_err(|fault| inside("dedup", fault))?,
+        hold: match (hold, at_most(hold_ttl_ms, DELAY_MS_MAX, "hold_ttl_ms")?) {
+            (false, 0) if !run_on_hold_timeout => None,
+            (false, 0) => return Err(invalid("run_on_hold_timeout", "it means nothing without hold")),
+            (false, _) => return Err(invalid("hold_ttl_ms", "it means nothing without hold")),
+            (true, 0) => Some(Hold { ttl_ms: HOLD_TTL_MS_DEFAULT, then_run: run_on_hold_timeout }),
+            (true, ttl_ms) => Some(Hold { ttl_ms, then_run: run_on_hold_timeout }),
+        },
     })
 }
 
@@ -130,13 +142,9 @@ fn refuse_unsupported(spec: &v1::JobSpec) -> Checked<()> {
     unset(&[
         ("weight", spec.weight > 1),
         ("limits", !spec.limits.is_empty()),
-        ("dedup", spec.dedup.is_some()),
         ("after", !spec.after.is_empty()),
         ("dep_policy", dep_policy != DepPolicy::Unspecified),
         ("group", !spec.group.is_empty()),
-        ("hold", spec.hold),
-        ("hold_ttl_ms", spec.hold_ttl_ms > 0),
-        ("run_on_hold_timeout", spec.run_on_hold_timeout),
         ("need_labels", !spec.need_labels.is_empty()),
     ])
 }

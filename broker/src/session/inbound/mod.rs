@@ -13,6 +13,7 @@ mod query;
 mod selection;
 mod settle;
 mod touch;
+mod unique;
 mod watch;
 
 use super::form::Checked;

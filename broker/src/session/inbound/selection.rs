@@ -66,7 +66,6 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     } = select;
     unset(&[
         ("group", !group.is_empty()),
-        ("dedup_key", !dedup_key.is_empty()),
         ("schedule", !schedule.is_empty()),
     ])?;
     let created = (created_after_at_ms, created_before_at_ms);
@@ -77,6 +76,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         ("kind", !kind.is_empty()),
         ("key", !key.is_empty()),
         ("tags", !tags.is_empty()),
+        ("dedup_key", !dedup_key.is_empty()),
         ("states", !states.is_empty()),
         ("error_fingerprint", !error_fingerprint.is_empty()),
         ("session", !session.is_empty()),
@@ -90,12 +90,13 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     let is = |column, text| Test::Text(column, Pattern::Is(text));
     let mut tests = Vec::new();
     let kind = optional_name(kind, "kind")?;
-    if !kind.is_empty() {
-        tests.push(is(TextColumn::Kind, kind.clone()));
-    }
-    if !key.is_empty() {
-        tests.push(is(TextColumn::Key, text(key, TEXT_BYTES_MAX, "key")?));
-    }
+    let texts = [
+        (TextColumn::Kind, kind.clone()),
+        (TextColumn::Key, text(key, TEXT_BYTES_MAX, "key")?),
+        (TextColumn::Dedup, text(dedup_key, TEXT_BYTES_MAX, "dedup_key")?),
+    ];
+    let given = texts.into_iter().filter(|(_, text)| !text.is_empty());
+    tests.extend(given.map(|(column, text)| is(column, text)));
     tests.extend(tagged(tags)?);
     if !error_fingerprint.is_empty() {
         tests.push(failed_so(&error_fingerprint)?);

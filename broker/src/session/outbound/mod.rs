@@ -9,7 +9,7 @@ use super::form::cut;
 use super::window::Faults;
 use bytes::{Bytes, BytesMut};
 use windlass_engine::command::{Code, Refusal};
-use windlass_engine::frame::{EnqueuedOne, SettleCode, SettledOne, Signal, TouchedOne};
+use windlass_engine::frame::{EnqueuedOne, Outcome, SettleCode, SettledOne, Signal, Stored, TouchedOne};
 use windlass_engine::ledger::job::State;
 use windlass_engine::{JobId, OperationId};
 use windlass_proto::frame::write_frame;
@@ -77,18 +77,17 @@ pub(super) fn plain(code: v1::Code, message: String) -> v1::Error {
 /// The answer to Enqueue.
 pub(super) fn enqueued(ones: Vec<EnqueuedOne>) -> v1::Enqueued {
     let results = ones.into_iter().map(|EnqueuedOne { id, what, result }| match what {
-        Ok(stored) => enqueued::One {
-            outcome: if stored.duplicate {
-                enqueued::Outcome::Duplicate.into()
-            } else {
-                enqueued::Outcome::Created.into()
-            },
-            id: bytes(id),
-            state: state(stored.state).into(),
-            seq: stored.seq,
-            error: None,
-            result: event::result(result),
-        },
+        Ok(Stored { seq, state: now, outcome }) => {
+            let (outcome, refusal) = self::outcome(outcome);
+            enqueued::One {
+                outcome: outcome.into(),
+                id: bytes(id),
+                state: state(now).into(),
+                seq,
+                error: refusal.map(error),
+                result: event::result(result),
+            }
+        }
         Err(refusal) => enqueued::One {
             outcome: enqueued::Outcome::Rejected.into(),
             error: Some(error(refusal)),
@@ -96,6 +95,17 @@ pub(super) fn enqueued(ones: Vec<EnqueuedOne>) -> v1::Enqueued {
         },
     });
     v1::Enqueued { results: results.collect() }
+}
+
+fn outcome(outcome: Outcome) -> (enqueued::Outcome, Option<Refusal>) {
+    match outcome {
+        Outcome::Created => (enqueued::Outcome::Created, None),
+        Outcome::Duplicate => (enqueued::Outcome::Duplicate, None),
+        Outcome::Replaced => (enqueued::Outcome::Replaced, None),
+        Outcome::Appended => (enqueued::Outcome::Appended, None),
+        Outcome::QueuedAfter => (enqueued::Outcome::QueuedAfter, None),
+        Outcome::Rejected(refusal) => (enqueued::Outcome::Rejected, Some(refusal)),
+    }
 }
 
 /// The answer to Settle: the engine's answers, with the faults that never reached it at their places.

@@ -60,14 +60,15 @@ fn job(view: JobView) -> v1::JobView {
         dead,
         error,
         result_dropped,
+        dedup_key,
         payload_len,
         payload,
         headers,
         result,
         history,
     } = view;
-    let v1::JobSpec { content_type, content_encoding, headers, .. } = passive::unpack_job(&filled(headers));
-    let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
+    let v1::JobView { finished_at_ms, remove_at_ms, dead_reason, error_fingerprint, .. } =
+        end_of_job(ended, dead, error);
     v1::JobView {
         id: bytes(id),
         seq,
@@ -77,11 +78,8 @@ fn job(view: JobView) -> v1::JobView {
         state: state(now).into(),
         priority: level.into(),
         payload_bytes: payload_len.into(),
-        payload: filled(payload),
-        content_type,
-        content_encoding,
-        headers,
         tags,
+        dedup_key,
         created_at_ms: created_at,
         expires_at_ms: expires_at,
         run_at_ms: if now == State::Scheduled { run_at } else { 0 },
@@ -93,13 +91,30 @@ fn job(view: JobView) -> v1::JobView {
         max_crashes,
         cancel_requested: lease.as_ref().is_some_and(|lease| lease.cancel_asked),
         lease: lease.map(self::lease),
-        result,
-        result_content_type,
+        finished_at_ms,
+        remove_at_ms,
+        dead_reason,
+        error_fingerprint,
         result_dropped,
-        history: history.into_iter().map(self::attempt).collect(),
         cost,
         policy: (own != Policy::default()).then(|| policy(&own)),
-        ..end_of_job(ended, dead, error)
+        ..bodies(payload, headers, result, history)
+    }
+}
+
+/// What is of variable size, and all else empty.
+fn bodies(payload: Slot, headers: Slot, result: Slot, history: Vec<Slot>) -> v1::JobView {
+    let v1::JobSpec { content_type, content_encoding, headers, .. } = passive::unpack_job(&filled(headers));
+    let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
+    v1::JobView {
+        payload: filled(payload),
+        content_type,
+        content_encoding,
+        headers,
+        result,
+        result_content_type,
+        history: history.into_iter().map(attempt).collect(),
+        ..v1::JobView::default()
     }
 }
 
@@ -142,7 +157,9 @@ fn attempt(slot: Slot) -> v1::Attempt {
         Slot::Note(note) => *note,
         // Trimmed between the decision and the reading of it.
         Slot::Empty => return v1::Attempt::default(),
-        Slot::Part(_) | Slot::Bytes(_) => unreachable!("a frame was released with an open note"),
+        Slot::Part(_) | Slot::Pieces(..) | Slot::Bytes(_) => {
+            unreachable!("a frame was released with an open note")
+        }
     };
     let Note { number: _, attempt, end, kind, message, trace, worker, started_at, ended_at } = note;
     let outcome = match end {

@@ -71,7 +71,9 @@ pub(super) fn filled(slot: Slot) -> Bytes {
     match slot {
         Slot::Empty => Bytes::new(),
         Slot::Bytes(bytes) => Bytes::from_owner(bytes),
-        Slot::Part(key) => unreachable!("a frame was released with an open slot: {key:?}"),
+        Slot::Part(key) | Slot::Pieces(key, _) => {
+            unreachable!("a frame was released with an open slot: {key:?}")
+        }
         Slot::Note(note) => unreachable!("a note in a place for bytes: {note:?}"),
     }
 }

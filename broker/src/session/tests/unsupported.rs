@@ -3,8 +3,8 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Beat, Cancel, Change, Confirm, Dedup, JobTouch, Limit, LogLine, Policy, Put, QueueConf, Release,
-    Resource, Retry, RunAt, Schedule, Selector, Sink, Tell, Token, Touch, Watch, change::To, fetch, resource,
+    After, Beat, Cancel, Change, JobTouch, Limit, LogLine, Policy, Put, QueueConf, Release, Resource, Retry,
+    RunAt, Schedule, Selector, Sink, Tell, Token, Touch, Watch, change::To, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -30,13 +30,9 @@ fn of_a_job() {
     check([
         one("jobs[0].weight", |job| job.weight = 2),
         one("jobs[0].limits", |job| job.limits.push("gpu".into())),
-        one("jobs[0].dedup", |job| job.dedup = Some(Dedup::default())),
         one("jobs[0].after", |job| job.after.push(After::default())),
         one("jobs[0].dep_policy", |job| job.dep_policy = 3),
         one("jobs[0].group", |job| job.group = id()),
-        one("jobs[0].hold", |job| job.hold = true),
-        one("jobs[0].hold_ttl_ms", |job| job.hold_ttl_ms = 1),
-        one("jobs[0].run_on_hold_timeout", |job| job.run_on_hold_timeout = true),
         one("jobs[0].need_labels", |job| drop(job.need_labels.insert("a".into(), "b".into()))),
     ]);
 }
@@ -119,7 +115,6 @@ fn selectors() -> Vec<(&'static str, Selector)> {
     };
     vec![
         one("select.group", |select| select.group = id()),
-        one("select.dedup_key", |select| select.dedup_key = "a".into()),
         one("select.schedule", |select| select.schedule = "a".into()),
     ]
 }
@@ -136,7 +131,6 @@ fn of_a_change() {
             "cancel.dependents",
             Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() }))),
         ),
-        ("confirm", Request::Change(to(To::Confirm(Confirm {})))),
         ("tell", Request::Change(to(To::Tell(Tell::default())))),
     ]);
     let far = Change {

@@ -119,18 +119,25 @@ fn a_small_payload_does_not_hold_its_frame() {
 #[test]
 fn the_answers_of_enqueue() {
     let mut session = open(terms());
-    let stored = |duplicate| Stored { seq: 91, state: JobState::Ready, duplicate };
+    use windlass_engine::frame::Outcome;
+    let stored = |outcome| Stored { seq: 91, state: JobState::Ready, outcome };
     let fault = Refusal::new(EngineCode::Invalid, "jobs[2].kind", "no kind");
     let one = |what| EnqueuedOne { id: JobId([1; 16]), what, result: Slot::Empty };
-    let ones = vec![one(Ok(stored(false))), one(Ok(stored(true))), one(Err(fault))];
+    let taken = Refusal::new(EngineCode::Exhausted, "dedup.key", "taken");
+    let done = [Outcome::Created, Outcome::Duplicate, Outcome::Replaced, Outcome::Appended]
+        .into_iter()
+        .chain([Outcome::QueuedAfter, Outcome::Rejected(taken)]);
+    let ones = done.map(|outcome| one(Ok(stored(outcome)))).chain([one(Err(fault))]).collect();
     session.take(vec![answer(2, Body::Enqueued(ones))]);
     let Some(Words::Enqueued(enqueued)) = said(&mut session).remove(0).body else { panic!("no Enqueued") };
     let outcomes: Vec<enqueued::Outcome> = enqueued.results.iter().map(enqueued::One::outcome).collect();
-    use enqueued::Outcome::{Created, Duplicate, Rejected};
-    assert_eq!(outcomes, [Created, Duplicate, Rejected]);
+    use enqueued::Outcome::{Appended, Created, Duplicate, QueuedAfter, Rejected, Replaced};
+    assert_eq!(outcomes, [Created, Duplicate, Replaced, Appended, QueuedAfter, Rejected, Rejected]);
+    assert_eq!(enqueued.results[5].error.as_ref().unwrap().code(), Code::Exhausted);
+    assert_eq!(&enqueued.results[5].id[..], [1; 16], "who is refused hears of the other one");
     assert_eq!((enqueued.results[0].seq, enqueued.results[0].state()), (91, v1::State::Ready));
-    assert!(enqueued.results[2].id.is_empty());
-    assert_eq!(enqueued.results[2].error.as_ref().unwrap().field, "jobs[2].kind");
+    assert!(enqueued.results[6].id.is_empty());
+    assert_eq!(enqueued.results[6].error.as_ref().unwrap().field, "jobs[2].kind");
 }
 
 #[test]
