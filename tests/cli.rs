@@ -60,9 +60,9 @@ fn enqueue_prints_an_id_and_takes_what_the_job_needs() {
     assert!((299_000..=300_000).contains(&delay), "{delay}");
 
     let answer = json_at(&broker, &["enqueue", "mail", "--id", &id]);
-    assert_eq!(answer, json!([{"id": id, "state": "scheduled", "duplicate": true}]));
+    assert_eq!(answer, json!([{"id": id, "state": "scheduled", "duplicate": true, "outcome": "duplicate"}]));
     let answer = json_at(&broker, &["enqueue", "mail"]);
-    assert_eq!(keys(&answer[0]), ["duplicate", "id", "state"]);
+    assert_eq!(keys(&answer[0]), ["duplicate", "id", "outcome", "state"]);
     assert_eq!((&answer[0]["state"], &answer[0]["duplicate"]), (&json!("ready"), &json!(false)));
 }
 

@@ -9,9 +9,9 @@ use windlass_proto::v1::fetch::{Batch, Source};
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::resource::What as Content;
 use windlass_proto::v1::{
-    After, Backoff, Beat, Cancel, Change, Code, Confirm, Dedup, Delete, Enqueue, Fetch, Hello, JobSpec,
-    JobTouch, Limit, LogLine, Move, Patch, Policy, Put, Query, QueueConf, Resource, Result as Outcome, Retry,
-    RunAt, Schedule, Selector, Settle, Sink, Stop, Tell, Token, Touch, Watch,
+    After, Backoff, Beat, Cancel, Change, Code, Delete, Enqueue, Fetch, Hello, JobSpec, JobTouch, Limit,
+    LogLine, Move, Patch, Policy, Put, Query, QueueConf, Resource, Result as Outcome, Retry, RunAt, Schedule,
+    Selector, Settle, Sink, Stop, Tell, Token, Touch,
 };
 
 type Case = (Request, Code, &'static str);
@@ -103,16 +103,10 @@ fn malformed_jobs() -> Vec<Case> {
 }
 
 fn jobs_beyond_this_broker() -> Vec<Case> {
-    let wait = Enqueue { jobs: vec![job("k")], wait: 2, ..Enqueue::default() };
     let unsupported = [
-        (Request::Enqueue(wait), "wait"),
-        (enqueue(|job| job.dedup = Some(Dedup::default())), "jobs[1].dedup"),
         (enqueue(|job| job.after = vec![After::default()]), "jobs[1].after"),
         (enqueue(|job| job.dep_policy = 1), "jobs[1].dep_policy"),
         (enqueue(|job| job.group = fresh_id()), "jobs[1].group"),
-        (enqueue(|job| job.hold = true), "jobs[1].hold"),
-        (enqueue(|job| job.hold_ttl_ms = 1), "jobs[1].hold_ttl_ms"),
-        (enqueue(|job| job.run_on_hold_timeout = true), "jobs[1].run_on_hold_timeout"),
         (enqueue(|job| drop(job.need_labels.insert("gpu".into(), "1".into()))), "jobs[1].need_labels"),
         (enqueue(|job| job.limits = vec!["stripe".into()]), "jobs[1].limits"),
         (enqueue(|job| job.weight = 2), "jobs[1].weight"),
@@ -144,7 +138,6 @@ fn fetches() -> Vec<Case> {
     let unsupported = [
         (fetch(|fetch| fetch.sources.push(source("r"))), "strict"),
         (fetch(|fetch| fetch.batch = Some(Batch::default())), "batch"),
-        (Request::Watch(Watch::default()), "watch"),
     ];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);
     let change = |close| Request::Fetch(Fetch { stream: 77, slots: 1, close, ..Fetch::default() });
@@ -217,7 +210,6 @@ fn changes() -> Vec<Case> {
     let unsupported = [
         (delete(Selector { group: fresh_id(), ..Selector::default() }), "select.group"),
         (to(To::Cancel(dependents)), "cancel.dependents"),
-        (to(To::Confirm(Confirm {})), "confirm"),
         (to(To::Tell(Tell::default())), "tell"),
     ];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);

@@ -366,27 +366,23 @@ impl Engine {
     /// Records a decision: the ledger evolves, the roster follows, the fact joins the batch.
     pub(crate) fn decide(&mut self, turn: &mut Turn, fact: Fact) {
         let mut has_claim = false;
-        match fact.record() {
-            Record::Job(seq) => {
-                has_claim = self.has_claim(seq);
-                // Of a job that goes there is nothing to tell afterwards.
-                let is_heard = self.roster.watches.is_on();
-                let goes = matches!(fact, Fact::Removed { .. });
-                if is_heard && goes {
-                    self.tell(seq, &fact, turn);
-                }
-                self.decide_job(turn.batch, seq, &fact);
-                if is_heard && !goes {
-                    self.tell(seq, &fact, turn);
-                }
+        let record = fact.record();
+        if let Record::Job(seq) = record {
+            has_claim = self.has_claim(seq);
+            // Of a job that goes there is nothing to tell afterwards.
+            let is_heard = self.roster.watches.is_on();
+            let goes = matches!(fact, Fact::Removed { .. });
+            if is_heard && goes {
+                self.tell(seq, &fact, turn);
             }
-            Record::Claim(holder) => self.decide_claim(turn.batch, holder, &fact),
-            Record::Name(_)
-            | Record::Resource(_)
-            | Record::Session(_)
-            | Record::Totals(_)
-            | Record::Operation(_)
-            | Record::Meta => self.ledger.evolve(turn.batch, &fact),
+            self.decide_job(turn.batch, seq, &fact);
+            if is_heard && !goes {
+                self.tell(seq, &fact, turn);
+            }
+        } else if let Record::Claim(holder) = record {
+            self.decide_claim(turn.batch, holder, &fact);
+        } else {
+            self.ledger.evolve(turn.batch, &fact);
         }
         self.remember(&fact);
         let freeing = if has_claim { freeing(&fact) } else { None };

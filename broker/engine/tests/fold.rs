@@ -9,7 +9,9 @@ use windlass_engine::fact::{Fact, Record};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{
+    ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+};
 use windlass_engine::{Engine, Turn};
 
 /// A record as it was when it was copied.

@@ -14,7 +14,9 @@ use windlass_engine::fact::{Fact, Note};
 use windlass_engine::ids::{NameId, Seq};
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{
+    ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+};
 
 /// The format of everything written now.
 pub const FORMAT: u8 = 2;

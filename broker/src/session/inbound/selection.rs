@@ -64,10 +64,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         all,
         filter: condition,
     } = select;
-    unset(&[
-        ("group", !group.is_empty()),
-        ("schedule", !schedule.is_empty()),
-    ])?;
+    unset(&[("group", !group.is_empty()), ("schedule", !schedule.is_empty())])?;
     let created = (created_after_at_ms, created_before_at_ms);
     let finished = (finished_after_at_ms, finished_before_at_ms);
     let asked = [
