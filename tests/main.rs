@@ -18,6 +18,8 @@ mod harness;
 mod cli;
 // Selectors and the filter language.
 mod choose;
+// Declared configuration.
+mod apply;
 // Changes of all jobs that a selector means.
 mod bulk;
 // The client library against the real broker, with a misbehaving network between them.

@@ -288,7 +288,6 @@ fn puts() -> Vec<Case> {
         (set("limit/stripe", Content::Limit(Limit::default())), "set[1].name"),
         (pause(Limit { concurrency: Some(5), ..Limit::default() }), "set[1].limit.concurrency"),
         (conf(QueueConf { max_jobs: 1, ..QueueConf::default() }), "set[1].queue.max_jobs"),
-        (Request::Put(Put { prune: true, ..Put::default() }), "prune"),
     ];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);
     let newer =

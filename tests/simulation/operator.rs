@@ -35,11 +35,11 @@ impl Operator {
 
     fn set(&mut self, target: Target, body: ResourceBody) {
         let set = vec![SetResource { target, if_version: 0, body }];
-        self.link.ask(Command::Put(Put { set, remove: Vec::new(), dry_run: false }));
+        self.link.ask(Command::Put(Put { set, ..Put::default() }));
     }
 
     fn remove(&mut self, remove: Vec<Target>) {
-        self.link.ask(Command::Put(Put { set: Vec::new(), remove, dry_run: false }));
+        self.link.ask(Command::Put(Put { remove, ..Put::default() }));
     }
 
     fn change(&mut self, ids: Vec<JobId>, scene: &mut Scene) {

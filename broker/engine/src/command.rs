@@ -354,6 +354,15 @@ pub enum Query {
         /// Rows.
         limit: usize,
     },
+    /// Resources whose name is after the cursor.
+    Config {
+        /// Only this resource; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
     /// Changes that were given an id, after the cursor.
     Operations {
         /// Id of the last row of the previous page.
@@ -433,7 +442,7 @@ impl Watch {
 }
 
 /// Resources to set and to remove.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Put {
     /// To set.
     pub set: Vec<SetResource>,
@@ -441,6 +450,10 @@ pub struct Put {
     pub remove: Vec<Target>,
     /// Check, but change nothing.
     pub dry_run: bool,
+    /// Remove every resource of the namespace that is not set.
+    pub prune: bool,
+    /// Why; for people.
+    pub reason: String,
 }
 
 /// One resource to set.

@@ -49,6 +49,8 @@ pub enum Fact {
         version: u64,
         /// What.
         body: Box<ResourceBody>,
+        /// When.
+        at: Ms,
     },
     /// A resource was removed.
     ResourceRemoved {

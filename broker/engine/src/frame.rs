@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::part::Slot;
-use crate::view::{ErrorView, JobView, OperationView, QueueView, ServerView, SessionView};
+use crate::view::{ConfigView, ErrorView, JobView, OperationView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -240,6 +240,8 @@ pub struct Rows {
     pub queues: Vec<QueueView>,
     /// Sessions.
     pub sessions: Vec<SessionView>,
+    /// Resources.
+    pub configs: Vec<ConfigView>,
     /// Ways of failing.
     pub errors: Vec<ErrorView>,
     /// Changes that were given an id.

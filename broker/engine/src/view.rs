@@ -144,6 +144,19 @@ pub struct SessionView {
     pub beat: Option<Beat>,
 }
 
+/// A resource as it is stored.
+#[derive(Clone, Debug)]
+pub struct ConfigView {
+    /// As Put takes it, like `queue/mail`.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// When it was set.
+    pub changed_at: Ms,
+    /// What it says.
+    pub body: ResourceBody,
+}
+
 /// A way of failing, as an operator sees it.
 #[derive(Clone, Debug)]
 pub struct ErrorView {

@@ -75,7 +75,7 @@ impl History {
         let policy = Policy { keep_done_max: Some(most as u32), ..Policy::default() };
         let body = ResourceBody::Policy(policy);
         let set = vec![SetResource { target: Target::Queue("mail".into()), if_version: 0, body }];
-        history.play(conn, Command::Put(Put { set, remove: Vec::new(), dry_run: false }));
+        history.play(conn, Command::Put(Put { set, ..Put::default() }));
         history
     }
 
@@ -453,7 +453,7 @@ impl History {
 
     fn pause(&mut self, conn: ConnId) {
         let target = Target::PauseQueue(QUEUES[self.dice.roll(3) as usize].into());
-        let mut put = Put { set: Vec::new(), remove: Vec::new(), dry_run: false };
+        let mut put = Put::default();
         if self.dice.one_in(3) {
             let body = ResourceBody::Pause { why: String::new() };
             put.set.push(SetResource { target, if_version: 0, body });

@@ -186,6 +186,6 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    cancel, change, crash, dedup, enqueue, errors, expiry, fetch, hello, hold, lease, names, operation, order, pause, policy, pressure, query, release, restart,
+    cancel, change, config, crash, dedup, enqueue, errors, expiry, fetch, hello, hold, lease, names, operation, order, pause, policy, pressure, query, release, restart,
     retention, retry, schedule, settle, silence, stall, wait, watch,
 }

@@ -223,6 +223,7 @@ fn say_rows(rows: &Rows) -> String {
         optional(&mut text, row.draining, || "draining".into());
         text
     });
+    let configs = rows.configs.iter().map(|row| format!("{} v{}", row.name, row.version));
     let errors = rows.errors.iter().map(|row| {
         let mut text = format!("'{}' {} times", row.message, row.count);
         optional(&mut text, !row.kind.is_empty(), || format!("of {}", row.kind));
@@ -236,7 +237,9 @@ fn say_rows(rows: &Rows) -> String {
         optional(&mut text, !row.stopped_why.is_empty(), || format!("({})", row.stopped_why));
         text
     });
-    let mut text = listed(jobs.chain(queues).chain(sessions).chain(errors).chain(operations).chain(server));
+    let mut text = listed(
+        jobs.chain(queues).chain(sessions).chain(configs).chain(errors).chain(operations).chain(server),
+    );
     if text.is_empty() {
         text.push_str("no rows");
     }

@@ -81,7 +81,8 @@ impl Storm {
     fn policy(&mut self) -> Policy {
         Policy {
             priority: self.maybe(|storm| storm.small() as u8),
-            max_attempts: self.maybe(Self::small),
+            // Without an end to them, a lease of a millisecond may time out for hours of the test.
+            max_attempts: self.maybe(|storm| storm.small().min(10_001)),
             backoff: self.maybe(|storm| Backoff {
                 base_ms: storm.number(),
                 factor_permille: storm.small().wrapping_mul(500),
@@ -384,7 +385,7 @@ impl Storm {
     }
 
     fn put(&mut self, conn: ConnId) {
-        let mut put = Put { set: Vec::new(), remove: Vec::new(), dry_run: self.dice.one_in(6) };
+        let mut put = Put { dry_run: self.dice.one_in(6), prune: self.dice.one_in(9), ..Put::default() };
         for _ in 0..self.dice.roll(3) {
             let target = self.target();
             let body = match target {

@@ -305,6 +305,14 @@ impl World {
                 window_ms: words.ms("window").unwrap_or(3_600_000),
                 limit,
             },
+            "config" => Query::Config {
+                name: words.text("name", ""),
+                after: match cursor {
+                    Some(Cursor::Name(name)) => name,
+                    _ => String::new(),
+                },
+                limit,
+            },
             "operations" => Query::Operations {
                 after: match cursor {
                     Some(Cursor::Operation(id)) => Some(id),
@@ -443,10 +451,11 @@ fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
 
 /// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`.
 fn put_words(rest: &str) -> Put {
-    let mut put = Put { set: Vec::new(), remove: Vec::new(), dry_run: false };
+    let mut put = Put::default();
     for part in rest.split(" / ") {
         let mut words = Words::of(part);
         put.dry_run |= words.flag("dry");
+        put.prune |= words.flag("prune");
         let if_version = u64::from(words.number("if_version").unwrap_or(0));
         let verb = words.names.remove(0);
         let target = if matches!(verb, "pause" | "resume") {

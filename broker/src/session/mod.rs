@@ -365,6 +365,7 @@ fn shows_bodies(command: &Command) -> bool {
         command::Query::Queues { .. }
         | command::Query::Sessions { .. }
         | command::Query::Errors { .. }
+        | command::Query::Config { .. }
         | command::Query::Operations { .. }
         | command::Query::Server => false,
     }

@@ -1,7 +1,8 @@
 //! Configuring: policies of queues, kinds and the namespace, and the pause of a queue.
 
+use windlass_proto::v1::query::What as Noun;
 use windlass_proto::v1::resource::What;
-use windlass_proto::v1::{Limit, Policy, Put, QueueConf, Resource, Stored};
+use windlass_proto::v1::{ConfigView, Limit, Policy, Put, Query, QueueConf, Resource, Stored};
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
 use super::Admin;
@@ -55,6 +56,14 @@ impl Admin {
     /// As [`Admin::set_queue`].
     pub async fn set_namespace_policy(&self, policy: Policy, if_version: u64) -> Result<u64> {
         self.set("namespace".to_owned(), if_version, What::Namespace(policy)).await
+    }
+
+    /// All resources of the namespace as they are stored, with their versions, by name.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn config(&self) -> Result<Vec<ConfigView>> {
+        self.every_row(Query { what: Noun::Config.into(), ..Query::default() }, |rows| rows.configs).await
     }
 
     /// Sets and removes resources of any sort, all or none.

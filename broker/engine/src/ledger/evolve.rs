@@ -83,8 +83,8 @@ impl Ledger {
             Fact::Stopped => self.stopped = true,
             Fact::Named { id, name } => self.names.insert(*id, since, (**name).clone()),
             Fact::NameDropped { id } => self.names.remove(*id),
-            Fact::ResourceSet { key, version, body } => {
-                let row = ResourceRow { since, version: *version, body: (**body).clone() };
+            Fact::ResourceSet { key, version, body, at } => {
+                let row = ResourceRow { since, version: *version, at: *at, body: (**body).clone() };
                 self.resources.insert(*key, row);
             }
             Fact::ResourceRemoved { key } => {

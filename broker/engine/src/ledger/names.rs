@@ -44,6 +44,14 @@ impl Name {
         }
     }
 
+    /// The namespace it is a name of; 0 = of all.
+    pub(crate) fn namespace(&self) -> NameId {
+        match self {
+            Self::Queue(of, _) | Self::Kind(of, _) | Self::Key(of, _) | Self::Error(of, ..) => *of,
+            Self::Namespace(_) | Self::Terms(_) | Self::Gate(_) => 0,
+        }
+    }
+
     fn is_counted(&self) -> bool {
         match self {
             Self::Key(..) | Self::Terms(_) | Self::Gate(_) | Self::Error(..) => true,

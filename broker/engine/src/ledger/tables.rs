@@ -20,8 +20,10 @@ pub struct SessionRow {
 pub struct ResourceRow {
     /// The batch that touched it last.
     pub since: u64,
-    /// Rises with each Put.
+    /// Rises with each Put that changes it.
     pub version: u64,
+    /// When it was set.
+    pub at: Ms,
     /// What it says.
     pub body: ResourceBody,
 }

@@ -3,12 +3,16 @@
 use crate::command::{Code, Put, Refusal, SetResource, Target};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Fact, ResourceKey};
-use crate::frame::Body;
+use crate::frame::{Body, Cursor, Rows};
 use crate::ids::NameId;
 use crate::ledger::names::Name;
+use crate::ledger::tables::ResourceRow;
 use crate::limits::{KINDS_MAX, QUEUES_MAX};
+use crate::view::ConfigView;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 impl Engine {
@@ -31,6 +35,9 @@ impl Engine {
                 self.decide(turn, Fact::ResourceRemoved { key });
                 self.reconsider(key);
             }
+        }
+        if put.prune && !put.dry_run {
+            self.prune(asker.namespace, &put.set, turn);
         }
         turn.say(asker.from, Body::Stored(versions));
     }
@@ -59,10 +66,13 @@ impl Engine {
     }
 
     fn set_resource(&mut self, asker: Asker, set: &SetResource, dry_run: bool, turn: &mut Turn) -> u64 {
-        let stored = self
-            .existing_key(asker.namespace, &set.target)
-            .and_then(|key| self.ledger.resources.get(&key))
-            .map_or(0, |row| row.version);
+        let row =
+            self.existing_key(asker.namespace, &set.target).and_then(|key| self.ledger.resources.get(&key));
+        let stored = row.map_or(0, |row| row.version);
+        // What is so already keeps its version, so that the same file can be applied again and again.
+        if row.is_some_and(|row| row.body == set.body) {
+            return stored;
+        }
         if dry_run {
             return stored + 1;
         }
@@ -78,9 +88,61 @@ impl Engine {
             }
         };
         let body = Box::new(set.body.clone());
-        self.decide(turn, Fact::ResourceSet { key, version: stored + 1, body });
+        self.decide(turn, Fact::ResourceSet { key, version: stored + 1, body, at: asker.now });
         self.reconsider(key);
         stored + 1
+    }
+
+    /// Removes the namespace's resources that are not among those set.
+    fn prune(&mut self, namespace: NameId, set: &[SetResource], turn: &mut Turn) {
+        let kept: BTreeSet<ResourceKey> =
+            set.iter().filter_map(|set| self.existing_key(namespace, &set.target)).collect();
+        let keys = self.ledger.resources.keys().filter(|key| !kept.contains(key));
+        let gone: Vec<ResourceKey> = keys.filter(|key| self.owner(**key) == namespace).copied().collect();
+        for key in gone {
+            self.decide(turn, Fact::ResourceRemoved { key });
+            self.reconsider(key);
+        }
+    }
+
+    /// The namespace of a resource.
+    fn owner(&self, key: ResourceKey) -> NameId {
+        match key {
+            ResourceKey::Namespace(namespace) => namespace,
+            ResourceKey::Queue(id) | ResourceKey::Kind(id) | ResourceKey::PauseQueue(id) => {
+                self.ledger.names.get(id).map_or(0, Name::namespace)
+            }
+        }
+    }
+
+    /// The name of a resource, as Put takes it.
+    fn resource_name(&self, key: ResourceKey) -> String {
+        let text = |id| self.ledger.names.text(id);
+        match key {
+            ResourceKey::Namespace(_) => "namespace".into(),
+            ResourceKey::Queue(id) => format!("queue/{}", text(id)),
+            ResourceKey::Kind(id) => format!("kind/{}", text(id)),
+            ResourceKey::PauseQueue(id) => format!("limit/pause:queue/{}", text(id)),
+        }
+    }
+
+    pub(super) fn config_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
+        let mine = self.ledger.resources.iter().filter(|(key, _)| self.owner(**key) == asker.namespace);
+        let named = mine.map(|(&key, row)| (self.resource_name(key), row));
+        let mut found: Vec<_> =
+            named.filter(|(found, _)| found.as_str() > after && (name.is_empty() || found == name)).collect();
+        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let total = Some(found.len() as u64);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let cursor = found.last().filter(|_| more).map(|(name, _)| Cursor::Name(name.clone()));
+        let view = |(name, row): (String, &ResourceRow)| ConfigView {
+            name,
+            version: row.version,
+            changed_at: row.at,
+            body: row.body.clone(),
+        };
+        Rows { configs: found.into_iter().map(view).collect(), cursor, total, ..Rows::default() }
     }
 
     /// A queue that runs again looks for streams, and so do jobs whose cost may have changed. For

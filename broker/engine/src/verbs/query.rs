@@ -25,6 +25,7 @@ impl Engine {
             Query::Errors { queue, kind, window_ms, limit } => {
                 Ok(self.errors_page(asker, &queue, &kind, window_ms, rows(limit)))
             }
+            Query::Config { name, after, limit } => Ok(self.config_page(asker, &name, &after, rows(limit))),
             Query::Operations { after, limit } => Ok(self.operations_page(asker, after, rows(limit))),
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };

@@ -1,5 +1,6 @@
 //! `windlass admin`: looks at and steers queues, jobs and workers. A client like any other.
 
+mod apply;
 mod change;
 mod errors;
 mod jobs;
@@ -47,6 +48,10 @@ enum What {
         #[command(subcommand)]
         what: Box<jobs::Jobs>,
     },
+    /// Store the configuration that a file declares
+    Apply(apply::ApplyArgs),
+    /// Print the configuration as a file that `apply` takes
+    Config,
     /// Failures in groups that look alike, the most frequent first
     Errors(errors::ErrorsArgs),
     /// Run dead jobs again: all of one fingerprint, or as chosen
@@ -116,6 +121,8 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
         }
         What::Jobs { what } => return jobs::run(client, args, what).await,
         What::Tail(tail) => tail::run(admin, args.output, tail).await?,
+        What::Apply(apply) => return apply::run(admin, args, apply).await,
+        What::Config => apply::print(admin, args.output).await?,
         What::Errors(which) => errors::run(admin, args.output, which).await?,
         What::Redrive(redrive) => return change::redrive(admin, args, redrive).await,
         What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,

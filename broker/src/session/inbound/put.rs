@@ -14,7 +14,6 @@ const FAIR_EVERY: u32 = 16;
 /// Checks a Put.
 pub(super) fn put(put: v1::Put) -> Checked<Put> {
     let v1::Put { set, remove, dry_run, reason: why, prune } = put;
-    unset(&[("prune", prune)])?;
     let set: Checked<Vec<SetResource>> = set
         .into_iter()
         .enumerate()
@@ -25,9 +24,9 @@ pub(super) fn put(put: v1::Put) -> Checked<Put> {
         .enumerate()
         .map(|(index, name)| target(name, "").map_err(|fault| at("remove", index, fault)))
         .collect();
-    let put = Put { set: set?, remove: remove?, dry_run };
-    if !why.is_empty() && !dry_run {
-        tracing::info!(set = put.set.len(), removed = put.remove.len(), reason = reason(why), "put");
+    let put = Put { set: set?, remove: remove?, dry_run, prune, reason: reason(why) };
+    if !put.reason.is_empty() && !dry_run {
+        tracing::info!(set = put.set.len(), removed = put.remove.len(), reason = put.reason, "put");
     }
     Ok(put)
 }

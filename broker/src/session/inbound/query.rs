@@ -34,6 +34,7 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Sessions => sessions,
         What::Server => server,
         What::Errors => errors,
+        What::Config => config,
         What::Operations => operations,
         What::Explain
         | What::Keys
@@ -42,7 +43,6 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         | What::Schedules
         | What::Series
         | What::Scale
-        | What::Config
         | What::Export
         | What::Audit
         | What::Logs
@@ -134,6 +134,15 @@ fn errors(page: Page) -> Checked<Query> {
     select.only(&["queue", "kind", "all"])?;
     let window_ms = if window_ms == 0 { ERRORS_WINDOW_MS_DEFAULT } else { window_ms };
     Ok(Query::Errors { queue: select.select.queue, kind: select.kind, window_ms, limit })
+}
+
+fn config(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
+    let name = optional_name(name, "name")?;
+    let after = cursor::name(&cursor)?.unwrap_or_default();
+    Ok(Query::Config { name, after, limit })
 }
 
 fn operations(page: Page) -> Checked<Query> {

@@ -12,14 +12,14 @@ use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::view::{
-    DiskView, ErrorView, JobView, LeaseView, OperationView, QueueView, ServerView, SessionView,
+    ConfigView, DiskView, ErrorView, JobView, LeaseView, OperationView, QueueView, ServerView, SessionView,
 };
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
-use windlass_proto::v1::{self, attempt::Outcome, backoff::Shape};
+use windlass_proto::v1::{self, attempt::Outcome, backoff::Shape, resource::What};
 
 /// A page.
 pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
-    let Rows { jobs, queues, sessions, errors, operations, server, cursor, total } = rows;
+    let Rows { jobs, queues, sessions, configs, errors, operations, server, cursor, total } = rows;
     v1::Rows {
         cursor: cursor::encode(cursor.as_ref()),
         total: total.unwrap_or(0),
@@ -27,6 +27,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         jobs: jobs.into_iter().map(job).collect(),
         queues: queues.into_iter().map(queue).collect(),
         sessions: sessions.into_iter().map(session).collect(),
+        configs: configs.into_iter().map(config).collect(),
         errors: errors.into_iter().map(error).collect(),
         operations: operations.into_iter().map(operation).collect(),
         server: server.into_iter().map(|view| self::server(*view)).collect(),
@@ -262,6 +263,25 @@ fn session(view: SessionView) -> v1::SessionView {
 /// A fingerprint as people write it.
 fn fingerprint(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
+}
+
+/// A resource, as Put takes it.
+fn config(view: ConfigView) -> v1::ConfigView {
+    let ConfigView { name, version, changed_at, body } = view;
+    let what = match body {
+        ResourceBody::Pause { why } => {
+            let queue = name.trim_start_matches("limit/pause:queue/").to_owned();
+            What::Limit(v1::Limit { queue, concurrency: Some(0), why, ..v1::Limit::default() })
+        }
+        ResourceBody::Policy(conf) if name.starts_with("queue/") => {
+            let policy = (conf != Policy::default()).then(|| policy(&conf));
+            What::Queue(v1::QueueConf { policy, ..v1::QueueConf::default() })
+        }
+        ResourceBody::Policy(conf) if name.starts_with("kind/") => What::Kind(policy(&conf)),
+        ResourceBody::Policy(conf) => What::Namespace(policy(&conf)),
+    };
+    let resource = v1::Resource { name, if_version: 0, what: Some(what) };
+    v1::ConfigView { resource: Some(resource), version, changed_at_ms: changed_at }
 }
 
 fn error(view: ErrorView) -> v1::ErrorGroupView {

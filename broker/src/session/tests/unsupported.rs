@@ -145,8 +145,16 @@ fn of_a_query() {
     let all = Some(Selector { all: true, ..Selector::default() });
     let query = |what: What| Query { what: what.into(), select: all.clone(), ..Query::default() };
     let by = |what, select| Request::Query(Query { select: Some(select), ..query(what) });
-    let nouns =
-        [What::Jobs, What::Job, What::Queues, What::Sessions, What::Server, What::Operations, What::Errors];
+    let nouns = [
+        What::Jobs,
+        What::Job,
+        What::Queues,
+        What::Sessions,
+        What::Server,
+        What::Operations,
+        What::Errors,
+        What::Config,
+    ];
     check(
         nouns
             .into_iter()
@@ -222,7 +230,6 @@ fn of_a_put() {
         ("set[0].schedule", set("schedule/nightly", resource::What::Schedule(Schedule::default()))),
         ("set[0].sink", set("sink/ops", resource::What::Sink(Sink::default()))),
         ("set[0].token", set("token/ci", resource::What::Token(Token::default()))),
-        ("prune", Request::Put(Put { prune: true, ..Put::default() })),
         ("remove[0]", Request::Put(Put { remove: vec!["schedule/nightly".into()], ..Put::default() })),
     ]);
 }
