@@ -139,7 +139,7 @@ fn after_a_fold_nothing_waits_in_memory_to_be_folded() {
     let enqueue = Enqueue { jobs: vec![Ok(spec)], partial: false, wait_ms: None };
     world.converse(&mut wire, vec![Command::Enqueue(enqueue)]);
     for _ in 0..3 * HISTORY_MAX {
-        let release = |_: &Work| How::Release { delay_ms: 0, reason: "not now".into() };
+        let release = |_: &Work| How::Release { delay_ms: 0, reason: "not now".into(), throttle: None };
         run_next(&mut world, &mut wire, release);
     }
     for _ in 0..5 {

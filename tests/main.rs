@@ -28,6 +28,8 @@ mod client;
 mod crash;
 // Who gets which job and keeps it: order, streams, leases, cuts, silence.
 mod delivery;
+// Limits, serial keys, labels, and why a job is not running.
+mod limits;
 // What happens to a job from enqueueing to removal.
 mod lifecycle;
 // Too much of everything, and memory that stays where it was.

@@ -207,7 +207,7 @@ impl<'a> Shop<'a> {
                     self.model.insert(work.id, Some(work.fence));
                     How::Complete(result_of(work.id, work.fence))
                 } else {
-                    How::Release { delay_ms: 0, reason: "not now".into() }
+                    How::Release { delay_ms: 0, reason: "not now".into(), throttle: None }
                 };
                 results.push(Settlement { id: work.id, fence: work.fence, how });
             }

@@ -139,6 +139,30 @@ macro_rules! job_setters {
             $self
         }
 
+        /// What the key means; default that keys take turns. `Serial` runs the jobs of a key one at a time.
+        pub fn ordering(mut $self, ordering: windlass_proto::v1::Ordering) -> Self {
+            $crate::job::policy_of(&mut $job.spec).ordering = Some(ordering.into());
+            $self
+        }
+
+        /// Share of turns of the key among the keys of its queue, 1 to 1,000; default 1.
+        pub fn weight(mut $self, weight: u32) -> Self {
+            $job.spec.weight = weight;
+            $self
+        }
+
+        /// Names a limit that the job must pass beside those of its queue, kind and key; at most 8.
+        pub fn limit(mut $self, name: impl Into<String>) -> Self {
+            $job.spec.limits.push(name.into());
+            $self
+        }
+
+        /// Asks for workers with this label; at most 8, and all of them must be so.
+        pub fn need_label(mut $self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            $job.spec.need_labels.insert(name.into(), value.into());
+            $self
+        }
+
         /// The id, if something of the caller's own is to make enqueueing idempotent; default a new UUID.
         pub fn id(mut $self, id: $crate::id::JobId) -> Self {
             $job.id = id;

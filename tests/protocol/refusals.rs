@@ -84,6 +84,7 @@ fn malformed_jobs() -> Vec<Case> {
         (enqueue(|job| job.delay_ms = YEARS_11), "jobs[1].delay_ms"),
         (enqueue(|job| job.run_at_ms = u64::MAX), "jobs[1].run_at_ms"),
         (enqueue(|job| job.weight = 1_001), "jobs[1].weight"),
+        (enqueue(|job| job.limits = vec!["a b".into()]), "jobs[1].limits[0]"),
         (enqueue(|job| job.dep_policy = 99), "jobs[1].dep_policy"),
         (with_policy(Policy { priority: Some(10), ..Policy::default() }), "jobs[1].policy.priority"),
         (with_policy(Policy { max_attempts: Some(0), ..Policy::default() }), "jobs[1].policy.max_attempts"),
@@ -107,12 +108,8 @@ fn jobs_beyond_this_broker() -> Vec<Case> {
         (enqueue(|job| job.after = vec![After::default()]), "jobs[1].after"),
         (enqueue(|job| job.dep_policy = 1), "jobs[1].dep_policy"),
         (enqueue(|job| job.group = fresh_id()), "jobs[1].group"),
-        (enqueue(|job| drop(job.need_labels.insert("gpu".into(), "1".into()))), "jobs[1].need_labels"),
-        (enqueue(|job| job.limits = vec!["stripe".into()]), "jobs[1].limits"),
-        (enqueue(|job| job.weight = 2), "jobs[1].weight"),
         (with_policy(Policy { timeout_ms: Some(1), ..Policy::default() }), "jobs[1].policy.timeout_ms"),
         (with_policy(Policy { stall_ms: Some(1), ..Policy::default() }), "jobs[1].policy.stall_ms"),
-        (with_policy(Policy { ordering: Some(2), ..Policy::default() }), "jobs[1].policy.ordering"),
     ];
     all(unsupported, Code::Unsupported)
 }
@@ -241,7 +238,7 @@ fn queries() -> Vec<Case> {
         (query(What::Queues, |query| query.name = "a b".into()), "name"),
     ];
     let unsupported = [
-        (query(What::Explain, |_| ()), "what"),
+        (query(What::Series, |_| ()), "what"),
         (query(What::Kinds, |_| ()), "what"),
         (query(What::Tokens, |_| ()), "what"),
         (query(What::Jobs, |query| query.window_ms = 1), "window_ms"),
@@ -279,14 +276,14 @@ fn puts() -> Vec<Case> {
         (conf(QueueConf { dispatch: 9, ..QueueConf::default() }), "set[1].queue.dispatch"),
         (pause(other), "set[1].limit.queue"),
         (pause(Limit::default()), "set[1].limit.concurrency"),
+        (pause(Limit { concurrency: Some(5), ..Limit::default() }), "set[1].limit.concurrency"),
+        (set("limit/stripe", Content::Limit(Limit::default())), "set[1].limit"),
         (Request::Put(Put { remove: vec!["queue/a".into(), "x y".into()], ..Put::default() }), "remove[1]"),
     ];
     let unsupported = [
         (set("schedule/s", Content::Schedule(Schedule::default())), "set[1].schedule"),
         (set("sink/s", Content::Sink(Sink::default())), "set[1].sink"),
         (set("token/s", Content::Token(Token::default())), "set[1].token"),
-        (set("limit/stripe", Content::Limit(Limit::default())), "set[1].name"),
-        (pause(Limit { concurrency: Some(5), ..Limit::default() }), "set[1].limit.concurrency"),
         (conf(QueueConf { max_jobs: 1, ..QueueConf::default() }), "set[1].queue.max_jobs"),
     ];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);

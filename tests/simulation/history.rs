@@ -400,7 +400,7 @@ impl History {
         let conf = self.shadow.ledger().resources.get(&ResourceKey::Queue(queue));
         let most = match conf.map(|row| &row.body) {
             Some(ResourceBody::Policy(policy)) => policy.keep_done_max,
-            Some(ResourceBody::Pause { .. }) | None => None,
+            Some(ResourceBody::Limit(_)) | None => None,
         };
         let kept = |life: &&Life| {
             let countable = life.end.is_some_and(|end| end.countable);
@@ -428,7 +428,9 @@ impl History {
     }
 
     fn check_unused(&self, id: NameId) {
-        let used = |life: &&Life| life.removed.is_none() && [life.new.key, life.new.terms].contains(&id);
+        let used = |life: &&Life| {
+            life.removed.is_none() && [life.new.key, life.new.terms, life.new.gate].contains(&id)
+        };
         let user = self.jobs.iter().find(|(_, life)| used(life));
         assert!(user.is_none(), "name {id} was dropped, and {user:?} has it");
     }

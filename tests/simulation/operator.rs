@@ -4,12 +4,16 @@ use super::actor::{Actor, Link};
 use super::scene::{QUEUES, Scene};
 use windlass_broker::door::Door;
 use windlass_engine::command::{
-    Change, JobsQuery, Mutation, Pace, Patch, Put, Query, Select, SetResource, Target,
+    Change, JobsQuery, Mutation, Pace, Patch, Put, Query, Scope, Select, SetResource, Target,
 };
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::frame::Body;
+use windlass_engine::limit::Limit;
 use windlass_engine::policy::{Backoff, Policy};
 use windlass_engine::{Command, Frame, JobId, OperationId};
+
+/// Limits that come and go.
+const LIMITS: [&str; 4] = ["pause", "slow", "keys", "gpu"];
 
 /// One operator.
 pub struct Operator {
@@ -34,7 +38,11 @@ impl Operator {
     }
 
     fn set(&mut self, target: Target, body: ResourceBody) {
-        let set = vec![SetResource { target, if_version: 0, body }];
+        self.set_scoped(target, body, Scope::default());
+    }
+
+    fn set_scoped(&mut self, target: Target, body: ResourceBody, scope: Scope) {
+        let set = vec![SetResource { target, if_version: 0, body, scope }];
         self.link.ask(Command::Put(Put { set, ..Put::default() }));
     }
 
@@ -81,8 +89,8 @@ impl Operator {
     fn put(&mut self, scene: &mut Scene) {
         let queue = String::from(*scene.random.pick(&QUEUES));
         match scene.random.below(4) {
-            0 => self.set(Target::PauseQueue(queue), ResourceBody::Pause { why: "lunch".into() }),
-            1 => self.remove(vec![Target::PauseQueue(queue)]),
+            0 => self.limit(scene, queue),
+            1 => self.remove(vec![Target::Limit((*scene.random.pick(&LIMITS)).into())]),
             2 => {
                 let keep = u32::try_from(scene.random.below(6)).ok();
                 let lease_ms = scene.random.chance(20).then_some(4_000);
@@ -91,6 +99,28 @@ impl Operator {
             }
             _ => self.remove(vec![Target::Queue(queue)]),
         }
+    }
+
+    fn limit(&mut self, scene: &mut Scene, queue: String) {
+        let random = &mut scene.random;
+        let name = *random.pick(&LIMITS);
+        let rate = random.between(1, 20);
+        let some = u32::try_from(random.between(1, 3)).ok();
+        let (limit, scope) = match name {
+            "pause" => {
+                (Limit { concurrency: Some(0), ..Limit::default() }, Scope { queue, ..Scope::default() })
+            }
+            "slow" => (
+                Limit { rate, per_ms: 1_000, burst: rate, ..Limit::default() },
+                Scope { queue, ..Scope::default() },
+            ),
+            "keys" => (
+                Limit { per_key: true, concurrency: some, ..Limit::default() },
+                Scope { queue, ..Scope::default() },
+            ),
+            _ => (Limit { concurrency: some, ..Limit::default() }, Scope::default()),
+        };
+        self.set_scoped(Target::Limit(name.into()), ResourceBody::Limit(limit), scope);
     }
 
     fn look(&mut self, scene: &mut Scene) {
@@ -122,7 +152,7 @@ impl Actor for Operator {
     fn act(&mut self, scene: &mut Scene) {
         if scene.is_calm {
             if !self.is_sorry {
-                self.remove(QUEUES.map(|queue| Target::PauseQueue(queue.into())).into());
+                self.remove(LIMITS.map(|limit| Target::Limit(limit.into())).into());
                 self.is_sorry = true;
             }
             return;

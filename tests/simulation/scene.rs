@@ -7,8 +7,8 @@ use super::random::Random;
 use windlass_engine::JobId;
 use windlass_engine::command::{Dedup, DedupUntil, Hold, JobSpec, OnConflict};
 use windlass_engine::ids::Ms;
-use windlass_engine::policy::{Backoff, Policy};
-use windlass_engine::terms::Terms;
+use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::terms::{Gate, Terms};
 
 /// Queues that everybody speaks of.
 pub const QUEUES: [&str; 3] = ["mail", "image", "report"];
@@ -73,6 +73,10 @@ impl Scene {
             terms: Terms { policy: self.any_policy(), ..Terms::default() },
             dedup: self.any_dedup(),
             hold: self.any_hold(),
+            gate: Gate {
+                limits: if self.random.chance(10) { vec!["gpu".into()] } else { Vec::new() },
+                ..Gate::default()
+            },
             ..JobSpec::default()
         }
     }
@@ -129,6 +133,9 @@ impl Scene {
         }
         if random.chance(15) {
             policy.lease_ms = Some(random.between(0, 3) * 4_000);
+        }
+        if random.chance(15) {
+            policy.ordering = Some(Ordering::SerialSkipFailed);
         }
         if random.chance(10) {
             policy.ttl_ms = Some(random.between(1, 10_000));

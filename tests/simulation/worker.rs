@@ -225,7 +225,7 @@ fn any_end(id: JobId, fence: u64, scene: &mut Scene) -> How {
         _ => {
             let delay_ms = if random.chance(50) { 0 } else { random.between(1, 3_000) };
             let reason = if random.chance(50) { "not now".into() } else { String::new() };
-            How::Release { delay_ms, reason }
+            How::Release { delay_ms, reason, throttle: None }
         }
     }
 }

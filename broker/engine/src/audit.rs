@@ -5,9 +5,11 @@ use crate::engine::Engine;
 use crate::ids::{NameId, OperationId, Seq};
 use crate::ledger::job::{Job, State};
 use crate::ledger::tables::Until;
+use crate::roster::lanes::Taste;
+use crate::roster::limits::{BucketId, Waiter};
 use crate::roster::stream::{Stream, StreamKey};
 use crate::roster::{LeaseMark, Presence, Timer};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
@@ -29,6 +31,7 @@ impl Engine {
         self.audit_queues()?;
         self.audit_sessions()?;
         self.audit_streams()?;
+        self.audit_limits()?;
         self.audit_timers()?;
         self.audit_watches()?;
         self.audit_names()?;
@@ -245,6 +248,42 @@ impl Engine {
         Ok(())
     }
 
+    /// What is in use adds up, and whoever is kept waits at a bucket that is closed.
+    fn audit_limits(&self) -> Verdict {
+        let limits = &self.roster.limits;
+        let mut used: BTreeMap<BucketId, u64> = BTreeMap::new();
+        for mark in self.roster.sessions.values().flat_map(|presence| presence.leases.values()) {
+            mark.buckets.iter().for_each(|&id| *used.entry(id).or_default() += u64::from(mark.cost));
+        }
+        for (id, bucket) in limits.buckets() {
+            let in_use = used.remove(&id).unwrap_or(0);
+            ensure(bucket.in_use == in_use, || format!("{id:?}: {in_use} in use, not {}", bucket.in_use))?;
+            ensure(bucket.is_closed || bucket.waiters.is_empty(), || {
+                format!("{id:?} is open, and somebody waits")
+            })?;
+            let timed = bucket.opens_at.is_none_or(|at| self.roster.timers.contains(at, Timer::Bucket(id)));
+            ensure(timed, || format!("{id:?}: nothing opens it"))?;
+        }
+        ensure(used.is_empty(), || format!("in use, but in no bucket: {used:?}"))?;
+        let waiters: BTreeSet<Waiter> =
+            limits.buckets().flat_map(|(_, bucket)| bucket.waiters.iter().copied()).collect();
+        for (&queue, index) in &self.roster.queues {
+            for (ring, key) in index.lanes.waiting() {
+                let waits = waiters.contains(&(queue, ring, key));
+                ensure(waits, || format!("queue {queue}: {ring:?} {key:?} is kept by nothing"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing keeps the suspect from whoever passes its gate.
+    fn is_free(&self, seq: Seq, passes: &impl Fn(NameId) -> bool) -> bool {
+        let Some(job) = self.ledger.jobs.get(seq) else { return false };
+        let limits = &self.roster.limits;
+        let is_closed = |&id: &BucketId| limits.find(id).is_some_and(|found| found.is_closed);
+        passes(job.gate) && !limits.claims(&self.ledger.names, job).iter().any(is_closed)
+    }
+
     /// No timer without what it is for; those of kept jobs may come early.
     fn audit_timers(&self) -> Verdict {
         for (at, timer) in self.roster.timers.iter() {
@@ -260,6 +299,10 @@ impl Engine {
                     job(seq).and_then(|job| self.mark(job)).is_some_and(|mark| mark.revoke_at == at)
                 }
                 Timer::Expire(seq) => job(seq).is_some_and(|job| job.expires_at() == at),
+                Timer::Bucket(id) => {
+                    self.roster.limits.find(id).is_some_and(|found| found.opens_at == Some(at))
+                }
+                Timer::LimitEnd(id) => self.roster.limits.get(id).is_some_and(|found| found.until_at == at),
                 Timer::Session(id) => self.roster.sessions.get(&id).is_some_and(|found| found.timer_at == at),
                 Timer::Poll(key) => {
                     self.roster.streams.open.get(&key).is_some_and(|found| found.poll.is_some())
@@ -288,6 +331,9 @@ impl Engine {
 
     fn audit_names(&self) -> Verdict {
         let mut uses: BTreeMap<NameId, u32> = BTreeMap::new();
+        for row in self.ledger.resources.values() {
+            row.counted_name().into_iter().for_each(|id| *uses.entry(id).or_default() += 1);
+        }
         for job in self.ledger.jobs.iter() {
             for id in job.counted_names().into_iter().filter(|&id| id > 0) {
                 *uses.entry(id).or_default() += 1;
@@ -312,13 +358,16 @@ impl Engine {
         if self.is_shut(key) || !stream.has_room(1) {
             return Ok(());
         }
-        for &queue in stream.queues.iter().filter(|&&queue| self.ledger.paused(queue).is_none()) {
+        let passes = |gate| self.passes(stream.session, gate);
+        let taste = Taste { kinds: &stream.kinds, passes: &passes };
+        for &queue in &stream.queues {
             let Some(index) = self.roster.queues.get(&queue) else { continue };
-            if index.suspect(&stream.kinds).is_some() {
+            let mut suspects = index.oldest_suspects(&stream.kinds).into_iter();
+            if suspects.any(|seq| self.is_free(seq, &passes)) {
                 let other = index.reserved.is_some() && !presence.leases.is_empty();
                 ensure(other, || format!("a suspect of queue {queue} and stream {key:?} miss each other"))?;
             }
-            let Some(spot) = index.lanes.pick(&stream.kinds) else { continue };
+            let Some(spot) = index.lanes.pick(taste) else { continue };
             let fits =
                 self.ledger.jobs.get(spot.seq).is_some_and(|job| stream.has_room(self.ledger.cost(job)));
             ensure(!fits, || format!("job seq {} and stream {key:?} miss each other", spot.seq))?;

@@ -215,12 +215,25 @@ pub enum How {
         delay_ms: u64,
         /// Why; kept in the history when not empty.
         reason: String,
+        /// A limit to close for everybody.
+        throttle: Option<Throttle>,
     },
     /// The worker obeyed a cancel.
     Cancelled {
         /// Free text.
         note: String,
     },
+}
+
+/// A limit that a handler closes because what it guards asks for rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Throttle {
+    /// Its name, without `limit/`.
+    pub limit: String,
+    /// Of a limit per key: the key to close.
+    pub key: String,
+    /// For how long, at most a year.
+    pub ms: u64,
 }
 
 /// What went wrong, bounded by the session floor.
@@ -341,6 +354,17 @@ pub enum Query {
         /// Rows.
         limit: usize,
     },
+    /// Limits whose name is after the cursor.
+    Limits {
+        /// Only this limit; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
+    /// Why a job is not running.
+    Explain(JobId),
     /// The broker itself.
     Server,
     /// Ways of failing, the most frequent first.
@@ -463,8 +487,21 @@ pub struct SetResource {
     pub target: Target,
     /// Refuse unless the stored version is this one; 0 = whatever it is.
     pub if_version: u64,
-    /// What.
+    /// What; of a limit without what it bounds.
     pub body: ResourceBody,
+    /// What a limit bounds.
+    pub scope: Scope,
+}
+
+/// What a limit bounds, by name; "" = any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Jobs of this queue.
+    pub queue: String,
+    /// Jobs of this kind.
+    pub kind: String,
+    /// Jobs of this lane.
+    pub key: String,
 }
 
 /// What a resource's name stands for.
@@ -476,8 +513,8 @@ pub enum Target {
     Queue(String),
     /// `kind/NAME`
     Kind(String),
-    /// `limit/pause:queue/NAME`
-    PauseQueue(String),
+    /// `limit/NAME`
+    Limit(String),
 }
 
 /// Why a command was refused; the whole answer to it.

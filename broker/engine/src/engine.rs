@@ -10,7 +10,8 @@ use crate::ledger::names::Name;
 use crate::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use crate::ledger::{Applied, EvolveError, Ledger};
 use crate::limits::{EPOCH_MINUTES_MAX, JOBS_MAX_DEFAULT, OPERATION_REST_MS, RESUME_WINDOW_MS};
-use crate::roster::{EndedIds, Presence, Roster};
+use crate::roster::limits::Limits;
+use crate::roster::{EndedIds, Presence, Roster, Share};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -85,7 +86,7 @@ impl Engine {
     pub fn new(seed: u64) -> Self {
         Self {
             ledger: Ledger::new(seed),
-            roster: Roster { ended_ids: EndedIds::new(seed), ..Roster::default() },
+            roster: Roster { ended_ids: EndedIds::new(seed), limits: Limits::new(seed), ..Roster::default() },
             seed,
             started_at: 0,
             now: 0,
@@ -135,6 +136,7 @@ impl Engine {
 
     /// Takes a resource from the store.
     pub fn load_resource(&mut self, key: ResourceKey, row: ResourceRow) {
+        row.counted_name().into_iter().for_each(|name| self.ledger.names.take(name));
         self.ledger.resources.insert(key, row);
     }
 
@@ -188,8 +190,10 @@ impl Engine {
             self.roster.sessions.insert(id, presence);
             self.roster.rearm(id);
         }
+        self.load_limits(start.now);
         for job in self.ledger.jobs.iter() {
-            self.roster.join(job, self.ledger.cost(job));
+            let share = share(&self.ledger, &mut self.roster.limits, job);
+            self.roster.join(job, share);
         }
         for (&id, row) in &self.ledger.operations {
             if row.operation.is_running() {
@@ -347,6 +351,9 @@ impl Engine {
             if self.ledger.failures.contains_key(&id) {
                 self.decide(turn, Fact::FailuresDropped { error: id });
             }
+            if self.ledger.names.gate(id).is_some() {
+                self.roster.limits.forget_covers();
+            }
             self.decide(turn, Fact::NameDropped { id });
         }
     }
@@ -418,13 +425,19 @@ impl Engine {
             self.tally(job.queue, fact);
         } else if let Some(job) = self.ledger.jobs.get(seq) {
             let queue = job.queue;
+            if !self.roster.limits.is_empty() {
+                self.roster.note_end(job, fact);
+                if job.state == State::Ready {
+                    self.roster.withdraw(&self.ledger.names, job);
+                }
+            }
             self.roster.leave(job);
             self.tally(queue, fact);
         }
         self.ledger.evolve(batch, fact);
         if let Some(job) = self.ledger.jobs.get(seq) {
-            let cost = if job.lease.is_some() { self.ledger.cost(job) } else { 0 };
-            self.roster.join(job, cost);
+            let share = share(&self.ledger, &mut self.roster.limits, job);
+            self.roster.join(job, share);
         }
         if self.roster.operations.is_watching() {
             self.roster.operations.observe(seq, fact, &mut self.roster.timers);
@@ -502,6 +515,14 @@ impl Engine {
     pub fn count_of(&self, state: State) -> usize {
         self.roster.queues.keys().map(|&queue| self.roster.count(queue, state)).sum()
     }
+}
+
+/// What a job's lease takes, if it is leased.
+pub(crate) fn share(ledger: &Ledger, limits: &mut Limits, job: &Job) -> Share {
+    if job.lease.is_none() {
+        return Share::default();
+    }
+    Share { cost: ledger.cost(job), buckets: limits.claim(&ledger.names, job) }
 }
 
 /// Who asks, and when.

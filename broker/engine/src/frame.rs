@@ -5,7 +5,9 @@ use crate::event::Event;
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::part::Slot;
-use crate::view::{ConfigView, ErrorView, JobView, OperationView, QueueView, ServerView, SessionView};
+use crate::view::{
+    ConfigView, ErrorView, ExplainView, JobView, LimitView, OperationView, QueueView, ServerView, SessionView,
+};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -246,6 +248,10 @@ pub struct Rows {
     pub errors: Vec<ErrorView>,
     /// Changes that were given an id.
     pub operations: Vec<OperationView>,
+    /// Limits.
+    pub limits: Vec<LimitView>,
+    /// Why jobs do not run.
+    pub explains: Vec<ExplainView>,
     /// The broker.
     pub server: Option<Box<ServerView>>,
     /// Where the next page begins; None = this was the last.

@@ -30,6 +30,7 @@ pub mod fingerprint;
 pub mod frame;
 pub mod ids;
 pub mod ledger;
+pub mod limit;
 pub mod limits;
 pub mod operation;
 pub mod part;

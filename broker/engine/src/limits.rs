@@ -59,6 +59,10 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 pub const QUEUES_MAX: usize = 10_000;
 /// Kinds of all namespaces together.
 pub const KINDS_MAX: usize = 10_000;
+/// Limits of all namespaces together.
+pub const LIMITS_MAX: usize = 10_000;
+/// Lanes and rings that a tick may find closed before it goes on in the next turn.
+pub const TURNED_AWAY_PER_TICK: usize = 2_048;
 /// Namespaces.
 pub const NAMESPACES_MAX: usize = 1_000;
 /// Distinct keys and job policies in use at a time.

@@ -1,10 +1,11 @@
 //! Views: what a Query shows of jobs, queues, sessions and the broker.
 
-use crate::command::Beat;
+use crate::command::{Beat, Scope};
 use crate::fact::Totals;
 use crate::fact::{DeadReason, ResourceBody};
 use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
 use crate::ledger::job::State;
+use crate::limit::Limit;
 use crate::part::Slot;
 use crate::policy::Policy;
 use alloc::string::String;
@@ -111,6 +112,135 @@ pub struct QueueView {
     pub conf: Option<(u64, ResourceBody)>,
 }
 
+/// A limit as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct LimitView {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub limit: Limit,
+    /// What it bounds, by name.
+    pub scope: Scope,
+    /// Rises with each Put.
+    pub version: u64,
+    /// Cost leased under it now, of all keys together.
+    pub in_use: u64,
+    /// Lanes that wait on it.
+    pub waiting_lanes: u64,
+    /// Time until it lets the next job start, of the first key that waits; 0 = at once, or not known.
+    pub next_free_ms: u64,
+    /// Its breaker is open until then; 0 = closed.
+    pub open_until: Ms,
+}
+
+/// Why a job is not running.
+#[derive(Clone, Debug)]
+pub struct ExplainView {
+    /// The job.
+    pub id: JobId,
+    /// Where it stands.
+    pub state: State,
+    /// The strongest first; empty = nothing keeps it, or it runs, or has ended.
+    pub causes: Vec<Cause>,
+    /// When it entered the state.
+    pub since: Ms,
+}
+
+/// One thing that keeps a job from running.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// Its time has not come.
+    Scheduled {
+        /// Time left.
+        for_ms: u64,
+        /// Attempts made; above 0 it waits for the next one.
+        attempt: u32,
+    },
+    /// Nobody has confirmed it.
+    Held,
+    /// It waits for other jobs.
+    Blocked,
+    /// The broker is stopping, or its disk is full: nothing starts.
+    Draining,
+    /// Jobs of its key run one at a time.
+    Serial {
+        /// The key.
+        key: String,
+        /// The first of them.
+        behind: JobId,
+        /// Where that one stands.
+        state: State,
+        /// How long that one has been running; 0 = it does not run.
+        running_ms: u64,
+        /// How many come before.
+        ahead: u64,
+    },
+    /// A limit keeps it.
+    Limit(LimitCause),
+    /// No session fetches this kind from this queue.
+    NoWorker {
+        /// The queue.
+        queue: String,
+        /// The kind.
+        kind: String,
+    },
+    /// No session that could run it has these labels.
+    NoLabels {
+        /// All of them are needed.
+        labels: Vec<(String, String)>,
+    },
+    /// Whoever could run it has no room.
+    NoSlots {
+        /// How many streams and long polls could run it.
+        workers: u64,
+        /// Their slots.
+        slots: u64,
+        /// Slots it takes.
+        cost: u32,
+    },
+    /// It has taken workers with it and waits for a session that holds nothing else.
+    Suspect {
+        /// How many.
+        crashes: u32,
+    },
+    /// Others go before it.
+    Behind {
+        /// Jobs of its own lane.
+        ahead: u64,
+        /// Other lanes of its level.
+        lanes: u64,
+        /// Lanes of higher levels.
+        higher: u64,
+        /// Its level.
+        level: u8,
+    },
+}
+
+/// A limit that keeps a job.
+#[derive(Clone, Debug)]
+pub struct LimitCause {
+    /// Its name.
+    pub name: String,
+    /// The key it counts for; "" = all.
+    pub key: String,
+    /// It lets nothing through.
+    pub is_pause: bool,
+    /// A handler closed it for a while.
+    pub is_pushed_back: bool,
+    /// Its breaker is open.
+    pub is_broken: bool,
+    /// Why it is there.
+    pub why: String,
+    /// Cost leased under it.
+    pub in_use: u64,
+    /// Most cost leased at once.
+    pub concurrency: Option<u32>,
+    /// Cost per milliseconds; 0 = any.
+    pub rate: (u64, u64),
+    /// When it lets the next one pass; 0 = when something that runs ends, or not known.
+    pub for_ms: u64,
+}
+
 /// A session as an operator sees it.
 #[derive(Clone, Debug)]
 pub struct SessionView {
@@ -155,6 +285,8 @@ pub struct ConfigView {
     pub changed_at: Ms,
     /// What it says.
     pub body: ResourceBody,
+    /// What a limit bounds, by name.
+    pub scope: Scope,
 }
 
 /// A way of failing, as an operator sees it.

@@ -26,6 +26,8 @@ mod reference;
 
 // What operators do to it.
 mod operator;
+// What the naive broker knows of limits and serial keys.
+mod allowance;
 
 // The same for jobs that are unique, and for jobs that are held.
 mod unique;

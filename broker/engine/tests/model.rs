@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
     Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation, Patch, Put,
-    Select, SetResource, Settlement, Target, Touch,
+    Scope, Select, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
@@ -19,8 +19,9 @@ use windlass_engine::filter::{Filter, NumberColumn, Pattern, Test, TextColumn};
 use windlass_engine::frame::{Body, Frame};
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, SessionId};
 use windlass_engine::ledger::job::State;
-use windlass_engine::policy::{Backoff, Policy};
-use windlass_engine::terms::Terms;
+use windlass_engine::limit::Limit;
+use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::terms::{Gate, Terms};
 
 /// Numbers that look random and are the same every time (xorshift64*, Vigna 2016).
 pub(crate) struct Dice(u64);
@@ -74,7 +75,12 @@ impl History {
         let conn = history.connect(None, None, 60_000);
         let policy = Policy { keep_done_max: Some(most as u32), ..Policy::default() };
         let body = ResourceBody::Policy(policy);
-        let set = vec![SetResource { target: Target::Queue("mail".into()), if_version: 0, body }];
+        let set = vec![SetResource {
+            target: Target::Queue("mail".into()),
+            if_version: 0,
+            body,
+            scope: Scope::default(),
+        }];
         history.play(conn, Command::Put(Put { set, ..Put::default() }));
         history
     }
@@ -200,18 +206,7 @@ impl History {
             Command::Touch(touch) => verdict::check_touch(model, session, touch, answer, now),
             Command::Change(change) => verdict::check_change(model, change, answer, now),
             Command::Fetch(fetch) => verdict::check_fetch(model, session, from, fetch, answer, now),
-            Command::Put(put) => {
-                for set in &put.set {
-                    if let Target::PauseQueue(name) = &set.target {
-                        model.paused.insert(name.clone());
-                    }
-                }
-                for target in &put.remove {
-                    if let Target::PauseQueue(name) = target {
-                        model.paused.remove(name);
-                    }
-                }
-            }
+            Command::Put(put) => model.allowance.put(put),
             Command::Sign | Command::Query(_) | Command::Stop(_) => {}
         }
     }
@@ -324,6 +319,9 @@ impl History {
             keep_dead_ms: Some(1 + dice.roll(60_000)),
             ttl_ms: dice.one_in(8).then(|| dice.roll(8_000)),
             cost: dice.one_in(2).then(|| 1 + dice.roll(4) as u32),
+            ordering: dice
+                .of(&[None, None, Some(Ordering::Serial), Some(Ordering::SerialSkipFailed)])
+                .flatten(),
             ..Policy::default()
         };
         JobSpec {
@@ -333,7 +331,11 @@ impl History {
             payload: vec![b'p'; dice.roll(40) as usize].into(),
             run_at: if dice.one_in(4) { now + dice.roll(10_000) } else { 0 },
             expires_at: if dice.one_in(8) { now + dice.roll(10_000) } else { 0 },
-            terms: Terms { policy, ..Terms::default() },
+            terms: Terms { policy, weight: dice.roll(3) as u32, ..Terms::default() },
+            gate: Gate {
+                limits: if dice.one_in(4) { vec!["gpu".into()] } else { Vec::new() },
+                ..Gate::default()
+            },
             hold: dice.one_in(10).then(|| Hold { ttl_ms: dice.roll(9_000), then_run: dice.one_in(2) }),
             dedup: dice.one_in(4).then(|| unique::dedup(dice)),
             id: self.id(),
@@ -393,7 +395,7 @@ impl History {
                     fatal: dice.one_in(6),
                     retry_after_ms: dice.one_in(2).then(|| dice.roll(2) * 1_500),
                 },
-                6 => How::Release { delay_ms: dice.roll(2) * 700, reason: String::new() },
+                6 => How::Release { delay_ms: dice.roll(2) * 700, reason: String::new(), throttle: None },
                 _ => How::Cancelled { note: String::new() },
             };
             Settlement { id, fence, how }
@@ -452,11 +454,27 @@ impl History {
     }
 
     fn pause(&mut self, conn: ConnId) {
-        let target = Target::PauseQueue(QUEUES[self.dice.roll(3) as usize].into());
+        let dice = &mut self.dice;
+        let (queue, kind) = (QUEUES[dice.roll(3) as usize].into(), KINDS[dice.roll(2) as usize].into());
+        let (name, scope) = match dice.roll(4) {
+            0 => ("pause", Scope { queue, ..Scope::default() }),
+            1 => ("rate", Scope { queue, kind, ..Scope::default() }),
+            2 => ("keys", Scope { kind, ..Scope::default() }),
+            _ => ("gpu", Scope::default()),
+        };
+        let limit = match name {
+            "pause" => Limit { concurrency: Some(0), ..Limit::default() },
+            "rate" => {
+                Limit { rate: 1 + dice.roll(4), per_ms: 3_000, burst: 1 + dice.roll(3), ..Limit::default() }
+            }
+            "keys" => Limit { per_key: true, concurrency: Some(1), ..Limit::default() },
+            _ => Limit { concurrency: Some(1 + dice.roll(2) as u32), ..Limit::default() },
+        };
+        let target = Target::Limit(name.into());
         let mut put = Put::default();
         if self.dice.one_in(3) {
-            let body = ResourceBody::Pause { why: String::new() };
-            put.set.push(SetResource { target, if_version: 0, body });
+            let body = ResourceBody::Limit(limit);
+            put.set.push(SetResource { target, if_version: 0, body, scope });
         } else {
             put.remove.push(target);
         }

@@ -5,6 +5,7 @@ mod stream;
 
 pub(crate) use stream::Stream;
 
+use crate::allowance::Allowance;
 use crate::unique::{Answer, Claim, Did};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::command::{Fetch, How, JobSpec};
@@ -67,7 +68,7 @@ pub(crate) struct Model {
     pub(crate) jobs: Vec<Job>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) streams: BTreeMap<Request, Stream>,
-    pub(crate) paused: BTreeSet<String>,
+    pub(crate) allowance: Allowance,
     pub(crate) choked: BTreeSet<ConnId>,
     /// Removed jobs, when.
     pub(crate) removed: BTreeMap<JobId, (Ms, u64)>,
@@ -276,6 +277,7 @@ impl Model {
         self.unbind();
         self.choked.clear();
         self.picks.clear();
+        self.allowance.restart(now);
         for session in self.sessions.values_mut() {
             session.conns.clear();
             (session.last_sign, session.hangup_at, session.seen) = (now, 0, false);

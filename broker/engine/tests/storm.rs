@@ -7,8 +7,8 @@ use crate::unique;
 use crate::world::{Asked, World};
 use windlass_engine::command::{
     Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How, JobSpec,
-    JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Select, SetResource, Settlement, Target,
-    Touch, Watch,
+    JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope, Select, SetResource, Settlement,
+    Target, Throttle, Touch, Watch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::event::EventName;
@@ -17,8 +17,9 @@ use windlass_engine::filter::{Clause, Filter, NumberColumn, Pattern, States, Tes
 use windlass_engine::frame::Body;
 use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
-use windlass_engine::policy::{Backoff, Policy};
-use windlass_engine::terms::Terms;
+use windlass_engine::limit::{Breaker, Limit};
+use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::terms::{Gate, Terms};
 
 struct Storm {
     world: World,
@@ -99,7 +100,10 @@ impl Storm {
             keep_dead_ms: self.maybe(Self::number),
             keep_done_max: self.maybe(Self::small),
             cost: self.maybe(Self::small),
-            ordering: None,
+            ordering: self
+                .dice
+                .of(&[None, Some(Ordering::Serial), Some(Ordering::SerialSkipFailed)])
+                .flatten(),
         }
     }
 
@@ -246,6 +250,14 @@ impl Storm {
                 terms: Terms { policy: self.policy(), ..Terms::default() },
                 hold: self.maybe(|storm| Hold { ttl_ms: storm.number(), then_run: storm.dice.one_in(2) }),
                 dedup: self.maybe(Self::dedup),
+                gate: Gate {
+                    limits: if self.dice.one_in(3) { vec!["gpu".into()] } else { Vec::new() },
+                    need_labels: if self.dice.one_in(9) {
+                        vec![("0".into(), String::new())]
+                    } else {
+                        Vec::new()
+                    },
+                },
                 ..JobSpec::default()
             }));
         }
@@ -325,7 +337,15 @@ impl Storm {
                     fatal: self.dice.one_in(9),
                     retry_after_ms: self.maybe(Self::number),
                 },
-                3 => How::Release { delay_ms: self.number(), reason: self.name(&["", "busy"]) },
+                3 => How::Release {
+                    delay_ms: self.number(),
+                    reason: self.name(&["", "busy"]),
+                    throttle: self.maybe(|storm| Throttle {
+                        limit: storm.name(&["gpu", "rate", "none"]),
+                        key: storm.name(&["", "anna"]),
+                        ms: storm.number(),
+                    }),
+                },
                 _ => How::Cancelled { note: String::new() },
             };
             results.push(Settlement { id, fence, how });
@@ -380,7 +400,25 @@ impl Storm {
             0 => Target::Namespace,
             1 => Target::Kind(self.name(&["send", "print"])),
             2 => Target::Queue(self.name(&["mail", "bills"])),
-            _ => Target::PauseQueue(self.name(&["mail", "bills"])),
+            _ => Target::Limit(self.name(&["gpu", "pause", "rate"])),
+        }
+    }
+
+    fn limit(&mut self) -> Limit {
+        Limit {
+            per_key: self.dice.one_in(2),
+            concurrency: self.maybe(Self::small),
+            rate: self.maybe(Self::number).unwrap_or(0),
+            per_ms: self.number(),
+            burst: self.number(),
+            until_at: self.maybe(Self::number).unwrap_or(0),
+            breaker: self.maybe(|storm| Breaker {
+                failure_permille: storm.small(),
+                min_samples: storm.small(),
+                open_ms: storm.number(),
+                probes: storm.small(),
+            }),
+            ..Limit::default()
         }
     }
 
@@ -389,10 +427,15 @@ impl Storm {
         for _ in 0..self.dice.roll(3) {
             let target = self.target();
             let body = match target {
-                Target::PauseQueue(_) => ResourceBody::Pause { why: String::new() },
+                Target::Limit(_) => ResourceBody::Limit(self.limit()),
                 Target::Namespace | Target::Queue(_) | Target::Kind(_) => ResourceBody::Policy(self.policy()),
             };
-            put.set.push(SetResource { target, if_version: self.dice.roll(2), body });
+            let scope = Scope {
+                queue: self.name(&["", "mail"]),
+                kind: self.name(&["", "send"]),
+                key: self.name(&["", "", "anna"]),
+            };
+            put.set.push(SetResource { target, if_version: self.dice.roll(2), body, scope });
         }
         for _ in 0..self.dice.roll(4) {
             put.remove.push(self.target());

@@ -1,5 +1,6 @@
 //! Verdicts: whether what the engine said and did is what the naive broker says and allows.
 
+use crate::allowance::Moment;
 use crate::ears::Ears;
 use crate::reference::{Job, Lease, Model, Stream};
 use crate::unique::Did;
@@ -11,6 +12,7 @@ use windlass_engine::fact::NewLease;
 use windlass_engine::frame::{Body, Frame, SettleCode, Work};
 use windlass_engine::ids::{Ms, Request, Seq, SessionId};
 use windlass_engine::ledger::job::State;
+use windlass_engine::terms::Gate;
 
 // ---------------------------------------------------------------------- answers
 
@@ -188,7 +190,8 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
     let job = model.jobs.iter().find(|job| job.seq == seq).cloned().expect("it exists");
     assert_eq!((job.state, stream.session), (State::Ready, lease.session), "{job:?}");
     assert!(stream.takes(&job), "{job:?} is not what {stream:?} fetches");
-    assert!(!model.paused.contains(&job.spec.queue), "its queue is paused");
+    let moment = Moment::new(model, now);
+    assert!(moment.may_start(&job), "a limit or another one of its key keeps {job:?}");
     assert!(!model.choked.contains(&key.conn), "its peer does not read");
     assert!(lease.fence > model.last_fence, "fences rise");
     assert!(stream.has_room(model.held(key), job.cost()), "{stream:?} has no room for {job:?}");
@@ -197,7 +200,8 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
     assert!(empty || !job.is_suspect(), "a suspect runs alone");
     let alone = model.leases(stream.session).all(|(other, _)| !other.is_suspect());
     assert!(alone, "nothing runs beside a suspect");
-    check_order(model, &stream, &job, empty, model.held(key));
+    check_order(&moment, model, &stream, &job, empty, model.held(key));
+    model.allowance.started(&job, now);
     if !job.is_suspect() {
         *model.picks.entry(job.spec.queue.clone()).or_default() += 1;
     }
@@ -219,16 +223,19 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
     model.free_keys(now);
 }
 
+/// Jobs of one lane share these.
+fn lane_of(job: &Job) -> (u8, &str, &str, &Gate) {
+    (job.level, &job.spec.kind, &job.spec.key, &job.spec.gate)
+}
+
 /// The right queue, the right level, the head of its lane.
-fn check_order(model: &Model, stream: &Stream, job: &Job, empty: bool, held: u32) {
+fn check_order(moment: &Moment<'_>, model: &Model, stream: &Stream, job: &Job, empty: bool, held: u32) {
     let ready = |queue: &str, suspect: bool| -> Vec<&Job> {
         let jobs = model.jobs.iter().filter(|job| job.state == State::Ready && job.spec.queue == queue);
-        jobs.filter(|job| job.is_suspect() == suspect && stream.runs(job)).collect()
+        let mine = jobs.filter(|job| job.is_suspect() == suspect && stream.runs(job));
+        mine.filter(|job| !moment.is_kept(job)).collect()
     };
     for queue in stream.queues.iter().take_while(|queue| **queue != job.spec.queue) {
-        if model.paused.contains(queue) {
-            continue;
-        }
         assert!(!empty || ready(queue, true).is_empty(), "a suspect of an earlier queue was passed over");
         let others = ready(queue, false);
         let fit = !others.is_empty() && others.iter().all(|other| stream.has_room(held, other.cost()));
@@ -239,16 +246,12 @@ fn check_order(model: &Model, stream: &Stream, job: &Job, empty: bool, held: u32
         return assert!(rivals.iter().all(|other| other.seq >= job.seq), "suspects go by age");
     }
     assert!(!empty || ready(&job.spec.queue, true).is_empty(), "an empty session takes the suspect first");
-    let lane = |other: &&&Job| {
-        other.level == job.level && other.spec.kind == job.spec.kind && other.spec.key == job.spec.key
-    };
+    let lane = |other: &&&Job| lane_of(other) == lane_of(job);
     assert!(rivals.iter().filter(lane).all(|other| other.seq >= job.seq), "first in, first out: {job:?}");
     let heads: Vec<&&Job> = rivals
         .iter()
         .filter(|one| {
-            let same = |two: &&&Job| {
-                (two.level, &two.spec.kind, &two.spec.key) == (one.level, &one.spec.kind, &one.spec.key)
-            };
+            let same = |two: &&&Job| lane_of(two) == lane_of(one);
             rivals.iter().filter(same).all(|two| two.seq >= one.seq)
         })
         .collect();
@@ -311,16 +314,14 @@ pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
         assert_eq!(row.map(|(_, row)| row.totals).unwrap_or_default(), *totals, "totals of {name}");
     }
     if !pressure && world.engine.next_deadline() != Some(0) {
-        check_nobody_waits(model);
+        check_nobody_waits(model, world.now);
     }
 }
 
-fn check_nobody_waits(model: &Model) {
-    let ready: Vec<&Job> = model
-        .jobs
-        .iter()
-        .filter(|job| job.state == State::Ready && !model.paused.contains(&job.spec.queue))
-        .collect();
+fn check_nobody_waits(model: &Model, now: Ms) {
+    let moment = Moment::new(model, now);
+    let ready: Vec<&Job> =
+        model.jobs.iter().filter(|job| job.state == State::Ready && !moment.is_kept(job)).collect();
     for (key, stream) in &model.streams {
         let held = model.held(*key);
         let leases: Vec<&Job> = model.leases(stream.session).map(|(job, _)| job).collect();
@@ -331,12 +332,13 @@ fn check_nobody_waits(model: &Model) {
             !leases.is_empty() || !ready.iter().any(|job| job.is_suspect() && stream.takes(job)),
             "an idle session and a suspect miss each other"
         );
-        // A session may be emptying itself for a suspect that one of its streams fetches.
+        // A session may be emptying itself for a suspect that one of its streams fetches, also if a limit
+        // keeps that one by now.
         let claims = |job: &&&Job| {
             let mut streams = model.streams.values().filter(|other| other.session == stream.session);
             job.is_suspect() && streams.any(|other| other.takes(job))
         };
-        if ready.iter().any(|job| claims(&job)) {
+        if model.jobs.iter().filter(|job| job.state == State::Ready).any(|job| claims(&&job)) {
             continue;
         }
         for queue in &stream.queues {

@@ -4,8 +4,8 @@ use crate::world::{Asked, DAWN, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
     Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How,
-    JobSpec, JobTouch, JobsQuery, Mutation, OnConflict, Pace, Patch, Put, Query, Refusal, Select,
-    SetResource, Settlement, Target, Touch, Watch,
+    JobSpec, JobTouch, JobsQuery, Mutation, OnConflict, Pace, Patch, Put, Query, Refusal, Scope, Select,
+    SetResource, Settlement, Target, Throttle, Touch, Watch,
 };
 use windlass_engine::event::EventName;
 use windlass_engine::fact::ResourceBody;
@@ -13,7 +13,8 @@ use windlass_engine::filter::{Filter, NumberColumn, Pattern, States, Test, TextC
 use windlass_engine::frame::Cursor;
 use windlass_engine::ids::{ConnId, JobId, Ms, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
-use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::limit::{Breaker, Limit};
+use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::terms::{Gate, Terms};
 
 /// The words after a verb: names, and `key=value`.
@@ -168,6 +169,7 @@ impl World {
             pid: 1,
             labels: (0..words.number("labels").unwrap_or(0))
                 .map(|n| (n.to_string(), String::new()))
+                .chain(pairs(&words.list("has", "")))
                 .collect(),
             session_ttl_ms: words.ms("ttl").unwrap_or(0),
             resume,
@@ -244,7 +246,13 @@ impl World {
                 retry_after_ms: words.ms("retry_after"),
             },
             "release" => {
-                How::Release { delay_ms: words.ms("delay").unwrap_or(0), reason: words.text("reason", "") }
+                let throttle = words.ms("closed").map(|ms| Throttle {
+                    limit: words.text("limit", ""),
+                    key: words.text("key", ""),
+                    ms,
+                });
+                let reason = words.text("reason", "");
+                How::Release { delay_ms: words.ms("delay").unwrap_or(0), reason, throttle }
             }
             "cancelled" => How::Cancelled { note: words.text("note", "") },
             other => panic!("a lease does not end by '{other}'"),
@@ -356,8 +364,12 @@ fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
         headers: windlass_engine::Blob::default(),
         expires_at: words.ms("expires_at").map_or(0, |ms| ms.saturating_add(DAWN)),
         run_at: words.ms("run_at").map(|ms| ms.saturating_add(DAWN)).or(delay).unwrap_or(0),
-        terms: Terms { tags: words.list("tags", ""), policy: policy_words(words), ..Terms::default() },
-        gate: Gate::default(),
+        terms: Terms {
+            tags: words.list("tags", ""),
+            weight: words.number("weight").unwrap_or(0),
+            policy: policy_words(words),
+        },
+        gate: Gate { limits: words.list("limits", ""), need_labels: pairs(&words.list("needs", "")) },
         hold: hold_words(words),
         dedup: dedup_words(words),
     }
@@ -411,6 +423,11 @@ fn policy_words(words: &mut Words<'_>) -> Policy {
         keep_dead_ms: words.ms("keep_dead"),
         keep_done_max: words.number("keep_done_max"),
         cost: words.number("cost"),
+        ordering: words.values.remove("ordering").map(|word| match word {
+            "serial" => Ordering::Serial,
+            "skip" => Ordering::SerialSkipFailed,
+            _ => Ordering::Fair,
+        }),
         ..Policy::default()
     }
 }
@@ -449,7 +466,14 @@ fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
     Change { select, to, dry_run, max, pace, operation, reason: String::new() }
 }
 
-/// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`.
+/// `a:b` as a pair.
+fn pairs(words: &[String]) -> Vec<(String, String)> {
+    let pair = |word: &String| word.split_once(':').map(|(key, value)| (key.into(), value.into()));
+    words.iter().filter_map(pair).collect()
+}
+
+/// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`,
+/// `set limit=stripe rate=10/1s burst=5`, `set limit=one of_queue=mail per_key concurrency=1`.
 fn put_words(rest: &str) -> Put {
     let mut put = Put::default();
     for part in rest.split(" / ") {
@@ -459,25 +483,48 @@ fn put_words(rest: &str) -> Put {
         let if_version = u64::from(words.number("if_version").unwrap_or(0));
         let verb = words.names.remove(0);
         let target = if matches!(verb, "pause" | "resume") {
-            Target::PauseQueue(words.names.remove(0).into())
+            Target::Limit(format!("pause:queue/{}", words.names[0]))
         } else if let Some(queue) = words.values.remove("queue") {
             Target::Queue(queue.into())
         } else if let Some(kind) = words.values.remove("kind") {
             Target::Kind(kind.into())
+        } else if let Some(limit) = words.values.remove("limit") {
+            Target::Limit(limit.into())
         } else {
             assert!(words.flag("namespace"), "nothing named in '{part}'");
             Target::Namespace
         };
         match verb {
             "pause" => {
-                let body = ResourceBody::Pause { why: words.text("why", "paused") };
-                put.set.push(SetResource { target, if_version, body });
+                let limit = Limit {
+                    concurrency: Some(0),
+                    why: words.text("why", "paused"),
+                    until_at: words.ms("until").map_or(0, |ms| ms.saturating_add(DAWN)),
+                    ..Limit::default()
+                };
+                let body = ResourceBody::Limit(limit);
+                let scope = Scope { queue: words.names.remove(0).into(), ..Scope::default() };
+                put.set.push(SetResource { target, if_version, body, scope });
             }
             "set" => {
-                let body = ResourceBody::Policy(policy_words(&mut words));
-                put.set.push(SetResource { target, if_version, body });
+                let scope = Scope {
+                    queue: words.text("of_queue", ""),
+                    kind: words.text("of_kind", ""),
+                    key: words.text("of_key", ""),
+                };
+                let body = match target {
+                    Target::Limit(_) => ResourceBody::Limit(limit_words(&mut words)),
+                    Target::Namespace | Target::Queue(_) | Target::Kind(_) => {
+                        ResourceBody::Policy(policy_words(&mut words))
+                    }
+                };
+                put.set.push(SetResource { target, if_version, body, scope });
             }
-            "resume" | "remove" => put.remove.push(target),
+            "resume" => {
+                words.names.remove(0);
+                put.remove.push(target);
+            }
+            "remove" => put.remove.push(target),
             other => panic!("nothing is put by '{other}'"),
         }
         words.finish(part);
@@ -515,6 +562,27 @@ fn select_words(words: &mut Words<'_>) -> Select {
 /// A set of states by their words; none = all.
 fn states_of(names: &[String]) -> States {
     if names.is_empty() { States::ALL } else { names.iter().map(|name| state(name)).collect() }
+}
+
+fn limit_words(words: &mut Words<'_>) -> Limit {
+    let rate = words.text("rate", "0/1s");
+    let (rate, per) = rate.split_once('/').expect("so many in so long");
+    let rate = rate.parse().expect("a rate is a number");
+    Limit {
+        per_key: words.flag("per_key"),
+        concurrency: words.number("concurrency"),
+        rate,
+        per_ms: duration(per),
+        burst: words.number("burst").map_or(rate, u64::from),
+        until_at: words.ms("until").map_or(0, |ms| ms.saturating_add(DAWN)),
+        breaker: words.number("breaker").map(|failure_permille| Breaker {
+            failure_permille,
+            min_samples: words.number("samples").unwrap_or(1),
+            open_ms: words.ms("open").unwrap_or(1_000),
+            probes: words.number("probes").unwrap_or(1),
+        }),
+        ..Limit::default()
+    }
 }
 
 /// A state by its word.

@@ -367,6 +367,8 @@ fn shows_bodies(command: &Command) -> bool {
         | command::Query::Errors { .. }
         | command::Query::Config { .. }
         | command::Query::Operations { .. }
+        | command::Query::Limits { .. }
+        | command::Query::Explain(_)
         | command::Query::Server => false,
     }
 }

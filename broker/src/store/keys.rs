@@ -114,7 +114,7 @@ pub fn row(record: Record) -> Option<Vec<u8>> {
                 ResourceKey::Namespace(id) => (0, id),
                 ResourceKey::Queue(id) => (1, id),
                 ResourceKey::Kind(id) => (2, id),
-                ResourceKey::PauseQueue(id) => (3, id),
+                ResourceKey::Limit(id) => (3, id),
             };
             (b'r', [&[class][..], &id.to_be_bytes()].concat())
         }

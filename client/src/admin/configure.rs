@@ -42,6 +42,22 @@ impl Admin {
         self.set(format!("queue/{queue}"), if_version, What::Queue(conf)).await
     }
 
+    /// Sets a limit: a rate, a concurrency, a pause or a breaker; otherwise as [`Admin::set_queue`].
+    ///
+    /// # Errors
+    /// As [`Admin::set_queue`].
+    pub async fn set_limit(&self, name: &str, limit: Limit, if_version: u64) -> Result<u64> {
+        self.set(format!("limit/{name}"), if_version, What::Limit(limit)).await
+    }
+
+    /// Removes a limit; one that is not there is no fault.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn remove_limit(&self, name: &str) -> Result<()> {
+        self.put(Put { remove: vec![format!("limit/{name}")], ..Put::default() }).await.map(drop)
+    }
+
     /// Sets the policy of all jobs of a kind; otherwise as [`Admin::set_queue`].
     ///
     /// # Errors

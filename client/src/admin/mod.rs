@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::{
-    ErrorGroupView, JobView, Query, QueueView, Rows, Selector, ServerView, SessionView, Watch,
+    ErrorGroupView, ExplainView, JobView, LimitView, Query, QueueView, Rows, Selector, ServerView,
+    SessionView, Watch,
 };
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
@@ -73,6 +74,23 @@ impl Admin {
             ..Query::default()
         };
         Ok(self.query(query).await?.errors)
+    }
+
+    /// All limits and pauses, with what is in use.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn limits(&self) -> Result<Vec<LimitView>> {
+        self.every_row(Query { what: What::Limits.into(), ..Query::default() }, |rows| rows.limits).await
+    }
+
+    /// Why a job is not running, the strongest reason first; `None` if there is none of that id.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn explain(&self, id: JobId) -> Result<Option<ExplainView>> {
+        let query = Query { what: What::Explain.into(), select: Some(by_id(id)), ..Query::default() };
+        Ok(self.optional(query).await?.and_then(|rows| rows.explains.into_iter().next()))
     }
 
     /// The broker itself.

@@ -3,6 +3,7 @@
 use crate::blob::Blob;
 use crate::ids::{JobId, Ms, NameId, SessionId};
 use crate::ledger::job::Plan;
+use crate::limit::Limit;
 use crate::policy::{Ordering, Policy};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -180,8 +181,8 @@ pub enum ResourceKey {
     Queue(NameId),
     /// Policy of a kind.
     Kind(NameId),
-    /// The pause of a queue: a limit row of its own.
-    PauseQueue(NameId),
+    /// A limit; a pause is one, too.
+    Limit(NameId),
 }
 
 /// What a resource says.
@@ -189,11 +190,8 @@ pub enum ResourceKey {
 pub enum ResourceBody {
     /// Of a namespace, queue or kind.
     Policy(Policy),
-    /// A limit with concurrency 0.
-    Pause {
-        /// Shown to whoever asks.
-        why: String,
-    },
+    /// Of a limit.
+    Limit(Limit),
 }
 
 /// What ever happened in a queue. Not lowered by retention or deletion.

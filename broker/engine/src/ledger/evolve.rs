@@ -3,7 +3,7 @@
 use super::job::{Ended, Job, State, length};
 use super::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use super::{Ledger, REPLAYED};
-use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape};
+use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape, ResourceKey};
 use crate::ids::Seq;
 use crate::operation::Operation;
 use core::fmt;
@@ -85,11 +85,9 @@ impl Ledger {
             Fact::NameDropped { id } => self.names.remove(*id),
             Fact::ResourceSet { key, version, body, at } => {
                 let row = ResourceRow { since, version: *version, at: *at, body: (**body).clone() };
-                self.resources.insert(*key, row);
+                self.set_resource(*key, Some(row), batch);
             }
-            Fact::ResourceRemoved { key } => {
-                self.resources.remove(key);
-            }
+            Fact::ResourceRemoved { key } => self.set_resource(*key, None, batch),
             Fact::SessionOpened { id, session } => {
                 self.sessions.insert(*id, SessionRow { since, session: (**session).clone() });
             }
@@ -179,6 +177,15 @@ impl Ledger {
             job.since = since;
             change(job);
         }
+    }
+
+    fn set_resource(&mut self, key: ResourceKey, row: Option<ResourceRow>, batch: u64) {
+        let old = self.resources.remove(&key).and_then(|row| row.counted_name());
+        if let Some(row) = row {
+            row.counted_name().into_iter().for_each(|name| self.names.take(name));
+            self.resources.insert(key, row);
+        }
+        old.into_iter().for_each(|name| self.names.give(name, batch));
     }
 
     fn enqueued(&mut self, seq: Seq, since: u64, new: &NewJob) {

@@ -299,6 +299,12 @@ impl Job {
         self.state = if run_at > now { State::Scheduled } else { State::Ready };
     }
 
+    /// It waits for the others of its key.
+    #[must_use]
+    pub fn is_serial(&self) -> bool {
+        self.key > 0 && self.ordering != Ordering::Fair
+    }
+
     /// From its second crash on a job runs alone in its session, so that it takes no innocent
     /// neighbours along.
     #[must_use]

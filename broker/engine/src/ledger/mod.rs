@@ -11,6 +11,7 @@ pub use evolve::{Applied, EvolveError};
 
 use crate::fact::{ResourceBody, ResourceKey};
 use crate::ids::{NameId, OperationId, Seq, SessionId};
+use crate::limit::Limit;
 use crate::limits::COST_MAX;
 use crate::policy::{Backoff, Policy, default};
 use alloc::collections::BTreeMap;
@@ -85,7 +86,7 @@ impl Ledger {
         let keys = [ResourceKey::Kind(kind), ResourceKey::Queue(queue), ResourceKey::Namespace(namespace)];
         keys.iter().find_map(|key| match &self.resources.get(key)?.body {
             ResourceBody::Policy(policy) => ask(policy),
-            ResourceBody::Pause { .. } => None,
+            ResourceBody::Limit(_) => None,
         })
     }
 
@@ -105,13 +106,22 @@ impl Ledger {
         self.effective(job, |policy| policy.cost).unwrap_or(default::COST).clamp(1, COST_MAX)
     }
 
-    /// Why the queue is paused, if it is.
+    /// Share of turns of the job's key, at least 1.
+    pub(crate) fn weight(&self, job: &Job) -> u32 {
+        self.names.terms(job.terms).map_or(1, |terms| terms.weight.max(1))
+    }
+
+    /// The limit that pauses the whole queue, if one does.
     #[must_use]
-    pub fn paused(&self, queue: NameId) -> Option<&str> {
-        match &self.resources.get(&ResourceKey::PauseQueue(queue))?.body {
-            ResourceBody::Pause { why } => Some(why),
+    pub fn pause(&self, queue: NameId) -> Option<&Limit> {
+        let limits = ResourceKey::Limit(0)..=ResourceKey::Limit(NameId::MAX);
+        self.resources.range(limits).find_map(|(_, row)| match &row.body {
+            ResourceBody::Limit(limit) => {
+                let is_whole = limit.queue == queue && limit.kind == 0 && limit.key == 0;
+                (is_whole && limit.is_pause()).then_some(limit)
+            }
             ResourceBody::Policy(_) => None,
-        }
+        })
     }
 
     /// Forgets which records this replay touched.
@@ -141,6 +151,7 @@ impl Ledger {
         for (id, since) in named {
             self.names.set_since(id, since & !REPLAYED);
         }
-        self.names.recount(self.jobs.iter().flat_map(Job::counted_names));
+        let limited = self.resources.values().filter_map(ResourceRow::counted_name);
+        self.names.recount(self.jobs.iter().flat_map(Job::counted_names).chain(limited));
     }
 }

@@ -25,6 +25,8 @@ pub enum Name {
     Kind(NameId, String),
     /// A key of a namespace.
     Key(NameId, String),
+    /// A limit of a namespace.
+    Limit(NameId, String),
     /// What jobs say of themselves.
     Terms(Terms),
     /// What must be so before jobs may start.
@@ -38,7 +40,11 @@ impl Name {
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
-            Self::Namespace(text) | Self::Queue(_, text) | Self::Kind(_, text) | Self::Key(_, text) => text,
+            Self::Namespace(text)
+            | Self::Queue(_, text)
+            | Self::Kind(_, text)
+            | Self::Key(_, text)
+            | Self::Limit(_, text) => text,
             Self::Error(_, _, shape) => shape,
             Self::Terms(_) | Self::Gate(_) => "",
         }
@@ -47,7 +53,11 @@ impl Name {
     /// The namespace it is a name of; 0 = of all.
     pub(crate) fn namespace(&self) -> NameId {
         match self {
-            Self::Queue(of, _) | Self::Kind(of, _) | Self::Key(of, _) | Self::Error(of, ..) => *of,
+            Self::Queue(of, _)
+            | Self::Kind(of, _)
+            | Self::Key(of, _)
+            | Self::Limit(of, _)
+            | Self::Error(of, ..) => *of,
             Self::Namespace(_) | Self::Terms(_) | Self::Gate(_) => 0,
         }
     }
@@ -55,7 +65,7 @@ impl Name {
     fn is_counted(&self) -> bool {
         match self {
             Self::Key(..) | Self::Terms(_) | Self::Gate(_) | Self::Error(..) => true,
-            Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) => false,
+            Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) | Self::Limit(..) => false,
         }
     }
 }
@@ -76,6 +86,7 @@ pub(crate) struct NameCounts {
     pub(crate) namespaces: usize,
     pub(crate) queues: usize,
     pub(crate) kinds: usize,
+    pub(crate) limits: usize,
     pub(crate) others: usize,
     pub(crate) errors: usize,
 }
@@ -86,6 +97,7 @@ impl NameCounts {
             Name::Namespace(_) => &mut self.namespaces,
             Name::Queue(..) => &mut self.queues,
             Name::Kind(..) => &mut self.kinds,
+            Name::Limit(..) => &mut self.limits,
             Name::Key(..) | Name::Terms(_) | Name::Gate(_) => &mut self.others,
             Name::Error(..) => &mut self.errors,
         }

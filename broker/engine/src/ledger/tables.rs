@@ -46,6 +46,16 @@ pub struct FailuresRow {
     pub failures: Failures,
 }
 
+impl ResourceRow {
+    /// The key that it speaks of; its uses are counted as those of jobs are.
+    pub(crate) fn counted_name(&self) -> Option<NameId> {
+        match &self.body {
+            ResourceBody::Limit(limit) => Some(limit.key).filter(|&key| key > 0),
+            ResourceBody::Policy(_) => None,
+        }
+    }
+}
+
 /// Lifetime totals of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TotalsRow {

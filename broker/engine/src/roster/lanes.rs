@@ -1,10 +1,14 @@
 //! Lanes: in which order the ready jobs of one queue leave.
 //!
 //! Levels are strict, except that every 16th pick takes the oldest head of any level, so that
-//! starvation is bounded. Inside a level, lanes (one per kind and key) share by start-time fair
-//! queueing (Goyal, Vin and Cheng, SIGCOMM 1996): a lane's turn moves on by the cost of what it
-//! got, and the lane with the earliest turn is next, of several the one with the older job; with
-//! equal costs that is round robin. Inside a lane the order is by seq.
+//! starvation is bounded. Inside a level, lanes share by start-time fair queueing (Goyal, Vin and
+//! Cheng, SIGCOMM 1996): a lane's turn moves on by the cost of what it got over its weight, and the
+//! lane with the earliest turn is next, of several the one with the older job; with equal costs and
+//! weights that is round robin. Inside a lane the order is by seq.
+//!
+//! Lanes of one kind and one gate form a ring. What bounds all of them blocks the ring as a whole;
+//! what bounds one key parks its lane. A pick looks at neither, so it costs the same however many
+//! lanes wait for a limit.
 
 use super::seqs::Seqs;
 use crate::ids::{NameId, Seq};
@@ -12,6 +16,9 @@ use crate::limits::FAIR_EVERY;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 const LEVELS: usize = 10;
+
+/// How far a lane of weight 1 moves on for a job of cost 1.
+const STEP: u64 = 1_000;
 
 /// The ready jobs of one queue.
 #[derive(Debug, Default)]
@@ -24,48 +31,65 @@ pub(crate) struct Lanes {
 struct Level {
     /// The turn served last: where a lane that was empty joins.
     clock: u64,
-    rings: BTreeMap<NameId, Ring>,
+    rings: BTreeMap<(NameId, NameId), Ring>,
 }
 
-/// The lanes of one kind.
+/// The lanes of one kind and gate.
 #[derive(Debug, Default)]
 struct Ring {
     order: BTreeSet<(u64, NameId)>,
     lanes: BTreeMap<NameId, Lane>,
+    is_blocked: bool,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     turn: u64,
     jobs: Seqs,
+    is_parked: bool,
+}
+
+/// One ring of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RingAt {
+    pub(crate) level: u8,
+    pub(crate) kind: NameId,
+    pub(crate) gate: NameId,
 }
 
 /// Where a ready job waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
-    pub(crate) level: u8,
-    pub(crate) kind: NameId,
+    pub(crate) ring: RingAt,
     pub(crate) key: NameId,
     pub(crate) seq: Seq,
 }
 
+/// What somebody can run: kinds (none named = any), and gates whose labels he has.
+#[derive(Clone, Copy)]
+pub(crate) struct Taste<'a> {
+    pub(crate) kinds: &'a [NameId],
+    pub(crate) passes: &'a dyn Fn(NameId) -> bool,
+}
+
 impl Lanes {
     pub(crate) fn insert(&mut self, spot: Spot) {
-        let level = &mut self.levels[usize::from(spot.level)];
-        let ring = level.rings.entry(spot.kind).or_default();
+        let level = &mut self.levels[usize::from(spot.ring.level)];
+        let ring = level.rings.entry((spot.ring.kind, spot.ring.gate)).or_default();
         let lane = ring.lanes.entry(spot.key).or_default();
         if lane.jobs.is_empty() {
             // Beside lanes of its kind it waits for one turn of theirs, however far the level is.
             let front = ring.order.first().map_or(u64::MAX, |&(turn, _)| turn);
-            lane.turn = front.min(level.clock) + 1;
+            lane.turn = front.min(level.clock) + STEP;
             ring.order.insert((lane.turn, spot.key));
         }
         lane.jobs.insert(spot.seq);
     }
 
     pub(crate) fn remove(&mut self, spot: Spot) {
-        let level = &mut self.levels[usize::from(spot.level)];
-        let Some(ring) = level.rings.get_mut(&spot.kind) else { return };
+        let level = &mut self.levels[usize::from(spot.ring.level)];
+        let at = (spot.ring.kind, spot.ring.gate);
+        let Some(ring) = level.rings.get_mut(&at) else { return };
         let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
         lane.jobs.remove(spot.seq);
         if lane.jobs.is_empty() {
@@ -73,13 +97,12 @@ impl Lanes {
             ring.lanes.remove(&spot.key);
         }
         if ring.lanes.is_empty() {
-            level.rings.remove(&spot.kind);
+            level.rings.remove(&at);
         }
     }
 
     pub(crate) fn contains(&self, spot: Spot) -> bool {
-        let ring = self.levels[usize::from(spot.level)].rings.get(&spot.kind);
-        ring.and_then(|ring| ring.lanes.get(&spot.key)).is_some_and(|lane| lane.jobs.contains(spot.seq))
+        self.lane(spot.ring, spot.key).is_some_and(|lane| lane.jobs.contains(spot.seq))
     }
 
     /// How many jobs there are in all lanes.
@@ -88,66 +111,166 @@ impl Lanes {
         rings.flat_map(|ring| ring.lanes.values()).map(|lane| lane.jobs.len()).sum()
     }
 
-    /// The next job for somebody who can run `kinds` (none named = any).
-    pub(crate) fn pick(&self, kinds: &[NameId]) -> Option<Spot> {
-        if self.picks % FAIR_EVERY == FAIR_EVERY - 1 { self.oldest(kinds) } else { self.first(kinds) }
+    /// The next job for somebody of this taste, of what is not blocked.
+    pub(crate) fn pick(&self, taste: Taste<'_>) -> Option<Spot> {
+        if self.picks % FAIR_EVERY == FAIR_EVERY - 1 { self.oldest(taste) } else { self.first(taste) }
     }
 
     /// The picked job leaves for good: its lane pays for it.
-    pub(crate) fn charge(&mut self, spot: Spot, cost: u32) {
+    pub(crate) fn charge(&mut self, spot: Spot, cost: u32, weight: u32) {
         self.picks += 1;
-        let level = &mut self.levels[usize::from(spot.level)];
-        let Some(ring) = level.rings.get_mut(&spot.kind) else { return };
+        let level = &mut self.levels[usize::from(spot.ring.level)];
+        let Some(ring) = level.rings.get_mut(&(spot.ring.kind, spot.ring.gate)) else { return };
         let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
         ring.order.remove(&(lane.turn, spot.key));
         level.clock = level.clock.max(lane.turn);
-        lane.turn += u64::from(cost);
+        lane.turn += (u64::from(cost) * STEP / u64::from(weight.max(1))).max(1);
         ring.order.insert((lane.turn, spot.key));
     }
 
+    // ------------------------------------------------------------------ what waits for a limit
+
+    /// No lane of the ring is picked until it is unblocked.
+    pub(crate) fn block(&mut self, at: RingAt) {
+        if let Some(ring) = self.ring_mut(at) {
+            ring.is_blocked = true;
+        }
+    }
+
+    pub(crate) fn unblock(&mut self, at: RingAt) {
+        if let Some(ring) = self.ring_mut(at) {
+            ring.is_blocked = false;
+        }
+    }
+
+    /// The lane is not picked until it is unparked.
+    pub(crate) fn park(&mut self, at: RingAt, key: NameId) {
+        let Some(ring) = self.ring_mut(at) else { return };
+        let Some(lane) = ring.lanes.get_mut(&key) else { return };
+        lane.is_parked = true;
+        ring.order.remove(&(lane.turn, key));
+    }
+
+    pub(crate) fn unpark(&mut self, at: RingAt, key: NameId) {
+        let Some(ring) = self.ring_mut(at) else { return };
+        let Some(lane) = ring.lanes.get_mut(&key) else { return };
+        if core::mem::take(&mut lane.is_parked) {
+            // While it waited the others went on; it does not get what it missed all at once.
+            let front = ring.order.first().map_or(lane.turn, |&(turn, _)| turn);
+            lane.turn = lane.turn.max(front);
+            ring.order.insert((lane.turn, key));
+        }
+    }
+
+    /// Every ring that is blocked (None) and lane that is parked.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (RingAt, Option<NameId>)> + '_ {
+        self.filled().flat_map(|(level, filled)| {
+            filled.rings.iter().flat_map(move |(&(kind, gate), ring)| {
+                let at = RingAt { level: number(level), kind, gate };
+                let whole = ring.is_blocked.then_some((at, None));
+                let parked = ring.lanes.iter().filter(|(_, lane)| lane.is_parked);
+                whole.into_iter().chain(parked.map(move |(&key, _)| (at, Some(key))))
+            })
+        })
+    }
+
+    // ------------------------------------------------------------------ looking
+
+    /// The kind has a job that is not blocked.
     pub(crate) fn has(&self, kind: NameId) -> bool {
-        self.filled().any(|(_, level)| level.rings.contains_key(&kind))
+        self.filled().any(|(_, level)| level.of_kind(kind).any(|(_, ring)| ring.is_open()))
     }
 
     /// The kinds that have a ready job.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = NameId> + '_ {
-        self.levels.iter().flat_map(|level| level.rings.keys().copied())
+        self.levels.iter().flat_map(|level| level.rings.keys().map(|&(kind, _)| kind))
+    }
+
+    /// Jobs before this one in its lane, other lanes of its level, lanes of higher levels.
+    pub(crate) fn ahead(&self, spot: Spot) -> (usize, usize, usize) {
+        let before =
+            self.lane(spot.ring, spot.key).map_or(0, |lane| lane.jobs.before(Some(spot.seq)).count());
+        let lanes = |level: &Level| level.rings.values().map(|ring| ring.lanes.len()).sum::<usize>();
+        let own = usize::from(spot.ring.level);
+        let higher = self.levels[own + 1..].iter().map(lanes).sum();
+        (before, lanes(&self.levels[own]).saturating_sub(1), higher)
+    }
+
+    /// How many lanes a ring has.
+    pub(crate) fn lanes_of(&self, at: RingAt) -> usize {
+        self.levels[usize::from(at.level)].rings.get(&(at.kind, at.gate)).map_or(0, |ring| ring.lanes.len())
+    }
+
+    fn lane(&self, at: RingAt, key: NameId) -> Option<&Lane> {
+        self.levels[usize::from(at.level)].rings.get(&(at.kind, at.gate))?.lanes.get(&key)
+    }
+
+    fn ring_mut(&mut self, at: RingAt) -> Option<&mut Ring> {
+        self.levels[usize::from(at.level)].rings.get_mut(&(at.kind, at.gate))
     }
 
     fn filled(&self) -> impl DoubleEndedIterator<Item = (usize, &Level)> {
         self.levels.iter().enumerate().filter(|(_, level)| !level.rings.is_empty())
     }
 
-    fn first(&self, kinds: &[NameId]) -> Option<Spot> {
+    fn first(&self, taste: Taste<'_>) -> Option<Spot> {
         self.filled().rev().find_map(|(number, level)| {
-            level.fronts(kinds).min_by_key(|&(turn, .., seq)| (turn, seq)).map(|front| spot(number, front))
+            level.fronts(taste).min_by_key(|front| (front.turn, front.seq)).map(|front| front.spot(number))
         })
     }
 
-    fn oldest(&self, kinds: &[NameId]) -> Option<Spot> {
+    fn oldest(&self, taste: Taste<'_>) -> Option<Spot> {
         self.filled()
-            .flat_map(|(number, level)| level.fronts(kinds).map(move |front| spot(number, front)))
+            .flat_map(|(number, level)| level.fronts(taste).map(move |front| front.spot(number)))
             .min_by_key(|spot| spot.seq)
     }
 }
 
-type Front = (u64, NameId, NameId, Seq);
+/// The lane at the head of a ring, with its first job.
+#[derive(Clone, Copy, Debug)]
+struct Front {
+    turn: u64,
+    kind: NameId,
+    gate: NameId,
+    key: NameId,
+    seq: Seq,
+}
+
+impl Front {
+    fn spot(self, level: usize) -> Spot {
+        let ring = RingAt { level: number(level), kind: self.kind, gate: self.gate };
+        Spot { ring, key: self.key, seq: self.seq }
+    }
+}
+
+impl Ring {
+    fn is_open(&self) -> bool {
+        !self.is_blocked && !self.order.is_empty()
+    }
+}
 
 impl Level {
-    /// The lane at the head of each ring, with its first job.
-    fn fronts<'a>(&'a self, kinds: &'a [NameId]) -> impl Iterator<Item = Front> + 'a {
-        let any = kinds.is_empty().then(|| self.rings.iter().map(|(&kind, ring)| (kind, ring)));
-        let named = kinds.iter().filter_map(|&kind| Some((kind, self.rings.get(&kind)?)));
-        any.into_iter().flatten().chain(named).filter_map(|(kind, ring)| {
+    fn of_kind(&self, kind: NameId) -> impl Iterator<Item = (&(NameId, NameId), &Ring)> {
+        self.rings.range((kind, 0)..=(kind, NameId::MAX))
+    }
+
+    /// The lane at the head of each ring that somebody of this taste may pick from.
+    fn fronts<'a>(&'a self, taste: Taste<'a>) -> impl Iterator<Item = Front> + 'a {
+        let any = taste.kinds.is_empty().then(|| self.rings.iter());
+        let named = taste.kinds.iter().flat_map(|&kind| self.of_kind(kind));
+        any.into_iter().flatten().chain(named).filter_map(move |(&(kind, gate), ring)| {
+            if ring.is_blocked || gate > 0 && !(taste.passes)(gate) {
+                return None;
+            }
             let &(turn, key) = ring.order.first()?;
             let seq = ring.lanes.get(&key)?.jobs.first()?;
-            Some((turn, kind, key, seq))
+            Some(Front { turn, kind, gate, key, seq })
         })
     }
 }
 
-fn spot(level: usize, (_, kind, key, seq): Front) -> Spot {
-    Spot { level: u8::try_from(level).expect("there are ten levels"), kind, key, seq }
+fn number(level: usize) -> u8 {
+    u8::try_from(level).expect("there are ten levels")
 }
 
 #[cfg(test)]
@@ -155,11 +278,21 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
+    const ANY: Taste<'static> = Taste { kinds: &[], passes: &|_| true };
+
+    fn of(kinds: &[NameId]) -> Taste<'_> {
+        Taste { kinds, ..ANY }
+    }
+
+    fn spot(level: u8, kind: NameId, key: NameId, seq: Seq) -> Spot {
+        Spot { ring: RingAt { level, kind, gate: 0 }, key, seq }
+    }
+
     fn drain(lanes: &mut Lanes, count: usize) -> Vec<Seq> {
         (0..count)
             .filter_map(|_| {
-                let spot = lanes.pick(&[])?;
-                lanes.charge(spot, 1);
+                let spot = lanes.pick(ANY)?;
+                lanes.charge(spot, 1, 1);
                 lanes.remove(spot);
                 Some(spot.seq)
             })
@@ -170,7 +303,7 @@ mod tests {
     fn keys_take_turns_and_a_lane_keeps_its_order() {
         let mut lanes = Lanes::default();
         for seq in 1..=6 {
-            lanes.insert(Spot { level: 4, kind: 1, key: if seq <= 4 { 10 } else { 20 }, seq });
+            lanes.insert(spot(4, 1, if seq <= 4 { 10 } else { 20 }, seq));
         }
         assert_eq!(drain(&mut lanes, 9), [1, 5, 2, 6, 3, 4]);
     }
@@ -178,9 +311,9 @@ mod tests {
     #[test]
     fn a_high_level_goes_first_but_every_sixteenth_pick_serves_the_oldest() {
         let mut lanes = Lanes::default();
-        lanes.insert(Spot { level: 0, kind: 1, key: 0, seq: 1 });
+        lanes.insert(spot(0, 1, 0, 1));
         for seq in 2..=40 {
-            lanes.insert(Spot { level: 9, kind: 1, key: 0, seq });
+            lanes.insert(spot(9, 1, 0, seq));
         }
         let order = drain(&mut lanes, 40);
         assert_eq!(order.iter().position(|&seq| seq == 1), Some(15));
@@ -189,10 +322,10 @@ mod tests {
     #[test]
     fn kinds_that_nobody_asks_for_block_nobody() {
         let mut lanes = Lanes::default();
-        lanes.insert(Spot { level: 4, kind: 1, key: 0, seq: 1 });
-        lanes.insert(Spot { level: 4, kind: 2, key: 0, seq: 2 });
-        assert_eq!(lanes.pick(&[2]).map(|spot| spot.seq), Some(2));
-        assert_eq!(lanes.pick(&[3]), None);
+        lanes.insert(spot(4, 1, 0, 1));
+        lanes.insert(spot(4, 2, 0, 2));
+        assert_eq!(lanes.pick(of(&[2])).map(|spot| spot.seq), Some(2));
+        assert_eq!(lanes.pick(of(&[3])), None);
     }
 
     #[test]
@@ -200,15 +333,15 @@ mod tests {
         let mut lanes = Lanes::default();
         // Workers of kind 1 are fast.
         for seq in 1..=2_000 {
-            lanes.insert(Spot { level: 4, kind: 1, key: 10, seq });
+            lanes.insert(spot(4, 1, 10, seq));
         }
         // Key 20 of kind 2 has a long backlog; its workers have served one job so far.
         for seq in 2_001..=3_000 {
-            lanes.insert(Spot { level: 4, kind: 2, key: 20, seq });
+            lanes.insert(spot(4, 2, 20, seq));
         }
         let serve = |lanes: &mut Lanes, kind: NameId| {
-            let spot = lanes.pick(&[kind]).unwrap();
-            lanes.charge(spot, 1);
+            let spot = lanes.pick(of(&[kind])).unwrap();
+            lanes.charge(spot, 1, 1);
             lanes.remove(spot);
             spot.key
         };
@@ -217,7 +350,7 @@ mod tests {
             serve(&mut lanes, 1);
         }
         // Somebody else's single job of kind 2.
-        lanes.insert(Spot { level: 4, kind: 2, key: 30, seq: 3_001 });
+        lanes.insert(spot(4, 2, 30, 3_001));
         let waited = (0..999).position(|_| serve(&mut lanes, 2) == 30);
         assert!(waited.is_some_and(|waited| waited <= 16), "it waited for {waited:?} jobs of the other key");
     }

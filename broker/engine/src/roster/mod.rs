@@ -1,13 +1,16 @@
 //! The roster: what is derivable from the ledger or worthless after a restart. It changes freely
 //! and `evolve` never reads it.
 
+mod admit;
 pub(crate) mod claims;
 mod ended_ids;
-mod lanes;
+pub(crate) mod lanes;
+pub(crate) mod limits;
 mod operations;
 mod presence;
 pub(crate) mod queue;
 pub(crate) mod seqs;
+mod serial;
 pub(crate) mod stream;
 mod timers;
 pub(crate) mod watches;
@@ -28,6 +31,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use claims::Claims;
+use limits::{BucketId, Limits};
 use queue::QueueIndex;
 use stream::{StreamKey, Streams};
 use watches::Watches;
@@ -37,6 +41,9 @@ use watches::Watches;
 pub(crate) struct Roster {
     pub(crate) queues: BTreeMap<NameId, QueueIndex>,
     pub(crate) timers: Timers,
+    pub(crate) limits: Limits,
+    /// Queues whose first job found too little room, while limits bound some jobs.
+    pub(crate) skips: BTreeSet<NameId>,
     pub(crate) sessions: BTreeMap<SessionId, Presence>,
     pub(crate) conns: BTreeMap<ConnId, SessionId>,
     pub(crate) streams: Streams,
@@ -78,6 +85,13 @@ pub(crate) struct Survey {
     pub(crate) found: Vec<Seq>,
 }
 
+/// What a lease takes: slots, and its part of limits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Share {
+    pub(crate) cost: u32,
+    pub(crate) buckets: Vec<BucketId>,
+}
+
 /// How far the waiting streams were asked whether they take a ready job.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Round {
@@ -95,10 +109,17 @@ impl Roster {
         if job.plan.is_some() && job.expires_at() > 0 {
             self.timers.remove(job.expires_at(), Timer::Expire(job.seq));
         }
+        if job.is_serial()
+            && let Some(kind) = queue.serial(job, false)
+        {
+            self.stirred.entry((job.queue, kind)).or_default().again = true;
+        }
         match job.state {
             State::Scheduled => self.timers.remove(job.run_at, Timer::Due(job.seq)),
             State::Ready => {
-                queue.remove_ready(job);
+                if !job.is_serial() {
+                    queue.remove_ready(job);
+                }
                 let next = core::mem::take(&mut queue.skipped);
                 if job.is_suspect() && !self.is_awaited(job.queue) {
                     self.release(job.queue);
@@ -129,20 +150,28 @@ impl Roster {
         }
     }
 
-    /// Puts the job into every index it belongs to, after it changed. `cost` counts for leases.
-    pub(crate) fn join(&mut self, job: &Job, cost: u32) {
+    /// Puts the job into every index it belongs to, after it changed. What it has its `share` in counts for
+    /// leases.
+    pub(crate) fn join(&mut self, job: &Job, share: Share) {
         let queue = self.queues.entry(job.queue).or_default();
         queue.states[job.state.index()].insert(job.seq);
         if job.plan.is_some() && job.expires_at() > 0 {
             self.timers.insert(job.expires_at(), Timer::Expire(job.seq));
         }
+        if job.is_serial()
+            && let Some(kind) = queue.serial(job, true)
+        {
+            self.stirred.entry((job.queue, kind)).or_default().again = true;
+        }
         match job.state {
             State::Scheduled => self.timers.insert(job.run_at, Timer::Due(job.seq)),
             State::Ready => {
-                queue.insert_ready(job);
+                if !job.is_serial() {
+                    queue.insert_ready(job);
+                }
                 self.stirred.entry((job.queue, job.kind)).or_default().again = true;
             }
-            State::Leased => self.begin_lease(job, cost),
+            State::Leased => self.begin_lease(job, share),
             State::Completed | State::Dead | State::Cancelled | State::Expired => {
                 let Some(ended) = &job.ended else { return };
                 if ended.end.countable {
@@ -175,7 +204,7 @@ impl Roster {
         }
     }
 
-    fn begin_lease(&mut self, job: &Job, cost: u32) {
+    fn begin_lease(&mut self, job: &Job, share: Share) {
         let Some(lease) = &job.lease else { return };
         if lease.ends_at > 0 {
             self.timers.insert(lease.ends_at, Timer::LeaseEnd(job.seq));
@@ -183,7 +212,16 @@ impl Roster {
         if lease.revoke_at > 0 {
             self.timers.insert(lease.revoke_at, Timer::Revoke(job.seq));
         }
-        let mark = LeaseMark { stream: None, cost, ends_at: lease.ends_at, revoke_at: lease.revoke_at };
+        let Share { cost, buckets } = share;
+        self.limits.take(&buckets, cost);
+        if !buckets.is_empty() {
+            // A limit may keep that first job by now, and what stands behind it may fit.
+            for queue in core::mem::take(&mut self.skips) {
+                self.stir(queue);
+            }
+        }
+        let mark =
+            LeaseMark { stream: None, cost, buckets, ends_at: lease.ends_at, revoke_at: lease.revoke_at };
         let presence = self.sessions.entry(lease.session).or_default();
         presence.leases.insert(job.seq, mark);
         presence.alone |= job.is_suspect();
@@ -215,6 +253,11 @@ impl Roster {
         {
             stream.held = stream.held.saturating_sub(mark.cost);
             self.hungry.insert(key);
+        }
+        for id in mark.buckets {
+            if self.limits.give(id, mark.cost) {
+                self.open_bucket(id);
+            }
         }
         if emptied {
             self.rearm(lease.session);
@@ -273,6 +316,10 @@ impl Roster {
     pub(crate) fn shift(&mut self, by: i64) {
         self.ended_ids.shift(by);
         self.operations.shift(by, &mut self.timers);
+        for (id, old, new) in self.limits.shift(by) {
+            self.timers.remove(old, Timer::Bucket(id));
+            self.timers.insert(new, Timer::Bucket(id));
+        }
         let moved = |at: Ms| at.saturating_add_signed(by).max(1);
         self.watches.shift(moved);
         for (&key, wait) in &mut self.watches.waits {

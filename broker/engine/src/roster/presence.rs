@@ -1,10 +1,12 @@
 //! Who is there: the last signs of sessions, their connections and what they hold.
 
+use super::limits::BucketId;
 use super::stream::StreamKey;
 use crate::command::Beat;
 use crate::ids::{ConnId, Ms, NameId, Seq};
 use crate::limits::{IDLE_SESSION_MS, RESUME_WINDOW_MS, SESSION_LEASES_MAX};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// One session, as its signs of life show it.
 #[derive(Debug, Default)]
@@ -30,12 +32,14 @@ pub(crate) struct Presence {
 }
 
 /// What is derived about one lease.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct LeaseMark {
     /// The stream whose slots it takes.
     pub(crate) stream: Option<StreamKey>,
     /// How many.
     pub(crate) cost: u32,
+    /// The limits it counts into.
+    pub(crate) buckets: Vec<BucketId>,
     /// When its visibility timeout ends; moved when the broker itself was away. 0 = with the
     /// session.
     pub(crate) ends_at: Ms,

@@ -1,10 +1,15 @@
 //! What is derived about one queue: its jobs by state, its lanes, what it keeps.
 
-use super::lanes::{Lanes, Spot};
+use super::lanes::{Lanes, RingAt, Spot};
 use super::seqs::Seqs;
+use super::serial::Serials;
 use crate::ids::{Ms, NameId, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+/// Suspects asked one after the other where limits keep the first ones.
+const SUSPECTS_LOOKED_AT: usize = 32;
 
 /// One queue.
 #[derive(Debug, Default)]
@@ -15,6 +20,8 @@ pub(crate) struct QueueIndex {
     pub(crate) lanes: Lanes,
     /// Ready jobs that run alone in their session, by kind.
     pub(crate) suspects: BTreeMap<NameId, Seqs>,
+    /// Jobs of keys that run one at a time.
+    pub(crate) serials: Serials,
     /// The session that empties itself for a suspect.
     pub(crate) reserved: Option<SessionId>,
     /// A stream had room, but not for the first job of its lanes.
@@ -24,21 +31,41 @@ pub(crate) struct QueueIndex {
 }
 
 impl QueueIndex {
-    pub(crate) fn insert_ready(&mut self, job: &Job) {
-        if job.is_suspect() {
-            self.suspects.entry(job.kind).or_default().insert(job.seq);
-        } else {
-            self.lanes.insert(spot(job));
+    /// A job of a key that runs one at a time comes or goes, or changes; who is next is told.
+    pub(crate) fn serial(&mut self, job: &Job, is_there: bool) -> Option<NameId> {
+        let turns = if is_there { self.serials.join(job) } else { self.serials.leave(job) };
+        if let Some(old) = turns.old {
+            self.unseat(old);
         }
+        let new = turns.new?;
+        self.seat(new);
+        Some(new.spot.ring.kind)
+    }
+
+    pub(crate) fn insert_ready(&mut self, job: &Job) {
+        self.seat(Seat::of(job));
     }
 
     pub(crate) fn remove_ready(&mut self, job: &Job) {
-        if !job.is_suspect() {
-            self.lanes.remove(spot(job));
-        } else if let Some(suspects) = self.suspects.get_mut(&job.kind) {
-            suspects.remove(job.seq);
+        self.unseat(Seat::of(job));
+    }
+
+    fn seat(&mut self, seat: Seat) {
+        if seat.is_suspect {
+            self.suspects.entry(seat.spot.ring.kind).or_default().insert(seat.spot.seq);
+        } else {
+            self.lanes.insert(seat.spot);
+        }
+    }
+
+    fn unseat(&mut self, seat: Seat) {
+        let kind = seat.spot.ring.kind;
+        if !seat.is_suspect {
+            self.lanes.remove(seat.spot);
+        } else if let Some(suspects) = self.suspects.get_mut(&kind) {
+            suspects.remove(seat.spot.seq);
             if suspects.is_empty() {
-                self.suspects.remove(&job.kind);
+                self.suspects.remove(&kind);
             }
         }
     }
@@ -52,7 +79,20 @@ impl QueueIndex {
             .min()
     }
 
+    /// The oldest suspects of each kind that somebody who can run `kinds` may take, by age; a few.
+    pub(crate) fn oldest_suspects(&self, kinds: &[NameId]) -> Vec<Seq> {
+        let mine = self.suspects.iter().filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind));
+        let mut oldest: Vec<Seq> =
+            mine.flat_map(|(_, seqs)| seqs.after(None).take(SUSPECTS_LOOKED_AT)).collect();
+        oldest.sort_unstable();
+        oldest.truncate(SUSPECTS_LOOKED_AT);
+        oldest
+    }
+
     pub(crate) fn is_queued(&self, job: &Job) -> bool {
+        if job.is_serial() && !self.serials.is_next(job) {
+            return self.serials.contains(job);
+        }
         if job.is_suspect() {
             self.suspects.get(&job.kind).is_some_and(|seqs| seqs.contains(job.seq))
         } else {
@@ -60,9 +100,9 @@ impl QueueIndex {
         }
     }
 
-    /// How many jobs are in lanes or wait as suspects.
+    /// How many jobs are in lanes, wait as suspects, or wait for another one of their key.
     pub(crate) fn queued(&self) -> usize {
-        self.lanes.len() + self.suspects.values().map(Seqs::len).sum::<usize>()
+        self.lanes.len() + self.suspects.values().map(Seqs::len).sum::<usize>() + self.serials.waiting()
     }
 
     pub(crate) fn has_ready(&self, kind: NameId) -> bool {
@@ -75,6 +115,20 @@ impl QueueIndex {
     }
 }
 
-fn spot(job: &Job) -> Spot {
-    Spot { level: job.level, kind: job.kind, key: job.key, seq: job.seq }
+/// Where a ready job waits to be picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) spot: Spot,
+    pub(crate) is_suspect: bool,
+}
+
+impl Seat {
+    pub(crate) fn of(job: &Job) -> Self {
+        Self { spot: spot(job), is_suspect: job.is_suspect() }
+    }
+}
+
+pub(crate) fn spot(job: &Job) -> Spot {
+    let ring = RingAt { level: job.level, kind: job.kind, gate: job.gate };
+    Spot { ring, key: job.key, seq: job.seq }
 }

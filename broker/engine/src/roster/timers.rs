@@ -1,5 +1,6 @@
 //! One ordered set of everything that happens because time passes: no polling loops.
 
+use super::limits::BucketId;
 use crate::ids::{Ms, NameId, OperationId, Request, Seq, SessionId};
 use alloc::collections::BTreeSet;
 
@@ -14,6 +15,10 @@ pub(crate) enum Timer {
     LeaseEnd(Seq),
     /// The grace after a cancel is over.
     Revoke(Seq),
+    /// A limit lets the next job start.
+    Bucket(BucketId),
+    /// A limit ends by itself.
+    LimitEnd(NameId),
     /// A session may have been silent for too long.
     Session(SessionId),
     /// A long poll ends empty-handed.

@@ -3,13 +3,16 @@
 use crate::engine::{Engine, Turn};
 use crate::fact::{Fact, NewLease};
 use crate::frame::{Body, Frame, Work};
-use crate::ids::{Ms, NameId, Request, Seq};
+use crate::ids::{Ms, NameId, Request, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::Job;
 use crate::limits::{
     DELIVER_BYTES_MAX, DELIVER_WORKS_MAX, LEASE_BYTES_PER_TICK, LEASE_MS_MAX, LEASES_PER_TICK,
+    TURNED_AWAY_PER_TICK,
 };
 use crate::policy::default;
+use crate::roster::lanes::Taste;
+use crate::roster::queue::spot;
 use crate::roster::stream::{StreamKey, Texts};
 use crate::roster::{Presence, Round};
 use alloc::collections::BTreeSet;
@@ -21,16 +24,28 @@ const STREAMS_ASKED: usize = 256;
 /// Works a stream makes room for with its first one.
 const WORKS_RESERVED: usize = 16;
 
+/// What became of the first suspect of a queue.
+enum Suspect {
+    /// There is none, or none for this stream now.
+    None,
+    /// The session empties itself for it.
+    Awaited,
+    /// The session is empty, and takes it.
+    Taken(Seq),
+}
+
 /// What one tick may still hand out, and who got something.
 struct Budget {
     leases: usize,
     bytes: usize,
+    /// Lanes and rings that may still be found closed.
+    looks: usize,
     fed: BTreeSet<StreamKey>,
 }
 
 impl Budget {
     fn is_spent(&self) -> bool {
-        self.leases == 0 || self.bytes == 0
+        self.leases == 0 || self.bytes == 0 || self.looks == 0
     }
 
     fn spend(&mut self, on: StreamKey, bytes: usize) {
@@ -45,7 +60,12 @@ impl Engine {
         if !self.may_lease() {
             return;
         }
-        let mut left = Budget { leases: LEASES_PER_TICK, bytes: LEASE_BYTES_PER_TICK, fed: BTreeSet::new() };
+        let mut left = Budget {
+            leases: LEASES_PER_TICK,
+            bytes: LEASE_BYTES_PER_TICK,
+            looks: TURNED_AWAY_PER_TICK,
+            fed: BTreeSet::new(),
+        };
         self.feed_hungry(now, &mut left, turn);
         self.feed_waiting(now, &mut left, turn);
         for key in left.fed {
@@ -61,9 +81,11 @@ impl Engine {
             for key in round {
                 if left.is_spent() {
                     self.roster.hungry.insert(key);
-                } else if let Some(bytes) = self.feed(key, now, turn) {
+                } else if let Some(bytes) = self.feed(key, now, &mut left.looks, turn) {
                     left.spend(key, bytes);
                     next.push(key);
+                } else if left.looks == 0 {
+                    self.roster.hungry.insert(key);
                 } else {
                     self.park(key);
                 }
@@ -98,7 +120,7 @@ impl Engine {
         turn: &mut Turn,
     ) -> bool {
         let mut asked = 0;
-        while self.ledger.paused(queue).is_none() && self.has_ready(queue, kind) {
+        while self.has_ready(queue, kind) {
             let Some((at, key)) = self.roster.streams.next_waiting(queue, kind, round.after) else {
                 if !core::mem::take(&mut round.again) {
                     return true;
@@ -109,9 +131,11 @@ impl Engine {
             if left.is_spent() || asked == STREAMS_ASKED {
                 return false;
             }
-            if let Some(bytes) = self.feed(key, now, turn) {
+            if let Some(bytes) = self.feed(key, now, &mut left.looks, turn) {
                 left.spend(key, bytes);
                 self.park(key);
+            } else if left.looks == 0 {
+                return false;
             } else {
                 round.after = at;
                 asked += 1;
@@ -148,9 +172,9 @@ impl Engine {
     }
 
     /// Leases one job to the stream, if there is one for it, and tells its size.
-    fn feed(&mut self, key: StreamKey, now: Ms, turn: &mut Turn) -> Option<usize> {
+    fn feed(&mut self, key: StreamKey, now: Ms, looks: &mut usize, turn: &mut Turn) -> Option<usize> {
         self.end_reservation(key);
-        let seq = self.pick(key)?;
+        let seq = self.pick(key, now, looks)?;
         self.grant(key, seq, now, turn)
     }
 
@@ -167,37 +191,94 @@ impl Engine {
     }
 
     /// The next job for a stream: its queues in order, suspects only for an empty session.
-    fn pick(&mut self, key: StreamKey) -> Option<Seq> {
+    fn pick(&mut self, key: StreamKey, now: Ms, looks: &mut usize) -> Option<Seq> {
         if self.is_shut(key) {
             return None;
         }
         let stream = self.roster.streams.open.get(&key).filter(|stream| stream.has_room(1))?;
-        let presence = self.roster.sessions.get_mut(&stream.session)?;
-        let is_empty = presence.leases.is_empty();
-        for &queue in &stream.queues {
-            if self.ledger.paused(queue).is_some() {
+        let (session, queues) = (stream.session, stream.queues.len());
+        for place in 0..queues {
+            let queue = self.roster.streams.open.get(&key)?.queues[place];
+            match self.pick_suspect(key, session, queue, now) {
+                Suspect::Taken(seq) => return Some(seq),
+                Suspect::Awaited => return None,
+                Suspect::None => {}
+            }
+            if let Some(seq) = self.pick_from(key, queue, now, looks) {
+                return Some(seq);
+            }
+            if *looks == 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// A suspect waits for a session to be empty, unless a limit keeps it anyway.
+    fn pick_suspect(&mut self, key: StreamKey, session: SessionId, queue: NameId, now: Ms) -> Suspect {
+        let Some(seq) = self.free_suspect(key, session, queue, now) else { return Suspect::None };
+        let Some(presence) = self.roster.sessions.get_mut(&session) else { return Suspect::None };
+        if presence.leases.is_empty() {
+            return Suspect::Taken(seq);
+        }
+        match self.roster.queues.get_mut(&queue) {
+            Some(index) if index.reserved.is_none() => {
+                index.reserved = Some(session);
+                presence.empties_for = Some((queue, key));
+                Suspect::Awaited
+            }
+            Some(_) | None => Suspect::None,
+        }
+    }
+
+    /// The oldest suspect that the stream may run and that no limit keeps.
+    fn free_suspect(&mut self, key: StreamKey, session: SessionId, queue: NameId, now: Ms) -> Option<Seq> {
+        let stream = self.roster.streams.open.get(&key)?;
+        let index = self.roster.queues.get(&queue).filter(|index| !index.suspects.is_empty())?;
+        index.oldest_suspects(&stream.kinds).into_iter().find(|&seq| {
+            let Some(job) = self.ledger.jobs.get(seq) else { return false };
+            let cost = self.ledger.cost(job);
+            self.passes(session, job.gate)
+                && self.roster.admit_suspect(&self.ledger.names, queue, spot(job), cost, now)
+        })
+    }
+
+    /// The next job of a queue's lanes that fits and that no limit keeps.
+    fn pick_from(&mut self, key: StreamKey, queue: NameId, now: Ms, looks: &mut usize) -> Option<Seq> {
+        while *looks > 0 {
+            let stream = self.roster.streams.open.get(&key)?;
+            let session = stream.session;
+            let passes = |gate| self.passes(session, gate);
+            let taste = Taste { kinds: &stream.kinds, passes: &passes };
+            let spot = self.roster.queues.get(&queue)?.lanes.pick(taste)?;
+            let job = self.ledger.jobs.get(spot.seq)?;
+            let (cost, weight) = (self.ledger.cost(job), self.ledger.weight(job));
+            let has_room = stream.has_room(cost);
+            if !self.roster.admit(&self.ledger.names, queue, spot, cost, now) {
+                *looks -= 1;
                 continue;
             }
-            let Some(index) = self.roster.queues.get_mut(&queue) else { continue };
-            if let Some(seq) = index.suspect(&stream.kinds) {
-                if is_empty {
-                    return Some(seq);
-                }
-                if index.reserved.is_none() {
-                    index.reserved = Some(stream.session);
-                    presence.empties_for = Some((queue, key));
-                    return None;
-                }
-            }
-            let Some(spot) = index.lanes.pick(&stream.kinds) else { continue };
-            let cost = self.ledger.jobs.get(spot.seq).map_or(1, |job| self.ledger.cost(job));
-            if stream.has_room(cost) {
-                index.lanes.charge(spot, cost);
+            let index = self.roster.queues.get_mut(&queue)?;
+            if has_room {
+                index.lanes.charge(spot, cost, weight);
                 return Some(spot.seq);
             }
             index.skipped = true;
+            if !self.roster.limits.is_empty() {
+                self.roster.skips.insert(queue);
+            }
+            return None;
         }
         None
+    }
+
+    /// The session has the labels that the gate asks for.
+    pub(crate) fn passes(&self, session: SessionId, gate: NameId) -> bool {
+        let Some(gate) = self.ledger.names.gate(gate).filter(|gate| !gate.need_labels.is_empty()) else {
+            return true;
+        };
+        let Some(row) = self.ledger.sessions.get(&session) else { return false };
+        gate.need_labels.iter().all(|label| row.session.labels.contains(label))
     }
 
     fn grant(&mut self, key: StreamKey, seq: Seq, now: Ms, turn: &mut Turn) -> Option<usize> {
@@ -218,6 +299,9 @@ impl Engine {
         {
             cost = mark.cost;
             mark.stream = (!is_poll).then_some(key);
+            if !mark.buckets.is_empty() {
+                self.roster.limits.charge(&mark.buckets, cost, now);
+            }
         }
         let job = self.ledger.jobs.get(seq)?;
         let bytes = job.payload_len as usize + job.headers_len as usize;

@@ -26,6 +26,8 @@ impl Engine {
                 Timer::Expire(seq) => self.expire(seq, now, turn),
                 Timer::LeaseEnd(seq) => self.expire_lease(seq, now, turn),
                 Timer::Revoke(seq) => self.revoke(seq, now, turn),
+                Timer::Bucket(id) => self.roster.open_bucket(id),
+                Timer::LimitEnd(limit) => self.end_limit(limit, turn),
                 Timer::Session(id) => left = left.saturating_sub(self.judge(id, now, turn)),
                 Timer::Poll(key) => self.end_stream(key, turn),
                 Timer::Retain(queue) => left = left.saturating_sub(self.retain(queue, now, turn)),

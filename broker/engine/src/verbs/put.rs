@@ -1,13 +1,14 @@
 //! Put: configuration, versioned. All of a Put holds, or nothing of it.
 
-use crate::command::{Code, Put, Refusal, SetResource, Target};
+use crate::command::{Code, Put, Refusal, Scope, SetResource, Target};
 use crate::engine::{Asker, Engine, Turn};
-use crate::fact::{Fact, ResourceKey};
+use crate::fact::{Fact, ResourceBody, ResourceKey};
 use crate::frame::{Body, Cursor, Rows};
 use crate::ids::NameId;
 use crate::ledger::names::Name;
 use crate::ledger::tables::ResourceRow;
-use crate::limits::{KINDS_MAX, QUEUES_MAX};
+use crate::limit::Limit;
+use crate::limits::{KINDS_MAX, LIMITS_MAX, QUEUES_MAX};
 use crate::view::ConfigView;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -54,10 +55,19 @@ impl Engine {
         }
         let counts = self.ledger.names.counts();
         let full = match &set.target {
-            Target::Queue(_) | Target::PauseQueue(_) => counts.queues >= QUEUES_MAX,
+            Target::Queue(_) => counts.queues >= QUEUES_MAX,
             Target::Kind(_) => counts.kinds >= KINDS_MAX,
+            Target::Limit(_) => counts.limits >= LIMITS_MAX,
             Target::Namespace => false,
         };
+        let names = [&set.scope.queue, &set.scope.kind, &set.scope.key];
+        let scope = names.into_iter().zip([Name::Queue, Name::Kind, Name::Key as fn(NameId, _) -> Name]);
+        let scope =
+            scope.filter(|(text, _)| !text.is_empty()).map(|(text, name)| name(namespace, text.clone()));
+        if let Err(what) = self.ledger.names.has_room(scope) {
+            let field = format!("set[{place}].limit");
+            return Err(Refusal::new(Code::Exhausted, &field, format!("too many {what} names")));
+        }
         if full && self.existing_key(namespace, &set.target).is_none() {
             let field = format!("set[{place}].name");
             return Err(Refusal::new(Code::Exhausted, &field, "too many names"));
@@ -70,7 +80,7 @@ impl Engine {
             self.existing_key(asker.namespace, &set.target).and_then(|key| self.ledger.resources.get(&key));
         let stored = row.map_or(0, |row| row.version);
         // What is so already keeps its version, so that the same file can be applied again and again.
-        if row.is_some_and(|row| row.body == set.body) {
+        if row.is_some_and(|row| self.says(&row.body, set)) {
             return stored;
         }
         if dry_run {
@@ -83,11 +93,16 @@ impl Engine {
                 ResourceKey::Queue(self.intern(turn, Name::Queue(namespace, name.clone())))
             }
             Target::Kind(name) => ResourceKey::Kind(self.intern(turn, Name::Kind(namespace, name.clone()))),
-            Target::PauseQueue(name) => {
-                ResourceKey::PauseQueue(self.intern(turn, Name::Queue(namespace, name.clone())))
+            Target::Limit(name) => {
+                ResourceKey::Limit(self.intern(turn, Name::Limit(namespace, name.clone())))
             }
         };
-        let body = Box::new(set.body.clone());
+        let body = Box::new(match &set.body {
+            ResourceBody::Policy(policy) => ResourceBody::Policy(policy.clone()),
+            ResourceBody::Limit(limit) => {
+                ResourceBody::Limit(self.scoped(namespace, limit.clone(), &set.scope, turn))
+            }
+        });
         self.decide(turn, Fact::ResourceSet { key, version: stored + 1, body, at: asker.now });
         self.reconsider(key);
         stored + 1
@@ -109,7 +124,7 @@ impl Engine {
     fn owner(&self, key: ResourceKey) -> NameId {
         match key {
             ResourceKey::Namespace(namespace) => namespace,
-            ResourceKey::Queue(id) | ResourceKey::Kind(id) | ResourceKey::PauseQueue(id) => {
+            ResourceKey::Queue(id) | ResourceKey::Kind(id) | ResourceKey::Limit(id) => {
                 self.ledger.names.get(id).map_or(0, Name::namespace)
             }
         }
@@ -122,7 +137,7 @@ impl Engine {
             ResourceKey::Namespace(_) => "namespace".into(),
             ResourceKey::Queue(id) => format!("queue/{}", text(id)),
             ResourceKey::Kind(id) => format!("kind/{}", text(id)),
-            ResourceKey::PauseQueue(id) => format!("limit/pause:queue/{}", text(id)),
+            ResourceKey::Limit(id) => format!("limit/{}", text(id)),
         }
     }
 
@@ -141,19 +156,52 @@ impl Engine {
             version: row.version,
             changed_at: row.at,
             body: row.body.clone(),
+            scope: if let ResourceBody::Limit(limit) = &row.body {
+                self.scope_of(limit)
+            } else {
+                Scope::default()
+            },
         };
         Rows { configs: found.into_iter().map(view).collect(), cursor, total, ..Rows::default() }
     }
 
-    /// A queue that runs again looks for streams, and so do jobs whose cost may have changed. For
-    /// a suspect that stands still nobody empties his session.
+    /// What is stored says the same as what is to be set.
+    fn says(&self, stored: &ResourceBody, set: &SetResource) -> bool {
+        match (stored, &set.body) {
+            (ResourceBody::Limit(stored), ResourceBody::Limit(limit)) => {
+                let Limit { queue, kind, key, .. } = *stored;
+                *stored == Limit { queue, kind, key, ..limit.clone() } && self.scope_of(stored) == set.scope
+            }
+            (stored, body) => stored == body,
+        }
+    }
+
+    /// The limit with what it bounds as numbers.
+    fn scoped(&mut self, namespace: NameId, limit: Limit, scope: &Scope, turn: &mut Turn) -> Limit {
+        let mut number = |text: &String, name: fn(NameId, String) -> Name| match text.as_str() {
+            "" => 0,
+            _ => self.intern(turn, name(namespace, text.clone())),
+        };
+        Limit {
+            queue: number(&scope.queue, Name::Queue),
+            kind: number(&scope.kind, Name::Kind),
+            key: number(&scope.key, Name::Key),
+            ..limit
+        }
+    }
+
+    /// Jobs look for streams again whose cost may have changed, or that a limit stopped.
     fn reconsider(&mut self, key: ResourceKey) {
         match key {
-            ResourceKey::PauseQueue(queue) if self.ledger.paused(queue).is_some() => {
-                self.roster.release(queue);
+            ResourceKey::Limit(limit) => self.relimit(limit),
+            ResourceKey::Queue(queue) => {
+                self.roster.open_buckets();
+                self.roster.stir(queue);
             }
-            ResourceKey::PauseQueue(queue) | ResourceKey::Queue(queue) => self.roster.stir(queue),
-            ResourceKey::Kind(_) | ResourceKey::Namespace(_) => self.roster.stir_all(),
+            ResourceKey::Kind(_) | ResourceKey::Namespace(_) => {
+                self.roster.open_buckets();
+                self.roster.stir_all();
+            }
         }
     }
 
@@ -163,9 +211,7 @@ impl Engine {
             Target::Namespace => ResourceKey::Namespace(namespace),
             Target::Queue(name) => ResourceKey::Queue(names.find(&Name::Queue(namespace, name.clone()))?),
             Target::Kind(name) => ResourceKey::Kind(names.find(&Name::Kind(namespace, name.clone()))?),
-            Target::PauseQueue(name) => {
-                ResourceKey::PauseQueue(names.find(&Name::Queue(namespace, name.clone()))?)
-            }
+            Target::Limit(name) => ResourceKey::Limit(names.find(&Name::Limit(namespace, name.clone()))?),
         })
     }
 }

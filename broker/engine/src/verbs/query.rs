@@ -27,6 +27,8 @@ impl Engine {
             }
             Query::Config { name, after, limit } => Ok(self.config_page(asker, &name, &after, rows(limit))),
             Query::Operations { after, limit } => Ok(self.operations_page(asker, after, rows(limit))),
+            Query::Explain(id) => self.explain(asker, id),
+            Query::Limits { name, after, limit } => Ok(self.limits_page(asker, &name, &after, rows(limit))),
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };
         match rows {
@@ -48,15 +50,9 @@ impl Engine {
             .ledger
             .names
             .iter()
-            .filter_map(|(id, _, row)| match row {
-                Name::Queue(of, text) if *of == asker.namespace => Some((text.as_str(), id)),
-                Name::Queue(..)
-                | Name::Namespace(_)
-                | Name::Kind(..)
-                | Name::Key(..)
-                | Name::Terms(_)
-                | Name::Gate(_)
-                | Name::Error(..) => None,
+            .filter_map(|(id, _, row)| {
+                let Name::Queue(of, text) = row else { return None };
+                (*of == asker.namespace).then_some((text.as_str(), id))
             })
             .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
             .collect();
@@ -76,7 +72,7 @@ impl Engine {
             name: self.ledger.names.text(queue).into(),
             counts: State::ALL.map(|state| self.roster.count(queue, state) as u64),
             totals: self.ledger.totals.get(&queue).map(|row| row.totals).unwrap_or_default(),
-            paused: self.ledger.paused(queue).map(Into::into),
+            paused: self.ledger.pause(queue).map(|limit| limit.why.clone()),
             oldest_ready_ms: oldest.map_or(0, |job| now.saturating_sub(job.run_at.max(job.created_at))),
             waiting_streams: self.roster.streams.waiting_on(queue) as u64,
             conf: conf.map(|row| (row.version, row.body.clone())),

@@ -38,7 +38,10 @@ impl Engine {
                     let failure = Failure { end: AttemptEnd::Failed, error, fatal, delay_ms: retry_after_ms };
                     self.fail(seq, failure, asker.now, turn);
                 }
-                How::Release { delay_ms, reason } => self.release(seq, asker, delay_ms, reason, turn),
+                How::Release { delay_ms, reason, throttle } => {
+                    throttle.into_iter().for_each(|throttle| self.push_back(asker, &throttle));
+                    self.release(seq, asker, delay_ms, reason, turn);
+                }
                 How::Cancelled { note } => self.cancelled(seq, asker, note, turn),
             }
         }

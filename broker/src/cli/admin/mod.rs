@@ -4,6 +4,7 @@ mod apply;
 mod change;
 mod errors;
 mod jobs;
+mod limits;
 mod operations;
 mod tail;
 
@@ -61,6 +62,14 @@ enum What {
     Operations {
         #[command(subcommand)]
         what: Option<operations::Operations>,
+    },
+    /// Limits and pauses, with what is in use; `apply` sets them
+    #[command(alias = "limit")]
+    Limits,
+    /// Why a job is not running
+    Explain {
+        /// The job
+        id: JobId,
     },
     /// Workers and other sessions that are alive
     #[command(alias = "worker", alias = "sessions")]
@@ -126,6 +135,12 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
         What::Errors(which) => errors::run(admin, args.output, which).await?,
         What::Redrive(redrive) => return change::redrive(admin, args, redrive).await,
         What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,
+        What::Limits => limits::list(admin, args.output).await?,
+        What::Explain { id } => {
+            if !limits::explain(admin, args.output, *id).await? {
+                return Ok(output::fail(super::exit::REFUSED, &format!("there is no job {id}")));
+            }
+        }
         What::Workers => workers(client, args.output).await?,
         What::Stats => stats(admin, args.output).await?,
     }

@@ -5,16 +5,16 @@ use crate::session::form::{
     Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset,
 };
 use crate::session::passive;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 use windlass_engine::JobId;
 use windlass_engine::command::{Enqueue, Hold, JobSpec};
-use windlass_engine::limits::HOLD_TTL_MS_DEFAULT;
+use windlass_engine::limits::{HOLD_TTL_MS_DEFAULT, LABEL_BYTES_MAX};
 use windlass_engine::policy::Policy;
 use windlass_engine::terms::{Gate, Terms};
 use windlass_proto::limits::{
-    DELAY_MS_MAX, ENQUEUE_WAIT_MS_DEFAULT, ENQUEUE_WAIT_MS_MAX, TAG_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX,
-    WEIGHT_MAX,
+    DELAY_MS_MAX, ENQUEUE_WAIT_MS_DEFAULT, ENQUEUE_WAIT_MS_MAX, LIMITS_MAX, NEED_LABELS_MAX, TAG_BYTES_MAX,
+    TAGS_MAX, TEXT_BYTES_MAX, WEIGHT_MAX,
 };
 use windlass_proto::v1::enqueue::Wait;
 use windlass_proto::v1::{self, DepPolicy};
@@ -67,8 +67,8 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         tags,
         policy,
         expires_at_ms,
-        weight: _,
-        limits: _,
+        weight,
+        limits,
         dedup,
         after: _,
         dep_policy: _,
@@ -76,7 +76,7 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         hold,
         hold_ttl_ms,
         run_on_hold_timeout,
-        need_labels: _,
+        need_labels,
     } = spec;
     if payload.len() > rules.payload_bytes_max {
         let message = format!("a payload of {} bytes, at most {}", payload.len(), rules.payload_bytes_max);
@@ -98,8 +98,12 @@ fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
         headers: passive::pack_job(passive)?,
         run_at: run_at(run_at_ms, delay_ms, rules.now_ms)?,
         expires_at: expires_at_ms,
-        terms: Terms { policy, weight: 0, tags: self::tags(tags, "tags")? },
-        gate: Gate::default(),
+        terms: Terms {
+            policy,
+            weight: if weight == 1 { 0 } else { weight },
+            tags: self::tags(tags, "tags")?,
+        },
+        gate: Gate { limits: self::limits(limits)?, need_labels: self::need_labels(need_labels)? },
         dedup: dedup
             .map(|dedup| unique::dedup(dedup, rules))
             .transpose()
@@ -123,6 +127,32 @@ pub(super) fn tags(tags: Vec<String>, field: &str) -> Checked<Vec<String>> {
     tags.map(|(index, tag)| text(tag, TAG_BYTES_MAX, "").map_err(|fault| at(field, index, fault))).collect()
 }
 
+/// Names of limits, sorted, so that the same ones are the same gate.
+fn limits(limits: Vec<String>) -> Checked<Vec<String>> {
+    if limits.len() > LIMITS_MAX {
+        return Err(too_large("limits", format!("a job names at most {LIMITS_MAX} limits")));
+    }
+    let limits = limits.into_iter().enumerate();
+    let limits: Checked<BTreeSet<String>> =
+        limits.map(|(index, limit)| name(limit, "").map_err(|fault| at("limits", index, fault))).collect();
+    Ok(limits?.into_iter().collect())
+}
+
+fn need_labels(labels: BTreeMap<String, String>) -> Checked<Vec<(String, String)>> {
+    if labels.len() > NEED_LABELS_MAX {
+        return Err(too_large("need_labels", format!("a job needs at most {NEED_LABELS_MAX} labels")));
+    }
+    let bytes: usize = labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > LABEL_BYTES_MAX {
+        return Err(too_large("need_labels", format!("{bytes} bytes of labels, at most {LABEL_BYTES_MAX}")));
+    }
+    let field = "need_labels";
+    let labels = labels.into_iter();
+    labels
+        .map(|(key, value)| Ok((text(key, TEXT_BYTES_MAX, field)?, text(value, TEXT_BYTES_MAX, field)?)))
+        .collect()
+}
+
 /// When the job may run; 0 stands for at once.
 fn run_at(run_at_ms: u64, delay_ms: u64, now_ms: u64) -> Checked<u64> {
     if run_at_ms > 0 && delay_ms > 0 {
@@ -140,11 +170,8 @@ fn refuse_unsupported(spec: &v1::JobSpec) -> Checked<()> {
     }
     let dep_policy: DepPolicy = known(spec.dep_policy, "dep_policy")?;
     unset(&[
-        ("weight", spec.weight > 1),
-        ("limits", !spec.limits.is_empty()),
         ("after", !spec.after.is_empty()),
         ("dep_policy", dep_policy != DepPolicy::Unspecified),
         ("group", !spec.group.is_empty()),
-        ("need_labels", !spec.need_labels.is_empty()),
     ])
 }

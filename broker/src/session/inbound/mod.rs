@@ -7,6 +7,7 @@
 mod change;
 mod enqueue;
 mod fetch;
+mod limit;
 mod policy;
 mod put;
 mod query;
@@ -47,7 +48,7 @@ pub(super) fn command(request: Request, rules: Rules) -> Checked<(Command, Open)
         Request::Touch(touch) => Command::Touch(touch::touch(touch)?),
         Request::Change(change) => change::change(change, rules)?,
         Request::Query(query) => Command::Query(query::query(query, rules)?),
-        Request::Put(put) => Command::Put(put::put(put)?),
+        Request::Put(put) => Command::Put(put::put(put, rules)?),
         Request::Bye(Bye { keep_leases }) => Command::Bye { keep_leases },
         Request::Watch(watch) => {
             let watch = watch::watch(watch, rules)?;

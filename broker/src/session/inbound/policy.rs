@@ -1,10 +1,10 @@
 //! Policies: the same message stands at a job, a kind, a queue and a namespace.
 
-use crate::session::form::{Checked, at, at_most, inside, invalid, known, unset, unsupported, within};
-use windlass_engine::policy::{Backoff, Policy};
+use crate::session::form::{Checked, at, at_most, inside, invalid, known, unset, within};
+use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_proto::limits::{ATTEMPTS_MAX, COST_MAX, CRASHES_MAX, DELAY_MS_MAX, LEASE_MS_MAX, PRIORITY_MAX};
+use windlass_proto::v1;
 use windlass_proto::v1::backoff::Shape;
-use windlass_proto::v1::{self, Ordering};
 
 const DAY_MS: u64 = 86_400_000;
 /// Longest first wait of a backoff.
@@ -37,10 +37,12 @@ pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
         ("timeout_ms", timeout_ms.is_some_and(|ms| ms > 0)),
         ("stall_ms", stall_ms.is_some_and(|ms| ms > 0)),
     ])?;
-    match ordering.map(|ordering| known(ordering, "ordering")).transpose()? {
-        None | Some(Ordering::Unspecified | Ordering::Fair) => {}
-        Some(Ordering::Serial | Ordering::SerialSkipFailed) => return Err(unsupported("ordering")),
-    }
+    let ordering = match ordering.map(|ordering| known(ordering, "ordering")).transpose()? {
+        None | Some(v1::Ordering::Unspecified) => None,
+        Some(v1::Ordering::Fair) => Some(Ordering::Fair),
+        Some(v1::Ordering::Serial) => Some(Ordering::Serial),
+        Some(v1::Ordering::SerialSkipFailed) => Some(Ordering::SerialSkipFailed),
+    };
     let priority = within(priority, 0..=PRIORITY_MAX, "priority")?;
     let backoff = backoff.map(self::backoff).transpose().map_err(|fault| inside("backoff", fault))?;
     let lease_ms = lease_ms.map(|ms| at_most(ms, LEASE_MS_MAX, "lease_ms")).transpose()?;
@@ -57,7 +59,7 @@ pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
         keep_dead_ms: keep_dead_ms.map(|ms| ms.min(KEEP_MS_MAX)),
         keep_done_max,
         cost: within(cost, 1..=COST_MAX, "cost")?,
-        ordering: None,
+        ordering,
     })
 }
 

@@ -1,8 +1,10 @@
-//! Put: policies of queues, kinds and the namespace, and the pause of a queue.
+//! Put: policies of queues, kinds and the namespace, and limits.
 
+use super::Rules;
+use super::limit::limit;
 use super::policy::policy;
 use crate::session::form::{Checked, at, inside, invalid, known, name, reason, unset, unsupported};
-use windlass_engine::command::{Put, SetResource, Target};
+use windlass_engine::command::{Put, Scope, SetResource, Target};
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::policy::Policy;
 use windlass_proto::v1::queue_conf::{Dispatch, Overflow};
@@ -12,12 +14,12 @@ use windlass_proto::v1::{self, resource::What};
 const FAIR_EVERY: u32 = 16;
 
 /// Checks a Put.
-pub(super) fn put(put: v1::Put) -> Checked<Put> {
+pub(super) fn put(put: v1::Put, rules: Rules) -> Checked<Put> {
     let v1::Put { set, remove, dry_run, reason: why, prune } = put;
     let set: Checked<Vec<SetResource>> = set
         .into_iter()
         .enumerate()
-        .map(|(index, resource)| set_resource(resource).map_err(|fault| at("set", index, fault)))
+        .map(|(index, resource)| set_resource(resource, rules).map_err(|fault| at("set", index, fault)))
         .collect();
     let remove: Checked<Vec<Target>> = remove
         .into_iter()
@@ -31,7 +33,7 @@ pub(super) fn put(put: v1::Put) -> Checked<Put> {
     Ok(put)
 }
 
-fn set_resource(resource: v1::Resource) -> Checked<SetResource> {
+fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {
     let v1::Resource { name, if_version, what } = resource;
     // What cannot be set at all is said before its name is looked at.
     match what {
@@ -42,6 +44,7 @@ fn set_resource(resource: v1::Resource) -> Checked<SetResource> {
         Some(What::Queue(_) | What::Kind(_) | What::Namespace(_) | What::Limit(_)) => {}
     }
     let target = target(name, "name")?;
+    let mut scope = Scope::default();
     let body = match (what, &target) {
         (Some(What::Queue(conf)), Target::Queue(_)) => {
             ResourceBody::Policy(queue_conf(conf).map_err(|fault| inside("queue", fault))?)
@@ -52,14 +55,17 @@ fn set_resource(resource: v1::Resource) -> Checked<SetResource> {
         (Some(What::Namespace(conf)), Target::Namespace) => {
             ResourceBody::Policy(policy(conf).map_err(|fault| inside("namespace", fault))?)
         }
-        (Some(What::Limit(limit)), Target::PauseQueue(queue)) => {
-            pause(limit, queue).map_err(|fault| inside("limit", fault))?
+        (Some(What::Limit(limit)), Target::Limit(name)) => {
+            let (limit, bounded) =
+                self::limit(limit, name, rules.now_ms).map_err(|fault| inside("limit", fault))?;
+            scope = bounded;
+            ResourceBody::Limit(limit)
         }
-        (_, Target::Queue(_) | Target::Kind(_) | Target::Namespace | Target::PauseQueue(_)) => {
+        (_, Target::Queue(_) | Target::Kind(_) | Target::Namespace | Target::Limit(_)) => {
             return Err(invalid("name", "the name is of another sort than the content"));
         }
     };
-    Ok(SetResource { target, if_version, body })
+    Ok(SetResource { target, if_version, body, scope })
 }
 
 /// What the name of a resource stands for.
@@ -73,10 +79,7 @@ fn target(text: String, field: &str) -> Checked<Target> {
     match sort {
         "queue" => Ok(Target::Queue(rest)),
         "kind" => Ok(Target::Kind(rest)),
-        "limit" => match rest.strip_prefix("pause:queue/") {
-            Some(queue) => Ok(Target::PauseQueue(name(queue.to_owned(), field)?)),
-            None => Err(unsupported(field)),
-        },
+        "limit" => Ok(Target::Limit(rest)),
         "schedule" | "sink" | "token" => Err(unsupported(field)),
         _ => {
             Err(invalid(field, "a resource is a queue, kind, limit, schedule, sink or token, or `namespace`"))
@@ -112,47 +115,4 @@ fn queue_conf(conf: v1::QueueConf) -> Checked<Policy> {
         Some(policy) => self::policy(policy).map_err(|fault| inside("policy", fault)),
         None => Ok(Policy::default()),
     }
-}
-
-/// Of all limits this broker knows the pause of a queue.
-fn pause(limit: v1::Limit, paused: &str) -> Checked<ResourceBody> {
-    let v1::Limit {
-        queue,
-        kind,
-        key,
-        per_key,
-        concurrency,
-        rate,
-        per_ms,
-        burst,
-        until_at_ms,
-        why,
-        breaker_failure_permille,
-        breaker_min_samples,
-        breaker_open_ms,
-        breaker_probes,
-        retry_permille,
-    } = limit;
-    if !queue.is_empty() && queue != paused {
-        return Err(invalid("queue", "the queue is another one than in the name"));
-    }
-    unset(&[
-        ("kind", !kind.is_empty()),
-        ("key", !key.is_empty()),
-        ("per_key", per_key),
-        ("concurrency", concurrency.is_some_and(|slots| slots > 0)),
-        ("rate", rate > 0),
-        ("per_ms", per_ms > 0),
-        ("burst", burst > 0),
-        ("until_at_ms", until_at_ms > 0),
-        ("breaker_failure_permille", breaker_failure_permille > 0),
-        ("breaker_min_samples", breaker_min_samples > 0),
-        ("breaker_open_ms", breaker_open_ms > 0),
-        ("breaker_probes", breaker_probes > 0),
-        ("retry_permille", retry_permille > 0),
-    ])?;
-    if concurrency.is_none() {
-        return Err(invalid("concurrency", "a pause has concurrency 0"));
-    }
-    Ok(ResourceBody::Pause { why: reason(why) })
 }

@@ -5,6 +5,7 @@ use super::selection::{self, Selection};
 use crate::session::cursor;
 use crate::session::form::{Checked, at, invalid, known, optional_name, unset, unsupported};
 use bytes::Bytes;
+use windlass_engine::JobId;
 use windlass_engine::command::{Fields, JobsQuery, Query};
 use windlass_engine::limits::ERRORS_WINDOW_MS_DEFAULT;
 use windlass_proto::limits::ROWS_MAX;
@@ -36,10 +37,10 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Errors => errors,
         What::Config => config,
         What::Operations => operations,
-        What::Explain
-        | What::Keys
+        What::Limits => limits,
+        What::Explain => explain,
+        What::Keys
         | What::Kinds
-        | What::Limits
         | What::Schedules
         | What::Series
         | What::Scale
@@ -59,12 +60,20 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
 }
 
 fn job(page: Page) -> Checked<Query> {
+    one_id(page).map(Query::Job)
+}
+
+fn explain(page: Page) -> Checked<Query> {
+    one_id(page).map(Query::Explain)
+}
+
+fn one_id(page: Page) -> Checked<JobId> {
     let Page { select, limit: _, cursor, newest_first: _, name, fields, window_ms: _ } = page;
     unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["ids"])?;
     match select.select.ids.as_deref() {
-        None | Some([]) => Err(invalid("select.ids", "JOB names one job by its id")),
-        Some([id]) => Ok(Query::Job(*id)),
+        None | Some([]) => Err(invalid("select.ids", "name one job by its id")),
+        Some([id]) => Ok(*id),
         Some([..]) => Err(unsupported("select.ids")),
     }
 }
@@ -113,6 +122,14 @@ fn queues(page: Page) -> Checked<Query> {
     };
     let after = cursor::name(&cursor)?.unwrap_or_default();
     Ok(Query::Queues { name, after, limit })
+}
+
+fn limits(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
+    let (name, after) = (optional_name(name, "name")?, cursor::name(&cursor)?.unwrap_or_default());
+    Ok(Query::Limits { name, after, limit })
 }
 
 fn sessions(page: Page) -> Checked<Query> {

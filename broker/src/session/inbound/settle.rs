@@ -2,12 +2,12 @@
 //! from being settled.
 
 use super::Rules;
-use crate::session::form::{Checked, at, cut, invalid, job_id, reason, unset};
+use crate::session::form::{Checked, at, cut, invalid, job_id, optional_name, reason, text, unset};
 use crate::session::passive;
 use crate::session::window::Faults;
-use windlass_engine::command::{ErrorNote, How, Settlement};
+use windlass_engine::command::{ErrorNote, How, Settlement, Throttle};
 use windlass_proto::limits::{
-    FAIL_KIND_BYTES_MAX, FAIL_MESSAGE_BYTES_MAX, FAIL_TRACE_BYTES_MAX, RETRY_MS_MAX,
+    FAIL_KIND_BYTES_MAX, FAIL_MESSAGE_BYTES_MAX, FAIL_TRACE_BYTES_MAX, RETRY_MS_MAX, TEXT_BYTES_MAX,
 };
 use windlass_proto::v1::{self, result};
 
@@ -58,10 +58,16 @@ fn failure(fail: v1::Fail) -> How {
 
 fn release(release: v1::Release) -> Checked<How> {
     let v1::Release { delay_ms, reason: why, throttle_limit, throttle_key, throttle_ms } = release;
-    unset(&[
-        ("release.throttle_limit", !throttle_limit.is_empty()),
-        ("release.throttle_key", !throttle_key.is_empty()),
-        ("release.throttle_ms", throttle_ms > 0),
-    ])?;
-    Ok(How::Release { delay_ms: delay_ms.min(RETRY_MS_MAX), reason: reason(why) })
+    let throttle = match (optional_name(throttle_limit, "release.throttle_limit")?, throttle_ms) {
+        (limit, 0) if limit.is_empty() => None,
+        (limit, _) if limit.is_empty() => {
+            return Err(invalid("release.throttle_limit", "throttle_ms closes a limit, and none is named"));
+        }
+        (_, 0) => return Err(invalid("release.throttle_ms", "say how long the limit is to be closed")),
+        (limit, ms) => {
+            let key = text(throttle_key, TEXT_BYTES_MAX, "release.throttle_key")?;
+            Some(Throttle { limit, key, ms })
+        }
+    };
+    Ok(How::Release { delay_ms: delay_ms.min(RETRY_MS_MAX), reason: reason(why), throttle })
 }

@@ -2,6 +2,8 @@
 //! something may be said was decided elsewhere.
 
 mod event;
+mod explain;
+mod resource;
 mod rows;
 mod work;
 

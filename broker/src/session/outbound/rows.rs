@@ -1,6 +1,8 @@
 //! Rows: how each noun of the broker looks from outside.
 
 use super::super::{cursor, passive};
+use super::explain;
+use super::resource::{self, policy};
 use super::work::filled;
 use super::{bytes, state};
 use bytes::Bytes;
@@ -10,16 +12,18 @@ use windlass_engine::frame::Rows;
 use windlass_engine::ids::Ms;
 use windlass_engine::ledger::job::State;
 use windlass_engine::part::Slot;
-use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::policy::Policy;
 use windlass_engine::view::{
-    ConfigView, DiskView, ErrorView, JobView, LeaseView, OperationView, QueueView, ServerView, SessionView,
+    ConfigView, DiskView, ErrorView, JobView, LeaseView, LimitView, OperationView, QueueView, ServerView,
+    SessionView,
 };
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
-use windlass_proto::v1::{self, attempt::Outcome, backoff::Shape, resource::What};
+use windlass_proto::v1::{self, attempt::Outcome, resource::What};
 
 /// A page.
 pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
-    let Rows { jobs, queues, sessions, configs, errors, operations, server, cursor, total } = rows;
+    let Rows { jobs, queues, sessions, limits, explains, configs, errors, operations, server, cursor, total } =
+        rows;
     v1::Rows {
         cursor: cursor::encode(cursor.as_ref()),
         total: total.unwrap_or(0),
@@ -30,6 +34,8 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         configs: configs.into_iter().map(config).collect(),
         errors: errors.into_iter().map(error).collect(),
         operations: operations.into_iter().map(operation).collect(),
+        limits: limits.into_iter().map(limit).collect(),
+        explains: explains.into_iter().map(explain::explain).collect(),
         server: server.into_iter().map(|view| self::server(*view)).collect(),
         ..v1::Rows::default()
     }
@@ -187,8 +193,8 @@ fn queue(view: QueueView) -> v1::QueueView {
     let count = |state: State| counts[state.index()];
     let (version, conf) = match conf {
         Some((version, ResourceBody::Policy(conf))) => (version, Some(policy(&conf))),
-        // A pause is a resource of its own.
-        Some((version, ResourceBody::Pause { why: _ })) => (version, None),
+        // A limit is a resource of its own.
+        Some((version, ResourceBody::Limit(_))) => (version, None),
         None => (0, None),
     };
     v1::QueueView {
@@ -215,6 +221,19 @@ fn queue(view: QueueView) -> v1::QueueView {
         waiting_streams,
         policy: conf,
         version,
+    }
+}
+
+fn limit(view: LimitView) -> v1::LimitView {
+    let LimitView { name, limit, scope, version, in_use, waiting_lanes, next_free_ms, open_until } = view;
+    v1::LimitView {
+        name,
+        limit: Some(resource::limit(limit, scope)),
+        version,
+        in_use,
+        waiting_lanes,
+        next_free_ms,
+        open_until_at_ms: open_until,
     }
 }
 
@@ -267,12 +286,9 @@ fn fingerprint(fingerprint: u64) -> String {
 
 /// A resource, as Put takes it.
 fn config(view: ConfigView) -> v1::ConfigView {
-    let ConfigView { name, version, changed_at, body } = view;
+    let ConfigView { name, version, changed_at, body, scope } = view;
     let what = match body {
-        ResourceBody::Pause { why } => {
-            let queue = name.trim_start_matches("limit/pause:queue/").to_owned();
-            What::Limit(v1::Limit { queue, concurrency: Some(0), why, ..v1::Limit::default() })
-        }
+        ResourceBody::Limit(limit) => What::Limit(resource::limit(limit, scope)),
         ResourceBody::Policy(conf) if name.starts_with("queue/") => {
             let policy = (conf != Policy::default()).then(|| policy(&conf));
             What::Queue(v1::QueueConf { policy, ..v1::QueueConf::default() })
@@ -358,63 +374,5 @@ fn server(view: ServerView) -> v1::ServerView {
         disk_free_bytes: free_bytes,
         draining,
         ..v1::ServerView::default()
-    }
-}
-
-fn policy(policy: &Policy) -> v1::Policy {
-    let Policy {
-        priority,
-        max_attempts,
-        backoff,
-        max_crashes,
-        lease_ms,
-        timeout_ms,
-        stall_ms,
-        ttl_ms,
-        keep_done_ms,
-        keep_dead_ms,
-        keep_done_max,
-        cost,
-        ordering,
-    } = policy.clone();
-    v1::Policy {
-        priority: priority.map(u32::from),
-        max_attempts,
-        backoff: backoff.map(self::backoff),
-        max_crashes,
-        lease_ms,
-        timeout_ms,
-        stall_ms,
-        ttl_ms,
-        keep_done_ms,
-        keep_dead_ms,
-        keep_done_max,
-        cost,
-        ordering: ordering.map(|ordering| self::ordering(ordering).into()),
-    }
-}
-
-fn ordering(ordering: Ordering) -> v1::Ordering {
-    match ordering {
-        Ordering::Fair => v1::Ordering::Fair,
-        Ordering::Serial => v1::Ordering::Serial,
-        Ordering::SerialSkipFailed => v1::Ordering::SerialSkipFailed,
-    }
-}
-
-fn backoff(backoff: Backoff) -> v1::Backoff {
-    let Backoff { base_ms, factor_permille, max_ms, jitter_permille, list_ms } = backoff;
-    let shape = match (list_ms.is_empty(), factor_permille) {
-        (false, _) => Shape::List,
-        (true, 1_000) => Shape::Fixed,
-        (true, _) => Shape::Exponential,
-    };
-    v1::Backoff {
-        shape: shape.into(),
-        base_ms,
-        factor_permille,
-        max_ms,
-        jitter_permille: Some(jitter_permille),
-        list_ms,
     }
 }

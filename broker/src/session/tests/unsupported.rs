@@ -28,12 +28,9 @@ fn of_a_job() {
         (field, enqueue(vec![spec]))
     };
     check([
-        one("jobs[0].weight", |job| job.weight = 2),
-        one("jobs[0].limits", |job| job.limits.push("gpu".into())),
         one("jobs[0].after", |job| job.after.push(After::default())),
         one("jobs[0].dep_policy", |job| job.dep_policy = 3),
         one("jobs[0].group", |job| job.group = id()),
-        one("jobs[0].need_labels", |job| drop(job.need_labels.insert("a".into(), "b".into()))),
     ]);
 }
 
@@ -43,8 +40,6 @@ fn of_a_policy() {
     check([
         one("jobs[0].policy.timeout_ms", Policy { timeout_ms: Some(1), ..Policy::default() }),
         one("jobs[0].policy.stall_ms", Policy { stall_ms: Some(1), ..Policy::default() }),
-        one("jobs[0].policy.ordering", Policy { ordering: Some(2), ..Policy::default() }),
-        one("jobs[0].policy.ordering", Policy { ordering: Some(3), ..Policy::default() }),
     ]);
 }
 
@@ -71,13 +66,9 @@ fn of_a_fetch() {
 fn of_a_settled_result() {
     let release = |release| Some(result::How::Release(release));
     let done = v1::Result { id: id(), fence: 1, how: release(Release::default()), ..v1::Result::default() };
-    let throttled = |throttled| v1::Result { how: release(throttled), ..done.clone() };
     let cases = [
         ("spawn", v1::Result { spawn: vec![job("k")], ..done.clone() }),
         ("checkpoint", v1::Result { checkpoint: Some(Bytes::new()), ..done.clone() }),
-        ("release.throttle_limit", throttled(Release { throttle_limit: "l".into(), ..Release::default() })),
-        ("release.throttle_key", throttled(Release { throttle_key: "k".into(), ..Release::default() })),
-        ("release.throttle_ms", throttled(Release { throttle_ms: 1, ..Release::default() })),
     ];
     for (field, result) in cases {
         let mut session = open(terms());
@@ -148,6 +139,8 @@ fn of_a_query() {
     let nouns = [
         What::Jobs,
         What::Job,
+        What::Explain,
+        What::Limits,
         What::Queues,
         What::Sessions,
         What::Server,
@@ -213,20 +206,7 @@ fn of_a_put() {
         queue("set[0].queue.fair_every", |conf| conf.fair_every = 1),
         queue("set[0].queue.keep_bytes", |conf| conf.keep_bytes = 1),
         queue("set[0].queue.dispatch", |conf| conf.dispatch = 2),
-        pause("set[0].limit.kind", |limit| limit.kind = "k".into()),
-        pause("set[0].limit.key", |limit| limit.key = "k".into()),
-        pause("set[0].limit.per_key", |limit| limit.per_key = true),
-        pause("set[0].limit.concurrency", |limit| limit.concurrency = Some(1)),
-        pause("set[0].limit.rate", |limit| limit.rate = 1),
-        pause("set[0].limit.per_ms", |limit| limit.per_ms = 1),
-        pause("set[0].limit.burst", |limit| limit.burst = 1),
-        pause("set[0].limit.until_at_ms", |limit| limit.until_at_ms = 1),
-        pause("set[0].limit.breaker_failure_permille", |limit| limit.breaker_failure_permille = 1),
-        pause("set[0].limit.breaker_min_samples", |limit| limit.breaker_min_samples = 1),
-        pause("set[0].limit.breaker_open_ms", |limit| limit.breaker_open_ms = 1),
-        pause("set[0].limit.breaker_probes", |limit| limit.breaker_probes = 1),
         pause("set[0].limit.retry_permille", |limit| limit.retry_permille = 1),
-        ("set[0].name", set("limit/stripe", resource::What::Limit(Limit::default()))),
         ("set[0].schedule", set("schedule/nightly", resource::What::Schedule(Schedule::default()))),
         ("set[0].sink", set("sink/ops", resource::What::Sink(Sink::default()))),
         ("set[0].token", set("token/ci", resource::What::Token(Token::default()))),

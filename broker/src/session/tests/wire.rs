@@ -217,8 +217,11 @@ fn a_pause_is_a_limit_of_nothing() {
     };
     let put = Put { set: vec![resource], remove: vec!["limit/pause:queue/ads".into()], ..Put::default() };
     let Command::Put(taken) = asked(ask(&mut open(terms()), 2, Request::Put(put))) else { panic!("no Put") };
-    assert_eq!((&taken.set[0].target, taken.set[0].if_version), (&Target::PauseQueue("mail".into()), 3));
-    assert_eq!(taken.remove, [Target::PauseQueue("ads".into())]);
+    assert_eq!(
+        (&taken.set[0].target, taken.set[0].if_version),
+        (&Target::Limit("pause:queue/mail".into()), 3)
+    );
+    assert_eq!(taken.remove, [Target::Limit("pause:queue/ads".into())]);
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! Limits coming, changing and going: what they bound is counted anew, and who waited is asked again.
+
+use crate::command::{Scope, Throttle};
+use crate::engine::{Asker, Engine, Turn, share};
+use crate::fact::{Fact, ResourceBody, ResourceKey};
+use crate::frame::{Cursor, Rows};
+use crate::ids::{Ms, NameId};
+use crate::ledger::names::Name;
+use crate::limit::Limit;
+use crate::limits::DELAY_MS_MAX;
+use crate::roster::Timer;
+use crate::roster::limits::Waiter;
+use crate::view::LimitView;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+impl Engine {
+    /// The limits as the store holds them; before jobs join.
+    pub(crate) fn load_limits(&mut self, now: Ms) {
+        for (&key, row) in &self.ledger.resources {
+            if let (ResourceKey::Limit(id), ResourceBody::Limit(limit)) = (key, &row.body) {
+                if limit.until_at > 0 {
+                    self.roster.timers.insert(limit.until_at, Timer::LimitEnd(id));
+                }
+                self.roster.limits.load(id, limit.clone(), now);
+            }
+        }
+    }
+
+    /// A limit was set or removed.
+    pub(crate) fn relimit(&mut self, id: NameId) {
+        let until = |limit: Option<&Limit>| limit.map_or(0, |limit| limit.until_at);
+        let old = until(self.roster.limits.get(id));
+        if old > 0 {
+            self.roster.timers.remove(old, Timer::LimitEnd(id));
+        }
+        let row = self.ledger.resources.get(&ResourceKey::Limit(id));
+        let limit = row.and_then(|row| match &row.body {
+            ResourceBody::Limit(limit) => Some(limit.clone()),
+            ResourceBody::Policy(_) => None,
+        });
+        if until(limit.as_ref()) > 0 {
+            self.roster.timers.insert(until(limit.as_ref()), Timer::LimitEnd(id));
+        }
+        self.roster.limits.set(id, limit);
+        self.recount_leases();
+        self.roster.open_buckets();
+        // Nobody empties his session for a suspect that may have to wait now.
+        let queues: Vec<NameId> = self.roster.queues.keys().copied().collect();
+        for queue in queues {
+            self.roster.release(queue);
+            self.roster.stir(queue);
+        }
+    }
+
+    fn recount_leases(&mut self) {
+        self.roster.limits.recount();
+        for presence in self.roster.sessions.values_mut() {
+            for (&seq, mark) in &mut presence.leases {
+                let Some(job) = self.ledger.jobs.get(seq) else { continue };
+                mark.buckets = share(&self.ledger, &mut self.roster.limits, job).buckets;
+                self.roster.limits.take(&mark.buckets, mark.cost);
+            }
+        }
+    }
+
+    /// A handler was told to slow down, say by a 429: the limit is closed for every worker. A name
+    /// without a limit behind it closes nothing.
+    pub(crate) fn push_back(&mut self, asker: Asker, throttle: &Throttle) {
+        let names = &self.ledger.names;
+        let name = Name::Limit(asker.namespace, throttle.limit.clone());
+        let Some(limit) = names.find(&name) else { return };
+        let key = match throttle.key.as_str() {
+            "" => Some(0),
+            key => names.find(&Name::Key(asker.namespace, key.into())),
+        };
+        let Some(id) = key.and_then(|key| self.roster.limits.bucket_of(names, limit, key)) else { return };
+        let until = asker.now.saturating_add(throttle.ms.min(DELAY_MS_MAX));
+        self.roster.limits.push_back(id, until);
+    }
+
+    pub(crate) fn limits_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
+        let mut named: Vec<(&str, NameId)> = self
+            .ledger
+            .resources
+            .keys()
+            .filter_map(|key| match *key {
+                ResourceKey::Limit(id) => {
+                    let Name::Limit(of, text) = self.ledger.names.get(id)? else { return None };
+                    (*of == asker.namespace).then_some((text.as_str(), id))
+                }
+                ResourceKey::Namespace(_) | ResourceKey::Queue(_) | ResourceKey::Kind(_) => None,
+            })
+            .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
+            .collect();
+        named.sort_unstable();
+        let total = Some(named.len() as u64);
+        let more = named.len() > limit;
+        named.truncate(limit);
+        let cursor = named.last().filter(|_| more).map(|&(text, _)| Cursor::Name(text.into()));
+        let limits =
+            named.into_iter().filter_map(|(text, id)| self.limit_view(text, id, asker.now)).collect();
+        Rows { limits, cursor, total, ..Rows::default() }
+    }
+
+    fn limit_view(&self, name: &str, id: NameId, now: Ms) -> Option<LimitView> {
+        let row = self.ledger.resources.get(&ResourceKey::Limit(id))?;
+        let ResourceBody::Limit(limit) = &row.body else { return None };
+        let buckets = || self.roster.limits.of_limit(id).map(|(_, bucket)| bucket);
+        let opens_at = buckets().filter_map(|bucket| bucket.opens_at).min();
+        let open_until = buckets().map(|bucket| bucket.breaker.open_until).max();
+        Some(LimitView {
+            name: name.into(),
+            scope: self.scope_of(limit),
+            limit: limit.clone(),
+            version: row.version,
+            in_use: buckets().map(|bucket| bucket.in_use).sum(),
+            waiting_lanes: buckets().map(|bucket| self.waiting_lanes(&bucket.waiters)).sum(),
+            next_free_ms: opens_at.map_or(0, |at| at.saturating_sub(now)),
+            open_until: open_until.filter(|&until| until > now).unwrap_or(0),
+        })
+    }
+
+    /// What a limit bounds, by name.
+    pub(crate) fn scope_of(&self, limit: &Limit) -> Scope {
+        let text = |id| self.ledger.names.text(id).into();
+        Scope { queue: text(limit.queue), kind: text(limit.kind), key: text(limit.key) }
+    }
+
+    fn waiting_lanes(&self, waiters: &BTreeSet<Waiter>) -> u64 {
+        let lanes = waiters.iter().filter_map(|&(queue, ring, key)| match key {
+            Some(_) => Some(1),
+            None => Some(self.roster.queues.get(&queue)?.lanes.lanes_of(ring)),
+        });
+        lanes.sum::<usize>() as u64
+    }
+
+    /// A limit's time is over.
+    pub(crate) fn end_limit(&mut self, id: NameId, turn: &mut Turn) {
+        let key = ResourceKey::Limit(id);
+        if self.ledger.resources.contains_key(&key) {
+            self.decide(turn, Fact::ResourceRemoved { key });
+            self.relimit(id);
+        }
+    }
+}
