@@ -97,7 +97,9 @@ impl Operations {
     /// It has changed a job: how that fares is its business.
     pub(crate) fn watch(&mut self, id: OperationId, seq: Seq) {
         let Some(under_way) = self.under_way.get_mut(&id) else { return };
-        if under_way.stop_failure_permille > 0 && self.watched.insert(seq, id).is_none() {
+        // A job that two changes have touched is the business of the first.
+        if under_way.stop_failure_permille > 0 && !self.watched.contains_key(&seq) {
+            self.watched.insert(seq, id);
             under_way.open += 1;
         }
     }
@@ -154,5 +156,26 @@ impl Operations {
     /// How many are under way.
     pub(crate) fn len(&self) -> usize {
         self.under_way.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::End;
+
+    #[test]
+    fn a_job_that_two_changes_have_touched_keeps_neither_waiting() {
+        let mut operations = Operations::default();
+        let ids = [1, 2].map(|number| OperationId([number; 16]));
+        for id in ids {
+            let guarded = UnderWay { stop_failure_permille: 500, ..UnderWay::default() };
+            operations.under_way.insert(id, guarded);
+            operations.watch(id, 7);
+        }
+        let end = End { at: 1, remove_at: 2, countable: false };
+        operations.observe(7, &Fact::Expired { seq: 7, end }, &mut Timers::default());
+        assert!(operations.under_way.values().all(|under_way| under_way.open == 0));
+        assert!(!operations.is_watching());
     }
 }
