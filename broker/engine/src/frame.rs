@@ -1,6 +1,6 @@
 //! Frames: what the engine answers. They leave when the batch of their turn is durable.
 
-use crate::command::{Code, Refusal};
+use crate::command::Refusal;
 use crate::event::Event;
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
@@ -344,22 +344,5 @@ impl Frame {
 impl From<Refusal> for Body {
     fn from(refusal: Refusal) -> Self {
         Self::Error(refusal)
-    }
-}
-
-/// Codes are compared in tests and translated by the session floor.
-impl Code {
-    /// The word on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Invalid => "INVALID",
-            Self::NotFound => "NOT_FOUND",
-            Self::VersionConflict => "VERSION_CONFLICT",
-            Self::Exhausted => "EXHAUSTED",
-            Self::TooLarge => "TOO_LARGE",
-            Self::Draining => "DRAINING",
-            Self::Unsupported => "UNSUPPORTED",
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Naive watchers: what they must hear follows from the facts alone, one after the other.
 
-use crate::model::Dice;
+use crate::dice::Dice;
 use crate::reference::Model;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,8 @@
 //! The fold: records are copied out of the ledger in slices, between batches, while it goes on
 //! changing; whatever was copied when, the copies and the journal make the same ledger again.
 
-use crate::model::{Dice, History, each, seeds};
+use crate::dice::Dice;
+use crate::model::{History, each, seeds};
 use crate::world::{World, assert_same};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::engine::Start;

@@ -15,6 +15,9 @@ mod world;
 // What people say in a scenario: text to commands.
 mod words;
 
+// The dice of histories.
+mod dice;
+
 // What they hear: frames to text.
 mod speech;
 

@@ -2,7 +2,8 @@
 //! may panic, everything derived must agree with the ledger, every request must be answered once,
 //! and the journal must make the same ledger again.
 
-use crate::model::{Dice, each, seeds};
+use crate::dice::Dice;
+use crate::model::{each, seeds};
 use crate::unique;
 use crate::world::{Asked, World};
 use windlass_engine::command::{

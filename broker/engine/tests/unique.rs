@@ -1,6 +1,6 @@
 //! Uniqueness and holds, as naive as can be: after every change all keys are looked at.
 
-use crate::model::Dice;
+use crate::dice::Dice;
 use crate::reference::Model;
 use windlass_engine::command::{Dedup, DedupUntil, JobSpec, OnConflict};
 use windlass_engine::frame::Outcome;

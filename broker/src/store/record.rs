@@ -19,7 +19,7 @@ use windlass_engine::ledger::tables::{
 };
 
 /// The format of everything written now.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// No record is larger: the largest batch is far below.
 const BYTES_MAX: u64 = 128 << 20;

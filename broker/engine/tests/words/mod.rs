@@ -1,21 +1,24 @@
 //! What people say in a scenario: one line of words becomes one command.
 
-use crate::world::{Asked, DAWN, World, bytes_of};
+mod operate;
+mod put;
+mod spec;
+
+use crate::world::{Asked, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
-    Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How,
-    JobSpec, JobTouch, JobsQuery, Mutation, OnConflict, Pace, Patch, Put, Query, Refusal, Scope, Select,
-    SetResource, Settlement, Target, Throttle, Touch, Watch,
+    Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, Settlement, Throttle,
+    Touch, Watch,
 };
 use windlass_engine::event::EventName;
-use windlass_engine::fact::ResourceBody;
-use windlass_engine::filter::{Filter, NumberColumn, Pattern, States, Test, TextColumn};
+use windlass_engine::filter::States;
 use windlass_engine::frame::Cursor;
 use windlass_engine::ids::{ConnId, JobId, Ms, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
-use windlass_engine::limit::{Breaker, Limit};
-use windlass_engine::policy::{Backoff, Ordering, Policy};
-use windlass_engine::terms::{Gate, Terms};
+
+use operate::{change_words, select_words};
+use put::put_words;
+use spec::enqueue_words;
 
 /// The words after a verb: names, and `key=value`.
 #[derive(Default)]
@@ -333,258 +336,15 @@ impl World {
     }
 }
 
-fn enqueue_words<'a>(now: Ms, rest: &'a str, outer: &mut Words<'a>) -> Enqueue {
-    *outer = Words::default();
-    let mut partial = false;
-    let mut wait_ms = None;
-    let mut jobs = Vec::new();
-    for part in rest.split(" / ") {
-        let mut words = Words::of(part);
-        partial |= words.flag("partial");
-        wait_ms = wait_ms.or(words.ms("wait"));
-        if words.flag("bad") {
-            jobs.push(Err(Refusal::new(Code::Invalid, "queue", "malformed")));
-            continue;
-        }
-        let common = spec_words(now, &mut words);
-        jobs.extend(words.ids().into_iter().map(|id| Ok(JobSpec { id, ..common.clone() })));
-        words.finish(part);
-    }
-    Enqueue { jobs, partial, wait_ms }
-}
-
-fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
-    let delay = words.ms("delay").map(|ms| ms.saturating_add(now));
-    JobSpec {
-        id: JobId([0; 16]),
-        queue: words.text("queue", "mail"),
-        kind: words.text("kind", "send"),
-        key: words.text("key", ""),
-        payload: vec![b'p'; words.number("payload").unwrap_or(0) as usize].into(),
-        headers: windlass_engine::Blob::default(),
-        expires_at: words.ms("expires_at").map_or(0, |ms| ms.saturating_add(DAWN)),
-        run_at: words.ms("run_at").map(|ms| ms.saturating_add(DAWN)).or(delay).unwrap_or(0),
-        terms: Terms {
-            tags: words.list("tags", ""),
-            weight: words.number("weight").unwrap_or(0),
-            policy: policy_words(words),
-        },
-        gate: Gate { limits: words.list("limits", ""), need_labels: pairs(&words.list("needs", "")) },
-        hold: hold_words(words),
-        dedup: dedup_words(words),
-    }
-}
-
-/// `hold=1h`, `hold=1h then_run`.
-fn hold_words(words: &mut Words<'_>) -> Option<Hold> {
-    let ttl_ms = words.ms("hold")?;
-    Some(Hold { ttl_ms, then_run: words.flag("then_run") })
-}
-
-/// `dedup=x`, with `until=start` or `until=30s`, `conflict=replace`, and `whole` for the namespace.
-fn dedup_words(words: &mut Words<'_>) -> Option<Box<Dedup>> {
-    let key = words.values.remove("dedup")?.into();
-    let until = match words.values.remove("until") {
-        None => DedupUntil::Finish,
-        Some("start") => DedupUntil::Start,
-        Some(window) => DedupUntil::Window(duration(window)),
-    };
-    let on_conflict = match words.text("conflict", "keep").as_str() {
-        "keep" => OnConflict::KeepOld,
-        "replace" => OnConflict::Replace,
-        "after" => OnConflict::RunAfter,
-        "cancel" => OnConflict::CancelRunning,
-        "reject" => OnConflict::Reject,
-        "append" => OnConflict::Append,
-        other => panic!("{other} is no way to solve a conflict"),
-    };
-    let (whole_namespace, payload_bytes_max) = (words.flag("whole"), 1_000);
-    Some(Box::new(Dedup { key, whole_namespace, until, on_conflict, payload_bytes_max }))
-}
-
-fn policy_words(words: &mut Words<'_>) -> Policy {
-    Policy {
-        priority: words.number("priority").map(|level| u8::try_from(level).expect("a small number")),
-        max_attempts: words.number("attempts"),
-        backoff: words.values.remove("backoff").map(|text| {
-            // base, base*2, or base*2..max
-            let (text, max) = text.split_once("..").unwrap_or((text, "366d"));
-            let (base, factor) = text.split_once('*').unwrap_or((text, "1"));
-            let factor: u32 = factor.parse().expect("a factor");
-            let (base_ms, max_ms) = (duration(base), duration(max));
-            let jitter_permille = words.number("jitter").unwrap_or(0);
-            let list_ms = words.list("then", "").iter().map(|text| duration(text)).collect();
-            Backoff { base_ms, factor_permille: factor * 1_000, max_ms, jitter_permille, list_ms }
-        }),
-        max_crashes: words.number("max_crashes"),
-        lease_ms: words.ms("lease"),
-        ttl_ms: words.ms("ttl"),
-        keep_done_ms: words.ms("keep_done"),
-        keep_dead_ms: words.ms("keep_dead"),
-        keep_done_max: words.number("keep_done_max"),
-        cost: words.number("cost"),
-        ordering: words.values.remove("ordering").map(|word| match word {
-            "serial" => Ordering::Serial,
-            "skip" => Ordering::SerialSkipFailed,
-            _ => Ordering::Fair,
-        }),
-        ..Policy::default()
-    }
-}
-
-/// `retry a b`, `delete state=dead max=5`, `move all to=bills`; paced with `per_second`, `stop` and `spread`.
-fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
-    let to = match verb {
-        "cancel" => {
-            Mutation::Cancel { why: words.text("why", "enough"), grace_ms: words.ms("grace").unwrap_or(0) }
-        }
-        "retry" => Mutation::Retry {
-            reset_attempts: words.flag("reset"),
-            spread_ms: words.ms("spread").unwrap_or(0),
-        },
-        "delete" => Mutation::Delete,
-        "bury" => Mutation::Bury,
-        "move" => Mutation::Move(words.text("to", "")),
-        "patch" => Mutation::Patch(Box::new(Patch {
-            payload: words.number("payload").map(|bytes| vec![b'q'; bytes as usize].into()),
-            policy: policy_words(words),
-            key: words.values.remove("rekey").map(Into::into),
-            add_tags: words.list("tag", ""),
-            remove_tags: words.list("untag", ""),
-        })),
-        "confirm" => Mutation::Confirm,
-        _ => Mutation::RunAt(words.ms("at").map_or(0, |ms| ms.saturating_add(DAWN))),
-    };
-    let dry_run = words.flag("dry");
-    let max = words.number("max").unwrap_or(0).into();
-    let per_second = words.number("per_second").unwrap_or(0);
-    let pace = Pace { per_second, stop_failure_permille: words.number("stop").unwrap_or(0) };
-    let operation = words.values.remove("id").map(|id| OperationId(bytes_of(id)));
-    let is_open = words.flag("all") || !words.values.is_empty();
-    let select = select_words(words);
-    assert!(is_open || select.ids.is_some(), "a change of everything says so");
-    Change { select, to, dry_run, max, pace, operation, reason: String::new() }
-}
-
 /// `a:b` as a pair.
 fn pairs(words: &[String]) -> Vec<(String, String)> {
     let pair = |word: &String| word.split_once(':').map(|(key, value)| (key.into(), value.into()));
     words.iter().filter_map(pair).collect()
 }
-
-/// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`,
-/// `set limit=stripe rate=10/1s burst=5`, `set limit=one of_queue=mail per_key concurrency=1`.
-fn put_words(rest: &str) -> Put {
-    let mut put = Put::default();
-    for part in rest.split(" / ") {
-        let mut words = Words::of(part);
-        put.dry_run |= words.flag("dry");
-        put.prune |= words.flag("prune");
-        let if_version = u64::from(words.number("if_version").unwrap_or(0));
-        let verb = words.names.remove(0);
-        let target = if matches!(verb, "pause" | "resume") {
-            Target::Limit(format!("pause:queue/{}", words.names[0]))
-        } else if let Some(queue) = words.values.remove("queue") {
-            Target::Queue(queue.into())
-        } else if let Some(kind) = words.values.remove("kind") {
-            Target::Kind(kind.into())
-        } else if let Some(limit) = words.values.remove("limit") {
-            Target::Limit(limit.into())
-        } else {
-            assert!(words.flag("namespace"), "nothing named in '{part}'");
-            Target::Namespace
-        };
-        match verb {
-            "pause" => {
-                let limit = Limit {
-                    concurrency: Some(0),
-                    why: words.text("why", "paused"),
-                    until_at: words.ms("until").map_or(0, |ms| ms.saturating_add(DAWN)),
-                    ..Limit::default()
-                };
-                let body = ResourceBody::Limit(limit);
-                let scope = Scope { queue: words.names.remove(0).into(), ..Scope::default() };
-                put.set.push(SetResource { target, if_version, body, scope });
-            }
-            "set" => {
-                let scope = Scope {
-                    queue: words.text("of_queue", ""),
-                    kind: words.text("of_kind", ""),
-                    key: words.text("of_key", ""),
-                };
-                let body = match target {
-                    Target::Limit(_) => ResourceBody::Limit(limit_words(&mut words)),
-                    Target::Namespace | Target::Queue(_) | Target::Kind(_) => {
-                        ResourceBody::Policy(policy_words(&mut words))
-                    }
-                };
-                put.set.push(SetResource { target, if_version, body, scope });
-            }
-            "resume" => {
-                words.names.remove(0);
-                put.remove.push(target);
-            }
-            "remove" => put.remove.push(target),
-            other => panic!("nothing is put by '{other}'"),
-        }
-        words.finish(part);
-    }
-    put
-}
-
-/// `queue=mail state=dead,ready kind=send key=anna attempt=1..3`, and ids.
-fn select_words(words: &mut Words<'_>) -> Select {
-    let states = words.list("state", "");
-    let text = |column, value: String| Test::Text(column, Pattern::Like(value));
-    let mut filter = Filter::default();
-    for (name, column) in [("kind", TextColumn::Kind), ("key", TextColumn::Key)] {
-        let value = words.text(name, "");
-        if !value.is_empty() {
-            filter = filter.with(text(column, value));
-        }
-    }
-    if let Some((least, most)) = words.values.remove("attempt").and_then(|range| range.split_once("..")) {
-        let [least, most] = [least, most].map(|number| number.parse().expect("a number"));
-        filter = filter.with(Test::Number(NumberColumn::Attempt, least, most));
-    }
-    let error = words.text("error", "");
-    if !error.is_empty() {
-        filter = filter.with(Test::Error(Pattern::Holds(error)));
-    }
-    Select {
-        ids: Some(words.ids()).filter(|ids| !ids.is_empty()),
-        queue: words.text("queue", ""),
-        states: states_of(&states),
-        filter,
-    }
-}
-
 /// A set of states by their words; none = all.
 fn states_of(names: &[String]) -> States {
     if names.is_empty() { States::ALL } else { names.iter().map(|name| state(name)).collect() }
 }
-
-fn limit_words(words: &mut Words<'_>) -> Limit {
-    let rate = words.text("rate", "0/1s");
-    let (rate, per) = rate.split_once('/').expect("so many in so long");
-    let rate = rate.parse().expect("a rate is a number");
-    Limit {
-        per_key: words.flag("per_key"),
-        concurrency: words.number("concurrency"),
-        rate,
-        per_ms: duration(per),
-        burst: words.number("burst").map_or(rate, u64::from),
-        until_at: words.ms("until").map_or(0, |ms| ms.saturating_add(DAWN)),
-        breaker: words.number("breaker").map(|failure_permille| Breaker {
-            failure_permille,
-            min_samples: words.number("samples").unwrap_or(1),
-            open_ms: words.ms("open").unwrap_or(1_000),
-            probes: words.number("probes").unwrap_or(1),
-        }),
-        ..Limit::default()
-    }
-}
-
 /// A state by its word.
 pub(crate) fn state(name: &str) -> State {
     State::ALL.into_iter().find(|state| state.name() == name).unwrap_or_else(|| panic!("{name} is no state"))

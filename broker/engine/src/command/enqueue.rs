@@ -1,0 +1,101 @@
+//! Enqueue: jobs as their producers describe them.
+
+use super::Refusal;
+use crate::blob::Blob;
+use crate::ids::{JobId, Ms};
+use crate::terms::{Gate, Terms};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Jobs to store.
+#[derive(Clone, Debug)]
+pub struct Enqueue {
+    /// The jobs, each checked in form: a spec, or what is wrong with it (only when `partial`).
+    pub jobs: Vec<Result<JobSpec, Refusal>>,
+    /// Store what can be stored; otherwise all or nothing.
+    pub partial: bool,
+    /// Answer when the jobs have ended, or after this long.
+    pub wait_ms: Option<u64>,
+}
+
+/// A job as its producer describes it.
+#[derive(Clone, Debug, Default)]
+pub struct JobSpec {
+    /// Its identity.
+    pub id: JobId,
+    /// Queue name.
+    pub queue: String,
+    /// Kind name.
+    pub kind: String,
+    /// Lane inside the queue; "" = none.
+    pub key: String,
+    /// Opaque to the broker.
+    pub payload: Blob,
+    /// Content type and headers: opaque here, encoded by the session floor.
+    pub headers: Blob,
+    /// Earliest time to run; 0 = now.
+    pub run_at: Ms,
+    /// Not started by then, it expires; 0 = never.
+    pub expires_at: Ms,
+    /// How it is treated and found.
+    pub terms: Terms,
+    /// What must be so before it may start.
+    pub gate: Gate,
+    /// What to do when a job for the same thing exists.
+    pub dedup: Option<Box<Dedup>>,
+    /// It waits for its confirmation.
+    pub hold: Option<Hold>,
+}
+
+/// When a job for the same thing exists.
+#[derive(Clone, Debug)]
+pub struct Dedup {
+    /// What is the same for both.
+    pub key: String,
+    /// Compared in the whole namespace, not only in the queue.
+    pub whole_namespace: bool,
+    /// How long the new job has the key.
+    pub until: DedupUntil,
+    /// What becomes of the new job when another one has it.
+    pub on_conflict: OnConflict,
+    /// Longest payload of a job that others append to.
+    pub payload_bytes_max: u32,
+}
+
+/// How long a job has its dedup key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DedupUntil {
+    /// Until it ends.
+    Finish,
+    /// Until it is first leased.
+    Start,
+    /// For so long after it was enqueued.
+    Window(Ms),
+}
+
+/// What becomes of a job whose dedup key is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It is dropped.
+    KeepOld,
+    /// The other one takes its payload and its time, unless it has started.
+    Replace,
+    /// It runs after the other one; at most one waits, the newest.
+    RunAfter,
+    /// The other one is cancelled.
+    CancelRunning,
+    /// It is refused.
+    Reject,
+    /// The other one takes its payload in addition to its own, unless it has started.
+    Append,
+}
+
+/// How a job waits for its confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// For how long.
+    pub ttl_ms: Ms,
+    /// Then it runs, instead of expiring.
+    pub then_run: bool,
+}

@@ -1,0 +1,80 @@
+//! Commands: what a client asks for, already checked in form by the session floor.
+
+mod configure;
+mod enqueue;
+mod operate;
+mod read;
+mod refusal;
+mod work;
+
+pub use crate::operation::{Mutation, Pace, Patch};
+pub use configure::{Put, Scope, SetResource, Target};
+pub use enqueue::{Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict};
+pub use operate::{Change, Select};
+pub use read::{Fields, JobsQuery, Query, Watch};
+pub use refusal::{Code, Refusal};
+pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Throttle, Touch};
+
+use crate::ids::{JobId, OperationId, SessionId};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// One variant a verb, and the two things a socket can tell.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Opens, resumes or attaches to a session.
+    Hello(Box<Hello>),
+    /// Stores jobs.
+    Enqueue(Enqueue),
+    /// Asks for jobs.
+    Fetch(Box<Fetch>),
+    /// Ends leases.
+    Settle(Vec<Settlement>),
+    /// Signs of life and longer leases.
+    Touch(Touch),
+    /// Mutates jobs.
+    Change(Box<Change>),
+    /// Ends a change that is under way.
+    Stop(OperationId),
+    /// Reads.
+    Query(Query),
+    /// Configuration.
+    Put(Put),
+    /// Subscribes to events.
+    Watch(Box<Watch>),
+    /// Ends the session.
+    Bye {
+        /// Leave the leases standing for a resume within the session's time to live.
+        keep_leases: bool,
+    },
+    /// A byte arrived, or the broker itself did not read: either way the session is not silent.
+    Sign,
+    /// The peer has read enough: its streams get jobs again.
+    Unchoke,
+    /// The connection is closed.
+    Hangup,
+}
+
+/// The first command of a connection.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// Namespace; "default" when the client named none.
+    pub namespace: String,
+    /// Library and version, like "rust/0.1.0".
+    pub client: String,
+    /// The client's host name.
+    pub host: String,
+    /// The client's process id.
+    pub pid: u32,
+    /// Free labels.
+    pub labels: Vec<(String, String)>,
+    /// Time to live; 0 = the default.
+    pub session_ttl_ms: u64,
+    /// The session to resume, its secret already verified.
+    pub resume: Option<SessionId>,
+    /// All that the worker runs: what it does not list is given back. None = attach only.
+    pub running: Option<Vec<(JobId, u64)>>,
+    /// Fresh randomness for the id of a new session.
+    pub fresh: SessionId,
+}

@@ -1,0 +1,57 @@
+//! Change: which jobs, and what becomes of them.
+
+use super::{Mutation, Pace};
+use crate::filter::{Filter, States};
+use crate::ids::{JobId, OperationId};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Which jobs: those that all of it agrees on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Select {
+    /// Any of these; None = chosen by the rest alone.
+    pub ids: Option<Vec<JobId>>,
+    /// Queue name; "" = all.
+    pub queue: String,
+    /// In one of these states.
+    pub states: States,
+    /// And this holds.
+    pub filter: Filter,
+}
+
+/// A change of jobs.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The jobs.
+    pub select: Select,
+    /// What to do with each.
+    pub to: Mutation,
+    /// Count, but change nothing.
+    pub dry_run: bool,
+    /// Most jobs to change; 0 = all.
+    pub max: u64,
+    /// How fast, and when to give up.
+    pub pace: Pace,
+    /// Its identity, if it has one: the same one is not carried out twice.
+    pub operation: Option<OperationId>,
+    /// Why; for people.
+    pub reason: String,
+}
+
+impl Change {
+    /// A change of all that are selected, at once.
+    #[must_use]
+    pub fn new(select: Select, to: Mutation) -> Self {
+        let (pace, reason) = (Pace::default(), String::new());
+        Self { select, to, dry_run: false, max: 0, pace, operation: None, reason }
+    }
+}
+
+impl Select {
+    /// The jobs with these ids.
+    #[must_use]
+    pub fn ids(ids: Vec<JobId>) -> Self {
+        Self { ids: Some(ids), ..Self::default() }
+    }
+}

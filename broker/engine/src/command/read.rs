@@ -1,0 +1,142 @@
+//! Query and Watch: what is read, now and as it happens.
+
+use super::Select;
+use crate::event::EventName;
+use crate::filter::States;
+use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A read.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// One job, whole.
+    Job(JobId),
+    /// A page of jobs.
+    Jobs(JobsQuery),
+    /// Queues whose name is after the cursor.
+    Queues {
+        /// Only this queue; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
+    /// Sessions after the cursor.
+    Sessions {
+        /// Id of the last row of the previous page.
+        after: Option<SessionId>,
+        /// Rows.
+        limit: usize,
+    },
+    /// Limits whose name is after the cursor.
+    Limits {
+        /// Only this limit; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
+    /// Why a job is not running.
+    Explain(JobId),
+    /// The broker itself.
+    Server,
+    /// Ways of failing, the most frequent first.
+    Errors {
+        /// Only those seen in this queue; "" = all.
+        queue: String,
+        /// Only those seen in jobs of this kind; "" = all.
+        kind: String,
+        /// How far to look back.
+        window_ms: Ms,
+        /// Rows.
+        limit: usize,
+    },
+    /// Resources whose name is after the cursor.
+    Config {
+        /// Only this resource; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
+    /// Changes that were given an id, after the cursor.
+    Operations {
+        /// Id of the last row of the previous page.
+        after: Option<OperationId>,
+        /// Rows.
+        limit: usize,
+    },
+}
+
+/// A page of jobs.
+#[derive(Clone, Debug, Default)]
+pub struct JobsQuery {
+    /// Which.
+    pub select: Select,
+    /// What of variable size is shown.
+    pub fields: Fields,
+    /// `seq` of the last row of the previous page.
+    pub after: Option<Seq>,
+    /// Rows.
+    pub limit: usize,
+    /// Highest `seq` first.
+    pub newest_first: bool,
+}
+
+/// Which pieces of variable size a page of jobs shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "any of them may be asked for, in any company")]
+pub struct Fields {
+    /// The payload.
+    pub payload: bool,
+    /// Headers, content type and tags.
+    pub headers: bool,
+    /// The result.
+    pub result: bool,
+    /// The last attempts.
+    pub history: bool,
+}
+
+impl Fields {
+    /// All there is.
+    pub const ALL: Self = Self { payload: true, headers: true, result: true, history: true };
+    /// Heads alone.
+    pub const NONE: Self = Self { payload: false, headers: false, result: false, history: false };
+}
+
+/// A subscription to events.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// 0 opens a stream; otherwise the request id of the stream to close.
+    pub stream: u64,
+    /// Names of events; empty = all.
+    pub names: Vec<EventName>,
+    /// Only of these jobs; empty = of all.
+    pub ids: Vec<JobId>,
+    /// Only of this queue; "" = of all.
+    pub queue: String,
+    /// Only of this kind; "" = of all.
+    pub kind: String,
+    /// Only of this key; "" = of all.
+    pub key: String,
+    /// Only of jobs that are in one of these states then.
+    pub states: States,
+    /// First the kept events from this number on; 0 = only new ones.
+    pub from_seq: u64,
+    /// End when all named jobs have ended.
+    pub until_finished: bool,
+    /// Tell the result of a completed job.
+    pub with_result: bool,
+}
+
+impl Watch {
+    /// It is found through its jobs, and reads no events of others.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        !self.ids.is_empty() && (self.from_seq == 0 || self.until_finished)
+    }
+}

@@ -1,0 +1,152 @@
+//! Deciding: the ledger evolves, the roster follows, the fact joins the batch.
+
+use super::{Engine, Turn};
+use crate::fact::{Counts, Fact, Record};
+use crate::ids::{Ms, NameId, Seq};
+use crate::ledger::Ledger;
+use crate::ledger::job::{Job, State};
+use crate::ledger::names::Name;
+use crate::roster::Share;
+use crate::roster::limits::Limits;
+use alloc::boxed::Box;
+
+impl Engine {
+    /// Records a decision: the ledger evolves, the roster follows, the fact joins the batch.
+    pub(crate) fn decide(&mut self, turn: &mut Turn, fact: Fact) {
+        let mut has_claim = false;
+        let record = fact.record();
+        if let Record::Job(seq) = record {
+            has_claim = self.has_claim(seq);
+            // Of a job that goes there is nothing to tell afterwards.
+            let is_heard = self.roster.watches.is_on();
+            let goes = matches!(fact, Fact::Removed { .. });
+            if is_heard && goes {
+                self.tell(seq, &fact, turn);
+            }
+            self.decide_job(turn.batch, seq, &fact);
+            if is_heard && !goes {
+                self.tell(seq, &fact, turn);
+            }
+        } else if let Record::Claim(holder) = record {
+            self.decide_claim(turn.batch, holder, &fact);
+        } else {
+            self.ledger.evolve(turn.batch, &fact);
+        }
+        self.remember(&fact);
+        let freeing = if has_claim { freeing(&fact) } else { None };
+        turn.facts.push(fact);
+        if let Some((seq, now)) = freeing {
+            self.settle_claim(seq, now, turn);
+        }
+    }
+
+    fn has_claim(&self, seq: Seq) -> bool {
+        self.ledger.jobs.get(seq).and_then(|job| job.plan.as_ref()).is_some_and(|plan| plan.dedup)
+    }
+
+    fn decide_claim(&mut self, batch: u64, holder: Seq, fact: &Fact) {
+        if let Some(row) = self.ledger.claims.get(&holder) {
+            self.roster.claims.leave(holder, &row.claim, &mut self.roster.timers);
+        }
+        self.ledger.evolve(batch, fact);
+        if let Some(row) = self.ledger.claims.get(&holder) {
+            self.roster.claims.join(holder, &row.claim, &mut self.roster.timers);
+        }
+    }
+
+    fn decide_job(&mut self, batch: u64, seq: Seq, fact: &Fact) {
+        if matches!(fact, Fact::Extended { .. } | Fact::CancelAsked { .. }) {
+            self.ledger.evolve(batch, fact);
+            if let Some(job) = self.ledger.jobs.get(seq) {
+                self.roster.retime(job, fact);
+            }
+            return;
+        }
+        if let Fact::Enqueued { job, .. } = fact {
+            self.tally(job.queue, fact);
+        } else if let Some(job) = self.ledger.jobs.get(seq) {
+            let queue = job.queue;
+            if !self.roster.limits.is_empty() {
+                self.roster.note_end(job, fact);
+                if job.state == State::Ready {
+                    self.roster.withdraw(&self.ledger.names, job);
+                }
+            }
+            self.roster.leave(job);
+            self.tally(queue, fact);
+        }
+        self.ledger.evolve(batch, fact);
+        if let Some(job) = self.ledger.jobs.get(seq) {
+            let share = share(&self.ledger, &mut self.roster.limits, job);
+            self.roster.join(job, share);
+        }
+        if self.roster.operations.is_watching() {
+            self.roster.operations.observe(seq, fact, &mut self.roster.timers);
+        }
+    }
+
+    /// Raises the totals of the queue by what a job's fact means.
+    fn tally(&mut self, queue: NameId, fact: &Fact) {
+        if matches!(fact, Fact::Leased { .. } | Fact::Removed { .. } | Fact::Readied { .. }) {
+            return;
+        }
+        let totals = self.roster.totals(&self.ledger, queue);
+        if let Fact::Returned { counts, .. } | Fact::Died { counts, .. } = fact {
+            totals.failed_attempts += u64::from(*counts == Counts::Attempt);
+            totals.crashes += u64::from(*counts == Counts::Crash);
+        }
+        totals.enqueued += u64::from(matches!(fact, Fact::Enqueued { .. }));
+        totals.completed += u64::from(matches!(fact, Fact::Completed { .. }));
+        totals.dead += u64::from(matches!(fact, Fact::Died { .. } | Fact::Buried { .. }));
+        totals.cancelled += u64::from(matches!(fact, Fact::Cancelled { .. }));
+        totals.expired += u64::from(matches!(fact, Fact::Expired { .. }));
+    }
+
+    /// The totals that this turn raised become facts, one a queue.
+    pub(super) fn count(&mut self, turn: &mut Turn) {
+        for (queue, totals) in core::mem::take(&mut self.roster.tally) {
+            if self.ledger.totals.get(&queue).is_none_or(|row| row.totals != totals) {
+                self.decide(turn, Fact::Counted { queue, totals });
+            }
+        }
+        for (error, failures) in core::mem::take(&mut self.roster.failures) {
+            self.decide(turn, Fact::FailuresCounted { error, failures: Box::new(failures) });
+        }
+    }
+
+    /// The number of a name, given now if it has none. 0 for an empty key.
+    pub(crate) fn intern(&mut self, turn: &mut Turn, name: Name) -> NameId {
+        if let Some(id) = self.ledger.names.find(&name) {
+            return id;
+        }
+        let id = self.ledger.names.next_id();
+        self.decide(turn, Fact::Named { id, name: Box::new(name) });
+        id
+    }
+}
+
+/// What a job's lease takes, if it is leased.
+pub(crate) fn share(ledger: &Ledger, limits: &mut Limits, job: &Job) -> Share {
+    if job.lease.is_none() {
+        return Share::default();
+    }
+    Share { cost: ledger.cost(job), buckets: limits.claim(&ledger.names, job) }
+}
+
+/// The job and the moment of a fact after which its dedup key may be free.
+fn freeing(fact: &Fact) -> Option<(Seq, Ms)> {
+    if let Fact::Leased { seq, lease } = fact {
+        Some((*seq, lease.now))
+    } else if let Fact::Completed { seq, end, .. }
+    | Fact::Died { seq, end, .. }
+    | Fact::Cancelled { seq, end, .. }
+    | Fact::Expired { seq, end }
+    | Fact::Buried { seq, end } = fact
+    {
+        Some((*seq, end.at))
+    } else if let Fact::Removed { seq, at, .. } = fact {
+        Some((*seq, *at))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,129 @@
+//! Recovery: what the store kept comes in, then facts from the journal, then a run begins.
+
+use super::{Engine, Start, Turn, share};
+use crate::fact::{Fact, ResourceKey};
+use crate::ids::{Ms, NameId, OperationId, Seq, SessionId};
+use crate::ledger::job::Job;
+use crate::ledger::names::Name;
+use crate::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use crate::ledger::{Applied, EvolveError};
+use crate::limits::{EPOCH_MINUTES_MAX, OPERATION_REST_MS, SESSION_TTL_MS_DEFAULT};
+use crate::roster::{Presence, Timer};
+
+impl Engine {
+    /// Takes the store's own record: facts of missing records up to `to` are already folded.
+    pub fn load_meta(&mut self, to: u64, epoch: u32, seq_next: Seq, stopped: bool) {
+        self.ledger.folded_to = to;
+        self.ledger.epoch = epoch;
+        self.ledger.seq_next = seq_next.max(1);
+        self.ledger.stopped = stopped;
+    }
+
+    /// Takes a name from the store; names come before jobs.
+    pub fn load_name(&mut self, id: NameId, since: u64, name: Name) {
+        self.ledger.names.insert(id, since, name);
+    }
+
+    /// Takes a job from the store.
+    pub fn load_job(&mut self, job: Job) {
+        self.ledger.adopt(job);
+    }
+
+    /// Takes a session from the store.
+    pub fn load_session(&mut self, id: SessionId, row: SessionRow) {
+        self.ledger.sessions.insert(id, row);
+    }
+
+    /// Takes a resource from the store.
+    pub fn load_resource(&mut self, key: ResourceKey, row: ResourceRow) {
+        row.counted_name().into_iter().for_each(|name| self.ledger.names.take(name));
+        self.ledger.resources.insert(key, row);
+    }
+
+    /// Takes a queue's totals from the store.
+    pub fn load_totals(&mut self, queue: NameId, row: TotalsRow) {
+        self.ledger.totals.insert(queue, row);
+    }
+
+    /// Takes what happened in one way of failing from the store.
+    pub fn load_failures(&mut self, error: NameId, row: FailuresRow) {
+        self.ledger.failures.insert(error, row);
+    }
+
+    /// Takes a change from the store.
+    pub fn load_operation(&mut self, id: OperationId, row: OperationRow) {
+        self.ledger.operations.insert(id, row);
+    }
+
+    /// Takes a dedup key from the store.
+    pub fn load_claim(&mut self, holder: Seq, row: ClaimRow) {
+        self.ledger.claims.insert(holder, row);
+    }
+
+    /// Takes a fact from the journal.
+    ///
+    /// # Errors
+    /// When the journal and the store do not belong together.
+    pub fn replay(&mut self, batch: u64, fact: &Fact) -> Result<Applied, EvolveError> {
+        self.remember(fact);
+        self.ledger.replay(batch, fact)
+    }
+
+    /// Takes from a fact too old to be replayed what the idempotency window needs of it.
+    pub fn remember(&mut self, fact: &Fact) {
+        if let Fact::Removed { id, namespace, settled, at, .. } = fact {
+            self.roster.ended_ids.insert((*at, *namespace, *id, *settled));
+        } else if let Fact::Replaced { merged: Some(merged), .. } | Fact::Appended { merged, .. } = fact {
+            self.roster.ended_ids.insert((merged.at, merged.namespace, merged.id, 0));
+        }
+    }
+
+    /// Ends recovery and begins a run: every session has its time to live to come back.
+    pub fn start(&mut self, start: Start, turn: &mut Turn) {
+        self.ledger.end_replay();
+        self.unclean = !self.ledger.stopped;
+        self.started_at = start.now;
+        self.now = start.now;
+        for (&id, row) in &self.ledger.sessions {
+            let presence =
+                Presence { ttl_ms: row.session.ttl_ms, last_sign: start.now, ..Presence::default() };
+            self.roster.sessions.insert(id, presence);
+            self.roster.rearm(id);
+        }
+        self.load_limits(start.now);
+        for job in self.ledger.jobs.iter() {
+            let share = share(&self.ledger, &mut self.roster.limits, job);
+            self.roster.join(job, share);
+        }
+        for (&id, row) in &self.ledger.operations {
+            if row.operation.is_running() {
+                let at = start.now.saturating_add(OPERATION_REST_MS);
+                self.roster.operations.begin(id, &row.operation, at, &mut self.roster.timers);
+            }
+        }
+        for (&holder, row) in &self.ledger.claims {
+            self.roster.claims.join(holder, &row.claim, &mut self.roster.timers);
+        }
+        self.spare_leases(start.now);
+        self.roster.hungry.clear();
+        self.roster.stirred.clear();
+        let epoch = self.ledger.epoch.saturating_add(1).max(start.minutes.min(EPOCH_MINUTES_MAX));
+        self.decide(turn, Fact::Started { epoch, at: start.now });
+        self.roster.watches.start(epoch);
+    }
+
+    /// A visibility timeout that ran out while the broker was away ends no earlier than a session
+    /// would: nobody could have lengthened it.
+    fn spare_leases(&mut self, now: Ms) {
+        for presence in self.roster.sessions.values_mut() {
+            for (&seq, mark) in &mut presence.leases {
+                let spared = now.saturating_add(SESSION_TTL_MS_DEFAULT);
+                if mark.ends_at > 0 && mark.ends_at < spared {
+                    self.roster.timers.remove(mark.ends_at, Timer::LeaseEnd(seq));
+                    mark.ends_at = spared;
+                    self.roster.timers.insert(spared, Timer::LeaseEnd(seq));
+                }
+            }
+        }
+    }
+}

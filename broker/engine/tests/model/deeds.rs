@@ -1,0 +1,204 @@
+//! What people do in a history: one random command each.
+
+use super::*;
+
+impl History {
+    fn id(&mut self) -> JobId {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&(self.dice.roll(150) as u16 + 1).to_be_bytes());
+        JobId(id)
+    }
+
+    pub(super) fn enqueue(&mut self, conn: ConnId) {
+        let count = 1 + self.dice.roll(6);
+        let wait_ms = self.dice.one_in(4).then(|| self.dice.roll(30_000));
+        let mut jobs: Vec<JobSpec> = (0..count).map(|_| self.spec()).collect();
+        if wait_ms.is_some() {
+            // Who waits under an id of his own waits for that job.
+            jobs.iter_mut().for_each(|spec| spec.dedup = None);
+        }
+        let jobs = jobs.into_iter().map(Ok).collect();
+        self.play(conn, Command::Enqueue(Enqueue { jobs, partial: false, wait_ms }));
+    }
+
+    fn spec(&mut self) -> JobSpec {
+        let now = self.world.now;
+        let dice = &mut self.dice;
+        let backoff = Backoff {
+            base_ms: dice.roll(4_000),
+            factor_permille: 1_000 + dice.roll(1_000) as u32,
+            max_ms: 5_000,
+            jitter_permille: dice.roll(500) as u32,
+            list_ms: Vec::new(),
+        };
+        let policy = Policy {
+            priority: (!dice.one_in(3)).then(|| dice.roll(3) as u8 * 4),
+            max_attempts: Some(1 + dice.roll(3) as u32),
+            backoff: Some(backoff),
+            max_crashes: dice.one_in(2).then(|| 1 + dice.roll(6) as u32),
+            keep_done_ms: dice.one_in(2).then(|| dice.roll(3) * 2_000),
+            keep_dead_ms: Some(1 + dice.roll(60_000)),
+            ttl_ms: dice.one_in(8).then(|| dice.roll(8_000)),
+            cost: dice.one_in(2).then(|| 1 + dice.roll(4) as u32),
+            ordering: dice
+                .of(&[None, None, Some(Ordering::Serial), Some(Ordering::SerialSkipFailed)])
+                .flatten(),
+            ..Policy::default()
+        };
+        JobSpec {
+            queue: QUEUES[dice.roll(3) as usize].into(),
+            kind: KINDS[dice.roll(3) as usize].into(),
+            key: KEYS[dice.roll(3) as usize].into(),
+            payload: vec![b'p'; dice.roll(40) as usize].into(),
+            run_at: if dice.one_in(4) { now + dice.roll(10_000) } else { 0 },
+            expires_at: if dice.one_in(8) { now + dice.roll(10_000) } else { 0 },
+            terms: Terms { policy, weight: dice.roll(3) as u32, ..Terms::default() },
+            gate: Gate {
+                limits: if dice.one_in(4) { vec!["gpu".into()] } else { Vec::new() },
+                ..Gate::default()
+            },
+            hold: dice.one_in(10).then(|| Hold { ttl_ms: dice.roll(9_000), then_run: dice.one_in(2) }),
+            dedup: dice.one_in(4).then(|| unique::dedup(dice)),
+            id: self.id(),
+            ..JobSpec::default()
+        }
+    }
+
+    pub(super) fn fetch(&mut self, conn: ConnId) {
+        let open: Vec<u64> =
+            self.model.streams.keys().filter(|key| key.conn == conn).map(|key| key.id).collect();
+        let change = if open.len() > 3 || self.dice.one_in(4) { self.dice.of(&open) } else { None };
+        let dice = &mut self.dice;
+        let first = dice.roll(3) as usize;
+        let queues = (0..=dice.roll(3) as usize).map(|n| QUEUES[(first + n) % 3].to_string()).collect();
+        let kinds = if dice.one_in(2) { Vec::new() } else { vec![KINDS[dice.roll(2) as usize].to_string()] };
+        let once = if change.is_none() && dice.one_in(3) { 1 + dice.roll(4) as u32 } else { 0 };
+        let fetch = Fetch {
+            stream: change.unwrap_or(0),
+            queues,
+            kinds,
+            slots: 1 + dice.roll(6) as u32,
+            once,
+            wait_ms: dice.roll(3) * 3_000,
+            lease_ms: [None, Some(0), Some(500 + dice.roll(20_000))][dice.roll(3) as usize],
+            close: change.is_some() && dice.one_in(2),
+        };
+        self.play(conn, Command::Fetch(Box::new(fetch)));
+    }
+
+    /// Mostly of leases that stand, sometimes of older ones, somebody else's or none.
+    fn lease(&mut self, conn: ConnId) -> (JobId, u64) {
+        let session = self.world.attached[&conn];
+        let mine: Vec<_> = self.model.leases(session).map(|(job, _)| (job.spec.id, job.fence)).collect();
+        if !self.dice.one_in(6)
+            && let Some(lease) = self.dice.of(&mine)
+        {
+            return lease;
+        }
+        match self.dice.of(&self.known) {
+            Some((_, id, fence)) => (id, fence),
+            None => (self.id(), 1),
+        }
+    }
+
+    pub(super) fn settle(&mut self, conn: ConnId) {
+        let count = 1 + self.dice.roll(2);
+        let results = (0..count).map(|_| {
+            let (id, fence) = self.lease(conn);
+            let dice = &mut self.dice;
+            let how = match dice.roll(8) {
+                0..4 => How::Complete(windlass_engine::Blob::from(&b"r"[..])),
+                4 | 5 => How::Fail {
+                    error: ErrorNote {
+                        message: ["", "boom 17", "boom 4711"][dice.roll(3) as usize].into(),
+                        ..ErrorNote::default()
+                    },
+                    fatal: dice.one_in(6),
+                    retry_after_ms: dice.one_in(2).then(|| dice.roll(2) * 1_500),
+                },
+                6 => How::Release { delay_ms: dice.roll(2) * 700, reason: String::new(), throttle: None },
+                _ => How::Cancelled { note: String::new() },
+            };
+            Settlement { id, fence, how }
+        });
+        let results = results.collect();
+        self.play(conn, Command::Settle(results));
+    }
+
+    pub(super) fn touch(&mut self, conn: ConnId) {
+        let (id, fence) = self.lease(conn);
+        let extend_ms = self.dice.one_in(2).then(|| self.dice.roll(20_000));
+        self.play(conn, Command::Touch(Touch { beat: None, jobs: vec![JobTouch { id, fence, extend_ms }] }));
+    }
+
+    pub(super) fn change(&mut self, conn: ConnId) {
+        let now = self.world.now;
+        let to = match self.dice.roll(11) {
+            9 | 10 => Mutation::Confirm,
+            0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.dice.roll(3) * 2_500 },
+            2 | 3 => Mutation::Retry { reset_attempts: self.dice.one_in(2), spread_ms: 0 },
+            4 => Mutation::Delete,
+            5 => Mutation::Bury,
+            6 => Mutation::Move(QUEUES[self.dice.roll(3) as usize].into()),
+            7 => Mutation::Patch(Box::new(Patch {
+                policy: Policy { priority: self.dice.one_in(2).then_some(8), ..Policy::default() },
+                key: self.dice.one_in(2).then(|| KEYS[self.dice.roll(3) as usize].into()),
+                ..Patch::default()
+            })),
+            _ => Mutation::RunAt(if self.dice.one_in(2) { 0 } else { now + self.dice.roll(5_000) }),
+        };
+        let max = self.dice.roll(4);
+        let change = Change { max, ..Change::new(self.select(), to) };
+        self.play(conn, Command::Change(Box::new(change)));
+    }
+
+    /// Some ids, or few enough jobs by what they are.
+    fn select(&mut self) -> Select {
+        if !self.dice.one_in(4) {
+            return Select::ids((0..=self.dice.roll(3)).map(|_| self.id()).collect());
+        }
+        let dice = &mut self.dice;
+        let kind = Test::Text(TextColumn::Kind, Pattern::Is(KINDS[dice.roll(3) as usize].into()));
+        let attempt = Test::Number(NumberColumn::Attempt, dice.roll(3), 2);
+        Select {
+            queue: QUEUES[dice.roll(3) as usize].into(),
+            states: (0..2).filter_map(|_| dice.of(&State::ALL)).collect(),
+            filter: Filter::default().with(kind).with(attempt),
+            ids: None,
+        }
+    }
+
+    pub(super) fn watch(&mut self, conn: ConnId) {
+        let ids = (0..=self.dice.roll(3)).map(|_| self.id()).collect();
+        let watch = ears::random(&mut self.dice, &QUEUES, ids);
+        self.play(conn, Command::Watch(Box::new(watch)));
+    }
+
+    pub(super) fn pause(&mut self, conn: ConnId) {
+        let dice = &mut self.dice;
+        let (queue, kind) = (QUEUES[dice.roll(3) as usize].into(), KINDS[dice.roll(2) as usize].into());
+        let (name, scope) = match dice.roll(4) {
+            0 => ("pause", Scope { queue, ..Scope::default() }),
+            1 => ("rate", Scope { queue, kind, ..Scope::default() }),
+            2 => ("keys", Scope { kind, ..Scope::default() }),
+            _ => ("gpu", Scope::default()),
+        };
+        let limit = match name {
+            "pause" => Limit { concurrency: Some(0), ..Limit::default() },
+            "rate" => {
+                Limit { rate: 1 + dice.roll(4), per_ms: 3_000, burst: 1 + dice.roll(3), ..Limit::default() }
+            }
+            "keys" => Limit { per_key: true, concurrency: Some(1), ..Limit::default() },
+            _ => Limit { concurrency: Some(1 + dice.roll(2) as u32), ..Limit::default() },
+        };
+        let target = Target::Limit(name.into());
+        let mut put = Put::default();
+        if self.dice.one_in(3) {
+            let body = ResourceBody::Limit(limit);
+            put.set.push(SetResource { target, if_version: 0, body, scope });
+        } else {
+            put.remove.push(target);
+        }
+        self.play(conn, Command::Put(put));
+    }
+}

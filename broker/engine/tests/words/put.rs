@@ -1,0 +1,88 @@
+//! Words about configuration.
+
+use super::{Words, duration, spec::policy_words};
+use crate::world::DAWN;
+use windlass_engine::command::{Put, Scope, SetResource, Target};
+use windlass_engine::fact::ResourceBody;
+use windlass_engine::limit::{Breaker, Limit};
+
+/// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`,
+/// `set limit=stripe rate=10/1s burst=5`, `set limit=one of_queue=mail per_key concurrency=1`.
+pub(super) fn put_words(rest: &str) -> Put {
+    let mut put = Put::default();
+    for part in rest.split(" / ") {
+        let mut words = Words::of(part);
+        put.dry_run |= words.flag("dry");
+        put.prune |= words.flag("prune");
+        let if_version = u64::from(words.number("if_version").unwrap_or(0));
+        let verb = words.names.remove(0);
+        let target = if matches!(verb, "pause" | "resume") {
+            Target::Limit(format!("pause:queue/{}", words.names[0]))
+        } else if let Some(queue) = words.values.remove("queue") {
+            Target::Queue(queue.into())
+        } else if let Some(kind) = words.values.remove("kind") {
+            Target::Kind(kind.into())
+        } else if let Some(limit) = words.values.remove("limit") {
+            Target::Limit(limit.into())
+        } else {
+            assert!(words.flag("namespace"), "nothing named in '{part}'");
+            Target::Namespace
+        };
+        match verb {
+            "pause" => {
+                let limit = Limit {
+                    concurrency: Some(0),
+                    why: words.text("why", "paused"),
+                    until_at: words.ms("until").map_or(0, |ms| ms.saturating_add(DAWN)),
+                    ..Limit::default()
+                };
+                let body = ResourceBody::Limit(limit);
+                let scope = Scope { queue: words.names.remove(0).into(), ..Scope::default() };
+                put.set.push(SetResource { target, if_version, body, scope });
+            }
+            "set" => {
+                let scope = Scope {
+                    queue: words.text("of_queue", ""),
+                    kind: words.text("of_kind", ""),
+                    key: words.text("of_key", ""),
+                };
+                let body = match target {
+                    Target::Limit(_) => ResourceBody::Limit(limit_words(&mut words)),
+                    Target::Namespace | Target::Queue(_) | Target::Kind(_) => {
+                        ResourceBody::Policy(policy_words(&mut words))
+                    }
+                };
+                put.set.push(SetResource { target, if_version, body, scope });
+            }
+            "resume" => {
+                words.names.remove(0);
+                put.remove.push(target);
+            }
+            "remove" => put.remove.push(target),
+            other => panic!("nothing is put by '{other}'"),
+        }
+        words.finish(part);
+    }
+    put
+}
+
+fn limit_words(words: &mut Words<'_>) -> Limit {
+    let rate = words.text("rate", "0/1s");
+    let (rate, per) = rate.split_once('/').expect("so many in so long");
+    let rate = rate.parse().expect("a rate is a number");
+    Limit {
+        per_key: words.flag("per_key"),
+        concurrency: words.number("concurrency"),
+        rate,
+        per_ms: duration(per),
+        burst: words.number("burst").map_or(rate, u64::from),
+        until_at: words.ms("until").map_or(0, |ms| ms.saturating_add(DAWN)),
+        breaker: words.number("breaker").map(|failure_permille| Breaker {
+            failure_permille,
+            min_samples: words.number("samples").unwrap_or(1),
+            open_ms: words.ms("open").unwrap_or(1_000),
+            probes: words.number("probes").unwrap_or(1),
+        }),
+        ..Limit::default()
+    }
+}
