@@ -44,5 +44,7 @@ mod tidy;
 mod watch;
 // What the clock does to jobs.
 mod time;
+// Sessions: labels, quiet, resume, terminate, dump.
+mod workers;
 // Jobs that are unique by a key, and jobs that are held.
 mod unique;

@@ -100,6 +100,8 @@ pub const LOG_LINES_PER_TOUCH_MAX: usize = 100;
 pub const CANCEL_GRACE_MS_DEFAULT: u64 = 30_000;
 /// Time that a cancelled handler may be given at most.
 pub const CANCEL_GRACE_MS_MAX: u64 = 3_600_000;
+/// Time over which sessions are told something, one after the other.
+pub const TELL_WITHIN_MS_MAX: u64 = 86_400_000;
 
 // A session and its streams.
 

@@ -1384,7 +1384,7 @@ pub struct SessionView {
     /// Connections it has now.
     #[prost(uint32, tag = "10")]
     pub connections: u32,
-    /// As last beaten.
+    /// As last beaten; QUIET and STOPPING also from the moment that the session was told so.
     #[prost(enumeration = "beat::Phase", tag = "11")]
     pub phase: i32,
     /// Streams it has open.

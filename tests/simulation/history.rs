@@ -235,6 +235,8 @@ impl History {
             Fact::Freed { seq, .. } => self.waiting(*seq, fact).is_kept_back = false,
             Fact::Appended { seq, .. } => panic!("nobody appends to job {seq}"),
             Fact::Stopped
+            | Fact::Told { .. }
+            | Fact::Relabelled { .. }
             | Fact::OperationStarted { .. }
             | Fact::OperationMoved { .. }
             | Fact::OperationEnded { .. }

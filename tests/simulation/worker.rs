@@ -182,7 +182,7 @@ impl Worker {
                     self.holds.remove(job);
                 }
             }
-            Signal::GoAway => {}
+            Signal::GoAway | Signal::Order(_) => {}
         }
     }
 

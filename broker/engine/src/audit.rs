@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::ids::{NameId, OperationId, Seq};
 use crate::ledger::job::{Job, State};
 use crate::ledger::tables::Until;
+use crate::order::Told;
 use crate::roster::lanes::Taste;
 use crate::roster::limits::{BucketId, Waiter};
 use crate::roster::stream::{Stream, StreamKey};
@@ -151,6 +152,12 @@ impl Engine {
             // The end of its last timed lease moves the timer anyway.
             let waits = presence.bound == 0 && !presence.leases.is_empty();
             ensure(waits || presence.timer_at <= presence.deadline(), || what("its timer is too late"))?;
+            let row = self.ledger.sessions.get(id);
+            let told = row.is_some_and(|row| presence.quiet == (row.told != Told::Run));
+            ensure(told, || what("it does not do as it was told"))?;
+            let due = row.and_then(|row| row.due);
+            let timed = due.is_none_or(|due| self.roster.timers.contains(due.at, Timer::Tell(*id)));
+            ensure(timed, || what("nothing tells it"))?;
             let attached = |conn| self.roster.conns.get(conn) == Some(id);
             ensure(presence.conns.iter().all(attached), || what("a connection is not attached"))?;
             let held = |seq: &Seq| {
@@ -314,6 +321,10 @@ impl Engine {
                 }
                 Timer::Unclaim(holder) => {
                     self.ledger.claims.get(&holder).is_some_and(|row| row.claim.until == Until::At(at))
+                }
+                Timer::Tell(id) => {
+                    let row = self.ledger.sessions.get(&id);
+                    row.and_then(|row| row.due).is_some_and(|due| due.at == at)
                 }
                 Timer::Retain(_) => true,
                 Timer::Wait(key) => self.roster.watches.waits.get(&key).is_some_and(|wait| wait.until == at),

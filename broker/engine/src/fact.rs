@@ -13,8 +13,10 @@ use crate::ledger::job::Pieces;
 use crate::ledger::names::Name;
 use crate::ledger::tables::Claim;
 use crate::operation::Operation;
+use crate::order::Order;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// One decision about one record. New variants go to the end: the order is the stored format.
@@ -322,6 +324,24 @@ pub enum Fact {
         /// The job that was not stored because its payload came here.
         merged: Merged,
     },
+    /// A session was told something, or will be.
+    Told {
+        /// Its identity.
+        id: SessionId,
+        /// What.
+        order: Order,
+        /// When it hears it; at once when not after `now`.
+        at: Ms,
+        /// When this was decided.
+        now: Ms,
+    },
+    /// A session has other labels.
+    Relabelled {
+        /// Its identity.
+        id: SessionId,
+        /// All of them.
+        labels: Vec<(String, String)>,
+    },
 }
 
 /// The record a fact names.
@@ -355,7 +375,10 @@ impl Fact {
             Self::Started { .. } | Self::Stopped => Record::Meta,
             Self::Named { id, .. } | Self::NameDropped { id } => Record::Name(*id),
             Self::ResourceSet { key, .. } | Self::ResourceRemoved { key } => Record::Resource(*key),
-            Self::SessionOpened { id, .. } | Self::SessionClosed { id } => Record::Session(*id),
+            Self::SessionOpened { id, .. }
+            | Self::SessionClosed { id }
+            | Self::Told { id, .. }
+            | Self::Relabelled { id, .. } => Record::Session(*id),
             Self::Counted { queue, .. } => Record::Totals(*queue),
             Self::FailuresCounted { error, .. } | Self::FailuresDropped { error } => Record::Failures(*error),
             Self::Claimed { holder, .. } | Self::Unclaimed { holder } => Record::Claim(*holder),
@@ -401,6 +424,9 @@ impl Fact {
                 note.as_ref().map_or(0, |note| note.weight())
             }
             Self::Named { .. } | Self::SessionOpened { .. } | Self::ResourceSet { .. } => 512,
+            Self::Relabelled { labels, .. } => {
+                labels.iter().map(|(key, value)| 16 + key.len() + value.len()).sum()
+            }
             Self::Reshaped { reshape, .. } => {
                 reshape.payload.as_ref().map_or(0, |(_, payload)| payload.len())
             }
@@ -428,6 +454,7 @@ impl Fact {
             | Self::Blocked { .. }
             | Self::Held { .. }
             | Self::Freed { .. }
+            | Self::Told { .. }
             | Self::Removed { .. } => 0,
         };
         96 + variable

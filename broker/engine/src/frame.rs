@@ -4,6 +4,7 @@ use crate::command::Refusal;
 use crate::event::Event;
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
+use crate::order::Order;
 use crate::part::Slot;
 use crate::view::{
     ConfigView, ErrorView, ExplainView, JobView, LimitView, OperationView, QueueView, ServerView, SessionView,
@@ -48,8 +49,8 @@ pub enum Body {
         matched: u64,
         /// Jobs that changed.
         changed: u64,
-        /// Some that match.
-        sample: Vec<JobId>,
+        /// Ids of some jobs or sessions that match.
+        sample: Vec<[u8; 16]>,
         /// The change goes on in the background.
         operation: Option<OperationId>,
     },
@@ -231,6 +232,8 @@ pub enum Signal {
     },
     /// The broker is stopping: reconnect.
     GoAway,
+    /// An operator has a word for the worker as a whole.
+    Order(Order),
 }
 
 /// A page of rows.

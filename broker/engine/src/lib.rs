@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod limit;
 pub mod limits;
 pub mod operation;
+pub mod order;
 pub mod part;
 pub mod policy;
 pub mod roster;

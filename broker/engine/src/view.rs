@@ -6,6 +6,7 @@ use crate::fact::{DeadReason, ResourceBody};
 use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::limit::Limit;
+use crate::order::Told;
 use crate::part::Slot;
 use crate::policy::Policy;
 use alloc::string::String;
@@ -189,6 +190,11 @@ pub enum Cause {
         /// All of them are needed.
         labels: Vec<(String, String)>,
     },
+    /// Whoever could run it was told to take no more jobs.
+    Quiet {
+        /// How many streams and long polls could run it.
+        workers: u64,
+    },
     /// Whoever could run it has no room.
     NoSlots {
         /// How many streams and long polls could run it.
@@ -272,6 +278,8 @@ pub struct SessionView {
     pub kinds: Vec<String>,
     /// What it said of itself last.
     pub beat: Option<Beat>,
+    /// What it was told to go by.
+    pub told: Told,
 }
 
 /// A resource as it is stored.

@@ -35,6 +35,9 @@ mod allowance;
 // The same for jobs that are unique, and for jobs that are held.
 mod unique;
 
+// The same for what sessions are told.
+mod orders;
+
 // Whether the engine and the naive rules agree.
 mod verdict;
 

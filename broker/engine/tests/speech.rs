@@ -6,6 +6,7 @@ use windlass_engine::event::Event;
 use windlass_engine::frame::{Body, EnqueuedOne, Frame, Outcome, Rows, SettleCode, Signal, Work};
 use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::ledger::job::{Job, Pieces, State};
+use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
 use windlass_engine::view::{JobView, QueueView};
 
@@ -205,6 +206,7 @@ fn say_signal(signal: &Signal) -> String {
         }
         Signal::LeaseLost { job, reason, .. } => format!("lost {}: {reason}", name(*job)),
         Signal::GoAway => "go away".into(),
+        Signal::Order(order) => order.name().into(),
     }
 }
 
@@ -215,6 +217,7 @@ fn say_rows(rows: &Rows) -> String {
         let mut text = format!("{} connections={} leases={}", name_of(row.id.0), row.connections, row.leases);
         optional(&mut text, row.slots > 0, || format!("slots={}", row.slots));
         optional(&mut text, !row.queues.is_empty(), || format!("queues={}", row.queues.join(",")));
+        optional(&mut text, row.told != Told::Run, || format!("told={:?}", row.told).to_lowercase());
         optional(&mut text, row.silent_ms > 0, || format!("silent={}", say_ms(row.silent_ms)));
         text
     });

@@ -4,12 +4,13 @@
 
 use crate::dice::Dice;
 use crate::model::{each, seeds};
+use crate::orders;
 use crate::unique;
 use crate::world::{Asked, World};
 use windlass_engine::command::{
-    Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How, JobSpec,
-    JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope, Select, SetResource, Settlement,
-    Target, Throttle, Touch, Watch,
+    Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How,
+    JobSpec, JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope, Select, SetResource,
+    Settlement, Target, Throttle, Touch, Watch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::event::EventName;
@@ -127,15 +128,26 @@ impl Storm {
                 let (id, fence) = self.lease();
                 let extend_ms = self.maybe(Self::number);
                 let jobs = vec![JobTouch { id, fence, extend_ms }];
-                self.play(conn, Command::Touch(Touch { beat: None, jobs }));
+                let labels =
+                    (0..self.dice.roll(2) * self.dice.roll(34)).map(|n| (n.to_string(), String::new()));
+                let beat = Beat { labels: labels.collect(), ..Beat::default() };
+                self.play(conn, Command::Touch(Touch { beat: Some(beat), jobs }));
             }
             49..53 => self.change(conn),
             53..56 => self.put(conn),
             56 => self.play(conn, Command::Unchoke),
-            57 => self.play(conn, Command::Sign),
+            57 if self.dice.one_in(2) => self.play(conn, Command::Sign),
+            57 => self.tell(conn),
             58 => self.watch(conn),
             _ => self.query(conn),
         }
+    }
+
+    fn tell(&mut self, conn: ConnId) {
+        let mut tell = orders::random(&mut self.dice, &self.sessions);
+        tell.labels.retain(|_| false);
+        tell.within_ms = self.maybe(Self::number).unwrap_or(0);
+        self.play(conn, Command::Tell(Box::new(tell)));
     }
 
     fn play(&mut self, conn: ConnId, command: Command) {

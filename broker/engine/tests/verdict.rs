@@ -193,6 +193,7 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
     let moment = Moment::new(model, now);
     assert!(moment.may_start(&job), "a limit or another one of its key keeps {job:?}");
     assert!(!model.choked.contains(&key.conn), "its peer does not read");
+    assert!(!model.orders.is_quiet(stream.session), "it was told to take no more jobs");
     assert!(lease.fence > model.last_fence, "fences rise");
     assert!(stream.has_room(model.held(key), job.cost()), "{stream:?} has no room for {job:?}");
     assert!(job.retried || job.attempt < job.max_attempts(), "one attempt too many: {job:?}");
@@ -308,6 +309,7 @@ pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
         assert!(holder.is_none_or(|id| model.sessions.contains_key(&id)), "held by nobody: {mine:?}");
     }
     check_claims(model, world);
+    model.orders.check(ledger);
     assert!(ledger.sessions.keys().eq(model.sessions.keys()), "sessions");
     for (name, totals) in &model.totals {
         let row = ledger.totals.iter().find(|(id, _)| ledger.names.text(**id) == name);
@@ -325,7 +327,8 @@ fn check_nobody_waits(model: &Model, now: Ms) {
     for (key, stream) in &model.streams {
         let held = model.held(*key);
         let leases: Vec<&Job> = model.leases(stream.session).map(|(job, _)| job).collect();
-        if model.choked.contains(&key.conn) || leases.iter().any(|job| job.is_suspect()) {
+        let is_shut = model.choked.contains(&key.conn) || model.orders.is_quiet(stream.session);
+        if is_shut || leases.iter().any(|job| job.is_suspect()) {
             continue;
         }
         assert!(

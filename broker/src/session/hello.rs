@@ -7,6 +7,7 @@ use super::form::{Checked, at, inside, invalid, job_id, name_or, text, too_large
 use super::outbound;
 use super::{FEATURES, Terms};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 use windlass_engine::command::{Hello, Refusal};
 use windlass_engine::frame::Welcome;
@@ -55,15 +56,7 @@ fn checked(hello: v1::Hello, resume: Option<SessionId>) -> Checked<Hello> {
             format!("this broker lacks {}", unknown.map(String::as_str).collect::<Vec<_>>().join(", "));
         return Err(at("require", index, Refusal { message, ..unsupported("") }));
     }
-    if labels.len() > LABELS_MAX {
-        return Err(too_large("labels", format!("a session has at most {LABELS_MAX} labels")));
-    }
-    let labels: Checked<Vec<(String, String)>> = labels
-        .into_iter()
-        .map(|(key, value)| {
-            Ok((text(key, TEXT_BYTES_MAX, "labels")?, text(value, TEXT_BYTES_MAX, "labels")?))
-        })
-        .collect();
+    let labels = self::labels(labels, "labels")?;
     let running = running.map(self::running).transpose().map_err(|fault| inside("running", fault))?;
     if resume.is_none() && running.as_ref().is_some_and(|running| !running.is_empty()) {
         return Err(invalid("running", "leases belong to a session; name it in resume_session"));
@@ -73,12 +66,21 @@ fn checked(hello: v1::Hello, resume: Option<SessionId>) -> Checked<Hello> {
         client: text(client, TEXT_BYTES_MAX, "client")?,
         host: text(host, TEXT_BYTES_MAX, "host")?,
         pid,
-        labels: labels?,
+        labels,
         session_ttl_ms,
         resume,
         running: if resume.is_some() { running } else { None },
         fresh: SessionId(Uuid::new_v4().into_bytes()),
     })
+}
+
+/// What a session says of itself, or what sessions are chosen by.
+pub(super) fn labels(labels: BTreeMap<String, String>, field: &str) -> Checked<Vec<(String, String)>> {
+    if labels.len() > LABELS_MAX {
+        return Err(too_large(field, format!("a session has at most {LABELS_MAX} labels")));
+    }
+    let checked = |(key, value)| Ok((text(key, TEXT_BYTES_MAX, field)?, text(value, TEXT_BYTES_MAX, field)?));
+    labels.into_iter().map(checked).collect()
 }
 
 fn running(running: v1::hello::Running) -> Checked<Vec<(JobId, u64)>> {

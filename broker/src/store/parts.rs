@@ -125,6 +125,8 @@ impl Parts {
             | Fact::SessionOpened { .. }
             | Fact::SessionClosed { .. }
             | Fact::Counted { .. }
+            | Fact::Told { .. }
+            | Fact::Relabelled { .. }
             | Fact::OperationStarted { .. }
             | Fact::OperationMoved { .. }
             | Fact::OperationEnded { .. }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use windlass_proto::v1::change::To;
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::{
-    self, Cancel, Change, Confirm, Delete, OperationView, Query, Retry, RunAt, Selector, Stop,
+    self, Cancel, Change, Confirm, Delete, OperationView, Query, Retry, RunAt, Selector, Stop, Tell,
 };
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
@@ -17,7 +17,7 @@ use crate::link::Rules;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
-    /// Jobs that match.
+    /// Jobs that match; of [`Admin::tell`] sessions.
     pub matched: u64,
     /// Of these, changed so far.
     pub changed: u64,
@@ -68,6 +68,25 @@ impl Admin {
         self.change_ids(ids, To::Confirm(Confirm {})).await
     }
 
+    /// Tells sessions something: one of them (`Selector.session`), those with all of `Tell.labels`, or `all`
+    /// but this client's own. From then on the broker gives no job to those that are to be quiet or to end.
+    ///
+    /// ```no_run
+    /// # use windlass_client::{Client, Error, proto::{Selector, Tell, signal::Type}};
+    /// # async fn example(client: Client) -> Result<(), Error> {
+    /// let labels = [("version".into(), "1.2".into())].into();
+    /// let tell = Tell { r#type: Type::Quiet.into(), labels, within_ms: 600_000 };
+    /// client.admin().tell(Selector::default(), tell, "1.3 is out").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn tell(&self, select: Selector, tell: Tell, reason: &str) -> Result<Changed> {
+        let (select, to, reason) = (Some(select), Some(To::Tell(tell)), reason.to_owned());
+        self.change(Change { select, to, reason, ..Change::default() }).await
+    }
+
     /// Any change of any selection. One that does not name its jobs gets an id of its own if it has none,
     /// so that it can be sent again after a cut, and goes on in the background when it takes long.
     ///
@@ -77,7 +96,12 @@ impl Admin {
         let names_jobs = change.select.as_ref().is_some_and(|select| !select.ids.is_empty());
         let is_paced = change.per_second > 0 || change.stop_failure_permille > 0;
         let is_spread = matches!(change.to, Some(To::Retry(Retry { spread_ms: 1.., .. })));
-        if change.operation.is_empty() && !change.dry_run && (!names_jobs || is_paced || is_spread) {
+        let is_of_jobs = !matches!(change.to, Some(To::Tell(_) | To::Stop(_)));
+        if is_of_jobs
+            && change.operation.is_empty()
+            && !change.dry_run
+            && (!names_jobs || is_paced || is_spread)
+        {
             change.operation = JobId::new().to_bytes();
         }
         let Body::Changed(changed) = self.ask(Request::Change(change), Rules::RESEND).await? else {

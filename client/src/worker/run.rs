@@ -82,6 +82,7 @@ pub(super) async fn until(worker: Worker, shutdown: impl Future<Output = ()>) ->
     let (stream, incoming) = shared.open_stream(fetch)?;
     let mut crew = Crew {
         shared,
+        beats,
         handlers: worker.handlers,
         any: worker.any,
         stats: worker.stats,
@@ -93,17 +94,18 @@ pub(super) async fn until(worker: Worker, shutdown: impl Future<Output = ()>) ->
         () = shutdown => Ok(()),
         end = crew.work() => end,
     };
-    beats.set_phase(Phase::Stopping);
+    crew.beats.set_phase(Phase::Stopping);
     crew.wind_down(worker.shutdown_timeout).await;
     // The beats go on until the last outcome is acknowledged, and the session is over.
     link.close().await;
-    drop(beats);
+    drop(crew);
     end
 }
 
 /// Everything that runs jobs.
 struct Crew {
     shared: Arc<Shared>,
+    beats: Beats,
     handlers: HashMap<String, Handler>,
     any: Option<Handler>,
     stats: WorkerStats,
@@ -128,14 +130,21 @@ impl Crew {
                     tracing::info!("an operator ends this worker");
                     return Ok(());
                 }
-                Some(Incoming::Order(Order::Quiet)) => self.shared.set_quiet(self.stream, true),
-                Some(Incoming::Order(Order::Resume)) => self.shared.set_quiet(self.stream, false),
+                Some(Incoming::Order(Order::Quiet)) => self.set_quiet(true),
+                Some(Incoming::Order(Order::Resume)) => self.set_quiet(false),
                 Some(Incoming::Order(
                     Order::Unspecified | Order::Cancel | Order::LeaseLost | Order::Goaway | Order::Dump,
                 )) => {}
                 None => return Err(Error::closed()),
             }
         }
+    }
+
+    /// Takes no more jobs, or takes them again. What runs goes on.
+    fn set_quiet(&self, quiet: bool) {
+        tracing::info!(quiet, "an operator tells this worker whether to take jobs");
+        self.shared.set_quiet(self.stream, quiet);
+        self.beats.set_phase(if quiet { Phase::Quiet } else { Phase::Running });
     }
 
     fn start(&mut self, work: Work, held: Arc<Held>) {

@@ -10,7 +10,7 @@ mod work;
 pub use crate::operation::{Mutation, Pace, Patch};
 pub use configure::{Put, Scope, SetResource, Target};
 pub use enqueue::{Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict};
-pub use operate::{Change, Select};
+pub use operate::{Change, Select, Tell};
 pub use read::{Fields, JobsQuery, Query, Watch};
 pub use refusal::{Code, Refusal};
 pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Throttle, Touch};
@@ -35,6 +35,8 @@ pub enum Command {
     Touch(Touch),
     /// Mutates jobs.
     Change(Box<Change>),
+    /// Tells sessions something.
+    Tell(Box<Tell>),
     /// Ends a change that is under way.
     Stop(OperationId),
     /// Reads.

@@ -1,8 +1,9 @@
-//! Change: which jobs, and what becomes of them.
+//! Change: which jobs, and what becomes of them; which sessions, and what they are told.
 
 use super::{Mutation, Pace};
 use crate::filter::{Filter, States};
-use crate::ids::{JobId, OperationId};
+use crate::ids::{JobId, Ms, OperationId, SessionId};
+use crate::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -54,4 +55,23 @@ impl Select {
     pub fn ids(ids: Vec<JobId>) -> Self {
         Self { ids: Some(ids), ..Self::default() }
     }
+}
+
+/// A word to sessions.
+#[derive(Clone, Debug)]
+pub struct Tell {
+    /// The one session; None = those with the labels.
+    pub session: Option<SessionId>,
+    /// All of these.
+    pub labels: Vec<(String, String)>,
+    /// What they are told.
+    pub order: Order,
+    /// One after the other over this time; 0 = all at once.
+    pub within_ms: Ms,
+    /// Count, but tell nothing.
+    pub dry_run: bool,
+    /// Most sessions to tell; 0 = all.
+    pub max: u64,
+    /// Why; for people.
+    pub reason: String,
 }

@@ -111,6 +111,8 @@ pub struct Beat {
     pub rss_bytes: u64,
     /// How late the worker's own loop is.
     pub loop_lag_ms: u64,
+    /// Replaces the labels of the session; empty = they stay.
+    pub labels: Vec<(String, String)>,
 }
 
 /// One lease to check or lengthen.

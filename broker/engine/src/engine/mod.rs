@@ -123,6 +123,7 @@ impl Engine {
             | Command::Settle(_)
             | Command::Touch(_)
             | Command::Change(_)
+            | Command::Tell(_)
             | Command::Stop(_)
             | Command::Query(_)
             | Command::Watch(_)
@@ -141,6 +142,7 @@ impl Engine {
             Command::Settle(results) => self.settle(asker, results, turn),
             Command::Touch(touch) => self.touch(asker, touch, turn),
             Command::Change(change) => self.change(asker, *change, turn),
+            Command::Tell(tell) => self.tell_sessions(asker, &tell, turn),
             Command::Stop(id) => self.stop_operation(asker, id, turn),
             Command::Query(query) => self.query(asker, query, turn),
             Command::Watch(watch) => self.watch(asker, *watch, turn),

@@ -8,6 +8,7 @@ use crate::ledger::names::Name;
 use crate::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use crate::ledger::{Applied, EvolveError};
 use crate::limits::{EPOCH_MINUTES_MAX, OPERATION_REST_MS, SESSION_TTL_MS_DEFAULT};
+use crate::order::Told;
 use crate::roster::{Presence, Timer};
 
 impl Engine {
@@ -85,8 +86,11 @@ impl Engine {
         self.started_at = start.now;
         self.now = start.now;
         for (&id, row) in &self.ledger.sessions {
-            let presence =
-                Presence { ttl_ms: row.session.ttl_ms, last_sign: start.now, ..Presence::default() };
+            let (ttl_ms, last_sign, quiet) = (row.session.ttl_ms, start.now, row.told != Told::Run);
+            let presence = Presence { ttl_ms, last_sign, quiet, ..Presence::default() };
+            if let Some(due) = row.due {
+                self.roster.timers.insert(due.at, Timer::Tell(id));
+            }
             self.roster.sessions.insert(id, presence);
             self.roster.rearm(id);
         }

@@ -6,6 +6,7 @@ use super::{Ledger, REPLAYED};
 use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape, ResourceKey};
 use crate::ids::Seq;
 use crate::operation::Operation;
+use crate::order::{DueOrder, Told};
 use core::fmt;
 
 /// What became of a fact.
@@ -89,10 +90,17 @@ impl Ledger {
             }
             Fact::ResourceRemoved { key } => self.set_resource(*key, None, batch),
             Fact::SessionOpened { id, session } => {
-                self.sessions.insert(*id, SessionRow { since, session: (**session).clone() });
+                let (session, told, due) = ((**session).clone(), Told::default(), None);
+                self.sessions.insert(*id, SessionRow { since, session, told, due });
             }
             Fact::SessionClosed { id } => {
                 self.sessions.remove(id);
+            }
+            Fact::Told { id, .. } | Fact::Relabelled { id, .. } => {
+                if let Some(row) = self.sessions.get_mut(id) {
+                    row.since = since;
+                    instruct(row, fact);
+                }
             }
             Fact::Counted { queue, totals } => {
                 self.totals.insert(*queue, TotalsRow { since, totals: *totals });
@@ -318,7 +326,23 @@ fn change(job: &mut Job, fact: &Fact) {
         | Fact::Freed { .. }
         | Fact::Replaced { .. }
         | Fact::Appended { .. }
+        | Fact::Told { .. }
+        | Fact::Relabelled { .. }
         | Fact::Removed { .. } => {}
+    }
+}
+
+/// What a fact does to its session.
+fn instruct(row: &mut SessionRow, fact: &Fact) {
+    if let Fact::Told { order, at, now, .. } = fact {
+        // The last word counts: what was to be told later is not told any more.
+        row.due = (at > now).then_some(DueOrder { order: *order, at: *at });
+        if row.due.is_none() {
+            row.told = row.told.after(*order);
+        }
+    }
+    if let Fact::Relabelled { labels, .. } = fact {
+        row.session.labels.clone_from(labels);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::fact::{Failures, NewSession, ResourceBody, Totals};
 use crate::ids::{JobId, Ms, NameId, Seq};
 use crate::operation::Operation;
+use crate::order::{DueOrder, Told};
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,10 @@ pub struct SessionRow {
     pub since: u64,
     /// Who and how long.
     pub session: NewSession,
+    /// What it was told to go by.
+    pub told: Told,
+    /// What it will be told.
+    pub due: Option<DueOrder>,
 }
 
 /// A resource that was Put.

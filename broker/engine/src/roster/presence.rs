@@ -26,6 +26,8 @@ pub(crate) struct Presence {
     pub(crate) alone: bool,
     /// It takes nothing more until it is empty: a suspect of this queue waits for this stream.
     pub(crate) empties_for: Option<(NameId, StreamKey)>,
+    /// It was told to take no more jobs.
+    pub(crate) quiet: bool,
     pub(crate) beat: Option<Beat>,
     /// Where its timer stands.
     pub(crate) timer_at: Ms,
@@ -48,9 +50,10 @@ pub(crate) struct LeaseMark {
 }
 
 impl Presence {
-    /// It takes nothing for now, whatever room its streams have: it is to be empty first, or is full.
+    /// It takes nothing for now, whatever room its streams have: it is to be empty first, is full, or
+    /// was told so.
     pub(crate) fn is_shut(&self) -> bool {
-        self.alone || self.empties_for.is_some() || self.leases.len() >= SESSION_LEASES_MAX
+        self.alone || self.quiet || self.empties_for.is_some() || self.leases.len() >= SESSION_LEASES_MAX
     }
 
     /// When the session is lost if nothing more is heard of it. A lease with a visibility timeout

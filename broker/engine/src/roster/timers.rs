@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     Hold(Seq),
     /// The window of a dedup key is over.
     Unclaim(Seq),
+    /// A session is to be told something.
+    Tell(SessionId),
 }
 
 /// All timers.

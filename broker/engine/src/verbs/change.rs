@@ -11,7 +11,7 @@ use crate::command::{Change, Code, Mutation, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::Fact;
 use crate::frame::Body;
-use crate::ids::{JobId, Ms, OperationId, Seq};
+use crate::ids::{Ms, OperationId, Seq};
 use crate::ledger::names::Name;
 use crate::limits::{
     CHANGE_BYTES_MAX, CHANGE_IDS_MAX, CHANGE_NOW_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX,
@@ -25,7 +25,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Ids shown back as a sample.
-const SAMPLE_MAX: usize = 10;
+pub(super) const SAMPLE_MAX: usize = 10;
 
 impl Engine {
     pub(crate) fn change(&mut self, asker: Asker, change: Change, turn: &mut Turn) {
@@ -119,7 +119,7 @@ impl Engine {
         let Survey { asker, change, matched, fit, found, .. } = survey;
         let wanted = if change.max == 0 { *fit } else { change.max.min(*fit) };
         let named = found.iter().filter_map(|seq| Some(self.ledger.jobs.get(*seq)?.id));
-        let sample: Vec<JobId> = named.take(SAMPLE_MAX).collect();
+        let sample: Vec<[u8; 16]> = named.map(|id| id.0).take(SAMPLE_MAX).collect();
         let say = |changed, operation| Body::Changed { matched: *matched, changed, sample, operation };
         if change.dry_run {
             return turn.say(asker.from, say(wanted, None));

@@ -35,6 +35,7 @@ impl Engine {
                 Timer::Operation(id) => left = left.saturating_sub(self.operate(id, now, turn)),
                 Timer::Wait(key) => self.answer_wait(key, turn),
                 Timer::Hold(seq) => self.end_hold(seq, now, turn),
+                Timer::Tell(id) => self.tell_due(id, now, turn),
                 Timer::Unclaim(holder) => self.end_window(holder, turn),
             }
         }

@@ -108,6 +108,12 @@ impl Engine {
             let gate = self.ledger.names.gate(job.gate)?;
             return Some(Cause::NoLabels { labels: gate.need_labels.clone() });
         }
+        let is_quiet = |stream: &Stream| {
+            self.roster.sessions.get(&stream.session).is_some_and(|presence| presence.quiet)
+        };
+        if labelled.iter().all(|(_, stream)| is_quiet(stream)) {
+            return Some(Cause::Quiet { workers: labelled.len() as u64 });
+        }
         let cost = self.ledger.cost(job);
         let has_room = |key: &StreamKey, stream: &Stream| stream.has_room(cost) && !self.is_shut(*key);
         if labelled.iter().any(|(key, stream)| has_room(key, stream)) && !job.is_suspect() {

@@ -18,6 +18,7 @@ mod query;
 mod select;
 mod session;
 mod settle;
+mod tell;
 mod touch;
 mod wait;
 mod watch;

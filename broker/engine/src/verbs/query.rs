@@ -97,7 +97,8 @@ impl Engine {
     }
 
     fn session_view(&self, id: SessionId, now: Ms) -> Option<SessionView> {
-        let row = &self.ledger.sessions.get(&id)?.session;
+        let row = self.ledger.sessions.get(&id)?;
+        let session = &row.session;
         let presence = self.roster.sessions.get(&id)?;
         let streams = || presence.conns.iter().flat_map(|&conn| self.roster.streams.of_conn(conn));
         let texts = |ids: BTreeSet<NameId>| -> Vec<String> {
@@ -105,11 +106,11 @@ impl Engine {
         };
         Some(SessionView {
             id,
-            client: row.client.clone(),
-            host: row.host.clone(),
-            pid: row.pid,
-            labels: row.labels.clone(),
-            since: row.at,
+            client: session.client.clone(),
+            host: session.host.clone(),
+            pid: session.pid,
+            labels: session.labels.clone(),
+            since: session.at,
             silent_ms: now.saturating_sub(presence.last_sign),
             leases: presence.leases.len() as u64,
             connections: presence.conns.len() as u64,
@@ -118,6 +119,7 @@ impl Engine {
             queues: texts(streams().flat_map(|stream| stream.queues.iter().copied()).collect()),
             kinds: texts(streams().flat_map(|stream| stream.kinds.iter().copied()).collect()),
             beat: presence.beat.clone(),
+            told: row.told,
         })
     }
 

@@ -9,10 +9,10 @@ use crate::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::ledger::names::Name;
 use crate::limits::{
-    LABEL_BYTES_MAX, LABELS_MAX, NAMESPACES_MAX, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX,
-    SESSION_TTL_MS_MIN, SESSIONS_MAX,
+    NAMESPACES_MAX, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN, SESSIONS_MAX,
 };
-use crate::roster::Presence;
+use crate::roster::{Presence, Timer};
+use crate::verbs::tell::check_labels;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -47,6 +47,7 @@ impl Engine {
         };
         turn.say(from, Body::Welcome(Box::new(welcome)));
         if hello.running.is_some() {
+            self.tell_again(from.conn, id, turn);
             self.remind(now, from.conn, id, turn);
         }
     }
@@ -67,11 +68,7 @@ impl Engine {
         if self.ledger.sessions.len() >= SESSIONS_MAX {
             return Err(Refusal::new(Code::Exhausted, "", "too many sessions").retry_after(1_000));
         }
-        let label_bytes: usize = hello.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if hello.labels.len() > LABELS_MAX || label_bytes > LABEL_BYTES_MAX {
-            let message = "a session has at most 32 labels of 2048 bytes together";
-            return Err(Refusal::new(Code::TooLarge, "labels", message));
-        }
+        check_labels(&hello.labels, "labels")?;
         let name = Name::Namespace(hello.namespace.clone());
         let is_new = self.ledger.names.find(&name).is_none();
         if is_new && self.ledger.names.counts().namespaces >= NAMESPACES_MAX {
@@ -226,7 +223,7 @@ impl Engine {
     /// Ends a session without leases; its connections are cut, but for the one that said Bye.
     fn close_session(&mut self, id: SessionId, bye: Option<ConnId>, turn: &mut Turn) {
         if let Some(presence) = self.roster.sessions.remove(&id) {
-            self.roster.timers.remove(presence.timer_at, crate::roster::Timer::Session(id));
+            self.roster.timers.remove(presence.timer_at, Timer::Session(id));
             for conn in presence.conns {
                 self.roster.conns.remove(&conn);
                 self.roster.choked.remove(&conn);
@@ -237,6 +234,9 @@ impl Engine {
             if let Some((queue, _)) = presence.empties_for {
                 self.roster.release(queue);
             }
+        }
+        if let Some(due) = self.ledger.sessions.get(&id).and_then(|row| row.due) {
+            self.roster.timers.remove(due.at, Timer::Tell(id));
         }
         self.decide(turn, Fact::SessionClosed { id });
     }
@@ -291,7 +291,7 @@ impl Engine {
         }
     }
 
-    fn streams_of(&self, conn: ConnId) -> Vec<Request> {
+    pub(crate) fn streams_of(&self, conn: ConnId) -> Vec<Request> {
         let range = Request { conn, id: 0 }..=Request { conn, id: u64::MAX };
         self.roster.streams.open.range(range).map(|(&key, _)| key).collect()
     }

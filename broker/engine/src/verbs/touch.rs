@@ -1,21 +1,34 @@
 //! Touch: beats, and leases with a visibility timeout that are to last longer.
 
-use crate::command::{JobTouch, Touch};
+use crate::command::{Beat, JobTouch, Touch};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::Fact;
 use crate::frame::{Body, SettleCode, TouchedOne};
 use crate::limits::LEASE_MS_MAX;
 use crate::verbs::settle::lease_code;
+use crate::verbs::tell::check_labels;
 
 impl Engine {
     pub(crate) fn touch(&mut self, asker: Asker, touch: Touch, turn: &mut Turn) {
-        if let Some(beat) = touch.beat
-            && let Some(presence) = self.roster.sessions.get_mut(&asker.session)
-        {
-            presence.beat = Some(beat);
+        let labels = touch.beat.as_ref().map_or(&[][..], |beat| &beat.labels[..]);
+        if let Err(refusal) = check_labels(labels, "beat.labels") {
+            return turn.refuse(asker.from, refusal);
+        }
+        if let Some(mut beat) = touch.beat {
+            let labels = core::mem::take(&mut beat.labels);
+            if !labels.is_empty() {
+                self.relabel(asker.session, labels, turn);
+            }
+            self.take_beat(asker, beat);
         }
         let answers = touch.jobs.iter().map(|job| self.touch_one(asker, job, turn)).collect();
         turn.say(asker.from, Body::Touched(answers));
+    }
+
+    fn take_beat(&mut self, asker: Asker, beat: Beat) {
+        if let Some(presence) = self.roster.sessions.get_mut(&asker.session) {
+            presence.beat = Some(beat);
+        }
     }
 
     fn touch_one(&mut self, asker: Asker, touch: &JobTouch, turn: &mut Turn) -> TouchedOne {

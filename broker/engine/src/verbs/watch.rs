@@ -359,6 +359,8 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         | Fact::FailuresDropped { .. }
         | Fact::Claimed { .. }
         | Fact::Unclaimed { .. }
+        | Fact::Told { .. }
+        | Fact::Relabelled { .. }
         | Fact::Counted { .. } => return None,
     })
 }

@@ -128,7 +128,15 @@ impl History {
     pub(super) fn touch(&mut self, conn: ConnId) {
         let (id, fence) = self.lease(conn);
         let extend_ms = self.dice.one_in(2).then(|| self.dice.roll(20_000));
-        self.play(conn, Command::Touch(Touch { beat: None, jobs: vec![JobTouch { id, fence, extend_ms }] }));
+        let labels = if self.dice.one_in(2) { orders::labels(&mut self.dice) } else { Vec::new() };
+        let beat = self.dice.one_in(3).then(|| Beat { labels, ..Beat::default() });
+        self.play(conn, Command::Touch(Touch { beat, jobs: vec![JobTouch { id, fence, extend_ms }] }));
+    }
+
+    pub(super) fn tell(&mut self, conn: ConnId) {
+        let sessions: Vec<SessionId> = self.model.sessions.keys().copied().collect();
+        let tell = orders::random(&mut self.dice, &sessions);
+        self.play(conn, Command::Tell(Box::new(tell)));
     }
 
     pub(super) fn change(&mut self, conn: ConnId) {

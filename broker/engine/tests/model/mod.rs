@@ -6,6 +6,7 @@ mod deeds;
 use crate::dice::Dice;
 use crate::ears::{self, Ears};
 use crate::fold::Store;
+use crate::orders;
 use crate::reference::Model;
 use crate::unique;
 use crate::verdict;
@@ -13,8 +14,8 @@ use crate::world::{Asked, World};
 use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
-    Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation, Patch, Put,
-    Scope, Select, SetResource, Settlement, Target, Touch,
+    Beat, Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation, Patch,
+    Put, Scope, Select, SetResource, Settlement, Target, Touch,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
@@ -75,7 +76,8 @@ impl History {
             30..50 => self.with(&conns, Self::enqueue),
             50..62 => self.with(&conns, Self::fetch),
             62..84 => self.with(&conns, Self::settle),
-            84..88 => self.with(&conns, Self::touch),
+            84..87 => self.with(&conns, Self::touch),
+            87 => self.with(&conns, Self::tell),
             88..95 => self.with(&conns, Self::change),
             95..97 => self.with(&conns, Self::pause),
             97 => self.choke(&conns),
@@ -182,7 +184,11 @@ impl History {
             Command::Enqueue(enqueue) => verdict::check_enqueue(model, enqueue, answer, now),
             Command::Watch(watch) => self.ears.watch(from, watch, model),
             Command::Settle(results) => verdict::check_settle(model, session, results, answer, facts, now),
-            Command::Touch(touch) => verdict::check_touch(model, session, touch, answer, now),
+            Command::Touch(touch) => {
+                touch.beat.iter().for_each(|beat| model.orders.beat(session, beat));
+                verdict::check_touch(model, session, touch, answer, now);
+            }
+            Command::Tell(tell) => orders::check_tell(model, session, tell, answer, now),
             Command::Change(change) => verdict::check_change(model, change, answer, now),
             Command::Fetch(fetch) => verdict::check_fetch(model, session, from, fetch, answer, now),
             Command::Put(put) => model.allowance.put(put),

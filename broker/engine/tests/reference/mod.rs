@@ -7,6 +7,7 @@ mod stream;
 pub(crate) use stream::Stream;
 
 use crate::allowance::Allowance;
+use crate::orders::Orders;
 use crate::unique::{Answer, Claim, Did};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::command::{Fetch, How, JobSpec};
@@ -70,6 +71,7 @@ pub(crate) struct Model {
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) streams: BTreeMap<Request, Stream>,
     pub(crate) allowance: Allowance,
+    pub(crate) orders: Orders,
     pub(crate) choked: BTreeSet<ConnId>,
     /// Removed jobs, when.
     pub(crate) removed: BTreeMap<JobId, (Ms, u64)>,
@@ -369,7 +371,8 @@ impl Model {
             Until::At(at) => Some((at, 8, Event::Unclaim(claim.holder))),
             Until::Finish | Until::Start => None,
         });
-        jobs.chain(sessions).chain(polls).chain(windows).min()
+        let orders = self.orders.due().map(|(at, id)| (at, 9, Event::Tell(id)));
+        jobs.chain(sessions).chain(polls).chain(windows).chain(orders).min()
     }
 
     pub(crate) fn next_due(&self) -> Option<Ms> {
@@ -401,6 +404,7 @@ impl Model {
                 Event::Remove(id) => self.remove(id, now),
                 Event::Hold(id) => self.end_hold(id, now),
                 Event::Unclaim(holder) => self.end_window(holder),
+                Event::Tell(id) => self.orders.hear(id),
             }
             self.free_keys(now);
         }
@@ -419,4 +423,5 @@ enum Event {
     Remove(JobId),
     Hold(JobId),
     Unclaim(Seq),
+    Tell(SessionId),
 }

@@ -81,6 +81,7 @@ impl Model {
     }
 
     fn close(&mut self, id: SessionId) {
+        self.orders.forget(id);
         if let Some(session) = self.sessions.remove(&id) {
             self.choked.retain(|conn| !session.conns.contains(conn));
         }

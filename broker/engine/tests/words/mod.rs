@@ -7,14 +7,15 @@ mod spec;
 use crate::world::{Asked, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::command::{
-    Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, Settlement, Throttle,
-    Touch, Watch,
+    Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, Settlement, Tell,
+    Throttle, Touch, Watch,
 };
 use windlass_engine::event::EventName;
 use windlass_engine::filter::States;
 use windlass_engine::frame::Cursor;
 use windlass_engine::ids::{ConnId, JobId, Ms, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
+use windlass_engine::order::Order;
 
 use operate::{change_words, select_words};
 use put::put_words;
@@ -132,6 +133,7 @@ impl World {
             "cancel" | "retry" | "delete" | "run" | "move" | "patch" | "bury" | "confirm" => {
                 Command::Change(Box::new(change_words(verb, &mut words)))
             }
+            "tell" => Command::Tell(Box::new(self.tell_words(&mut words))),
             "stop" => Command::Stop(OperationId(bytes_of(words.names[0]))),
             "watch" => Command::Watch(Box::new(self.watch_words(&mut words, &mut asked))),
             "query" => Command::Query(self.query_words(&mut words)),
@@ -170,10 +172,7 @@ impl World {
             client: "test/1".into(),
             host: "host".into(),
             pid: 1,
-            labels: (0..words.number("labels").unwrap_or(0))
-                .map(|n| (n.to_string(), String::new()))
-                .chain(pairs(&words.list("has", "")))
-                .collect(),
+            labels: labels_of(words),
             session_ttl_ms: words.ms("ttl").unwrap_or(0),
             resume,
             running,
@@ -199,6 +198,29 @@ impl World {
             wait_ms: words.ms("wait").unwrap_or(0),
             lease_ms: words.ms("lease"),
             close: !close.is_empty(),
+        }
+    }
+
+    /// `tell quiet w1`, `tell terminate has=version:1 within=1h`.
+    fn tell_words(&self, words: &mut Words<'_>) -> Tell {
+        let order = match words.names.remove(0) {
+            "quiet" => Order::Quiet,
+            "resume" => Order::Resume,
+            "terminate" => Order::Terminate,
+            "dump" => Order::Dump,
+            other => panic!("nobody is told '{other}'"),
+        };
+        let (dry_run, max) = (words.flag("dry"), words.number("max").unwrap_or(0).into());
+        let named = words.names.first().filter(|name| **name != "all");
+        let session = named.map(|name| self.sessions.get(*name).copied());
+        Tell {
+            session: session.map(|known| known.unwrap_or(SessionId([9; 16]))),
+            labels: pairs(&words.list("has", "")),
+            order,
+            within_ms: words.ms("within").unwrap_or(0),
+            dry_run,
+            max,
+            reason: String::new(),
         }
     }
 
@@ -265,7 +287,10 @@ impl World {
     }
 
     fn touch_words(&self, conn: ConnId, verb: &str, rest: &str) -> Touch {
-        let beat = (verb == "beat").then(Beat::default);
+        let mut words = Words::of(if verb == "beat" { rest } else { "" });
+        let labels = labels_of(&mut words);
+        let beat = (verb == "beat").then(|| Beat { labels, ..Beat::default() });
+        let rest = if words.names.is_empty() && verb == "beat" { "" } else { rest };
         let parts = rest.split(" / ").filter(|part| !part.is_empty());
         let jobs = parts.map(|part| {
             let mut words = Words::of(part);
@@ -334,6 +359,12 @@ impl World {
             other => panic!("nobody can ask for '{other}'"),
         }
     }
+}
+
+/// `has=gpu:a100,zone:eu`, or `labels=33` of them.
+fn labels_of(words: &mut Words<'_>) -> Vec<(String, String)> {
+    let many = (0..words.number("labels").unwrap_or(0)).map(|n| (n.to_string(), String::new()));
+    many.chain(pairs(&words.list("has", ""))).collect()
 }
 
 /// `a:b` as a pair.

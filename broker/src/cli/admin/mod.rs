@@ -7,6 +7,7 @@ mod jobs;
 mod limits;
 mod operations;
 mod tail;
+mod workers;
 
 use super::output::{self, Form, instant};
 use super::{Target, fail_with};
@@ -71,9 +72,12 @@ enum What {
         /// The job
         id: JobId,
     },
-    /// Workers and other sessions that are alive
-    #[command(alias = "worker", alias = "sessions")]
-    Workers,
+    /// Workers and other sessions: list, quiet, resume, stop, dump
+    #[command(alias = "worker", alias = "sessions", alias = "session")]
+    Workers {
+        #[command(subcommand)]
+        what: Option<workers::Workers>,
+    },
     /// What happens, a line each, until interrupted
     #[command(alias = "events")]
     Tail(tail::TailArgs),
@@ -141,7 +145,7 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
                 return Ok(output::fail(super::exit::REFUSED, &format!("there is no job {id}")));
             }
         }
-        What::Workers => workers(client, args.output).await?,
+        What::Workers { what } => return workers::run(client, args, what.as_ref()).await,
         What::Stats => stats(admin, args.output).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -177,36 +181,6 @@ async fn queues(admin: &Admin, form: Form) -> Result<(), Error> {
         "dead_total",
         "paused",
     ];
-    output::rows(form, &columns, &rows);
-    Ok(())
-}
-
-async fn workers(client: &Client, form: Form) -> Result<(), Error> {
-    let this_command = client.welcome().session.clone();
-    let rows: Vec<Value> = client
-        .admin()
-        .workers()
-        .await?
-        .iter()
-        .filter(|session| session.id != this_command)
-        .map(|session| {
-            json!({
-                "id": JobId::from_slice(&session.id).map(|id| id.to_string()).unwrap_or_default(),
-                "client": session.client,
-                "host": session.host,
-                "pid": session.pid,
-                "queues": session.queues.join(","),
-                "kinds": session.kinds.join(","),
-                "streams": session.streams,
-                "slots": session.slots,
-                "leases": session.leases,
-                "connections": session.connections,
-                "silent_ms": session.last_sign_ms_ago,
-                "since": instant(session.since_at_ms),
-            })
-        })
-        .collect();
-    let columns = ["client", "host", "pid", "queues", "slots", "leases", "connections", "silent_ms", "since"];
     output::rows(form, &columns, &rows);
     Ok(())
 }

@@ -2,12 +2,10 @@
 
 use super::enqueue::tags;
 use super::policy::policy;
-use super::{Rules, selection};
-use crate::session::form::{
-    Checked, at_most, inside, invalid, name, reason, text, too_large, unset, unsupported, within,
-};
+use super::{Rules, selection, tell};
+use crate::session::form::{Checked, at_most, inside, invalid, name, reason, text, too_large, unset, within};
 use windlass_engine::OperationId;
-use windlass_engine::command::{Change, Mutation, Pace, Patch};
+use windlass_engine::command::{Change, Mutation, Pace, Patch, Tell};
 use windlass_engine::{Command, policy::Policy};
 use windlass_proto::limits::{
     CANCEL_GRACE_MS_DEFAULT, CANCEL_GRACE_MS_MAX, DELAY_MS_MAX, ID_BYTES, TEXT_BYTES_MAX,
@@ -24,6 +22,19 @@ pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Command> {
         return Ok(Command::Stop(id));
     }
     within(Some(stop_failure_permille), 0..=1_000, "stop_failure_permille")?;
+    if let Some(To::Tell(words)) = to {
+        let jobs_only = [
+            ("operation", operation.is_some()),
+            ("per_second", per_second > 0),
+            ("stop_failure_permille", stop_failure_permille > 0),
+        ];
+        if let Some((field, _)) = jobs_only.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(invalid(field, "that is for changes of jobs; sessions are told `within_ms`"));
+        }
+        let select = selection::selection(select, rules.now_ms)?;
+        let tell = Tell { dry_run, max, reason: reason(why), ..tell::tell(words, &select)? };
+        return Ok(Command::Tell(Box::new(tell)));
+    }
     let to = mutation(to, rules)?;
     let select = selection::selection(select, rules.now_ms)?;
     if select.is_empty() {
@@ -83,8 +94,9 @@ fn mutation(to: Option<To>, rules: Rules) -> Checked<Mutation> {
             .map_err(|fault| inside("patch", fault)),
         Some(To::Bury(v1::Bury {})) => Ok(Mutation::Bury),
         Some(To::Confirm(v1::Confirm {})) => Ok(Mutation::Confirm),
-        Some(To::Tell(v1::Tell { .. })) => Err(unsupported("tell")),
-        Some(To::Stop(v1::Stop {})) => Err(invalid("to", "a change that stops has nothing else to do")),
+        Some(To::Tell(_) | To::Stop(v1::Stop {})) => {
+            Err(invalid("to", "that is done to sessions and changes, not to jobs"))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod put;
 mod query;
 mod selection;
 mod settle;
+mod tell;
 mod touch;
 mod unique;
 mod watch;

@@ -4,10 +4,10 @@ use crate::session::filter::{filter, fingerprint};
 use crate::session::form::{
     Checked, at, inside, invalid, job_id, known, optional_name, session_id, text, unset, unsupported,
 };
-use windlass_engine::JobId;
 use windlass_engine::command::Select;
 use windlass_engine::filter::{Clause, NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::ledger::job::State;
+use windlass_engine::{JobId, SessionId};
 use windlass_proto::limits::{TAG_BYTES_MAX, TEXT_BYTES_MAX};
 use windlass_proto::v1;
 
@@ -17,6 +17,8 @@ pub(super) struct Selection {
     pub(super) select: Select,
     /// The kind, for nouns that are no jobs.
     pub(super) kind: String,
+    /// The session, for what is about sessions.
+    pub(super) session: Option<SessionId>,
     /// The fields that are set.
     asked: Vec<&'static str>,
 }
@@ -98,9 +100,11 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     if !error_fingerprint.is_empty() {
         tests.push(failed_so(&error_fingerprint)?);
     }
-    if !session.is_empty() {
-        tests.push(Test::Session(session_id(&session, "session")?));
-    }
+    let session = match session.is_empty() {
+        true => None,
+        false => Some(session_id(&session, "session")?),
+    };
+    tests.extend(session.map(Test::Session));
     tests.extend(within(NumberColumn::Created, created));
     tests.extend(within(NumberColumn::Finished, finished));
     let mut select = Select {
@@ -111,7 +115,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     };
     select.filter.clauses.extend(tests.into_iter().map(|test| Clause { is_negated: false, any: vec![test] }));
     let asked = asked.iter().filter(|(_, is_set)| *is_set).map(|(field, _)| *field).collect();
-    Ok(Selection { select: indexed(select), kind, asked })
+    Ok(Selection { select: indexed(select), kind, session, asked })
 }
 
 /// With all of these tags.

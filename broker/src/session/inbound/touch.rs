@@ -1,6 +1,7 @@
 //! Touch: beats, and leases that are to last longer.
 
 use crate::session::form::{Checked, at, at_most, inside, invalid, job_id, known, unset};
+use crate::session::hello::labels;
 use windlass_engine::command::{Beat, JobTouch, Touch};
 use windlass_proto::limits::LEASE_MS_MAX;
 use windlass_proto::v1::{self, beat::Phase};
@@ -23,8 +24,8 @@ pub(super) fn touch(touch: v1::Touch) -> Checked<Touch> {
 fn beat(beat: v1::Beat) -> Checked<Beat> {
     let v1::Beat { phase, busy, slots, rss_bytes, loop_lag_ms, labels } = beat;
     let phase: Phase = known(phase, "phase")?;
-    unset(&[("labels", !labels.is_empty())])?;
-    Ok(Beat { phase: phase.into(), busy, slots, rss_bytes, loop_lag_ms })
+    let labels = self::labels(labels, "labels")?;
+    Ok(Beat { phase: phase.into(), busy, slots, rss_bytes, loop_lag_ms, labels })
 }
 
 fn job_touch(touch: &v1::JobTouch) -> Checked<JobTouch> {

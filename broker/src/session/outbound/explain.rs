@@ -52,6 +52,10 @@ fn reason(cause: Cause) -> Reason {
                 ..said("no_worker", &format!("no connected worker has the labels {labels}"))
             }
         }
+        Cause::Quiet { workers } => {
+            let text = format!("all {workers} workers that could run it were told to take no more jobs");
+            said("no_worker", &text)
+        }
         Cause::NoSlots { workers, slots, cost } => said(
             "no_slots",
             &format!("takes {cost} slots, and none of {workers} workers with {slots} slots has room"),

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use windlass_engine::command::{Code, Refusal};
 use windlass_engine::frame::{EnqueuedOne, Outcome, SettleCode, SettledOne, Signal, Stored, TouchedOne};
 use windlass_engine::ledger::job::State;
+use windlass_engine::order::Order;
 use windlass_engine::{JobId, OperationId};
 use windlass_proto::frame::write_frame;
 use windlass_proto::limits::{FRAME_BYTES_MAX, REASON_BYTES_MAX};
@@ -141,10 +142,10 @@ pub(super) fn touched(ones: &[TouchedOne]) -> v1::Touched {
 pub(super) fn changed(
     matched: u64,
     changed: u64,
-    sample: &[JobId],
+    sample: &[[u8; 16]],
     operation: Option<OperationId>,
 ) -> v1::Changed {
-    let sample = sample.iter().copied().map(bytes).collect();
+    let sample = sample.iter().map(|id| Bytes::copy_from_slice(id)).collect();
     let operation = operation.map(|id| Bytes::copy_from_slice(&id.0)).unwrap_or_default();
     v1::Changed { matched, changed, sample, operation }
 }
@@ -176,7 +177,17 @@ pub(super) fn signal(signal: Signal) -> v1::Signal {
             reason,
             ..v1::Signal::default()
         },
+        Signal::Order(order) => v1::Signal { r#type: order_type(order).into(), ..v1::Signal::default() },
         Signal::GoAway => v1::Signal { r#type: signal::Type::Goaway.into(), ..v1::Signal::default() },
+    }
+}
+
+fn order_type(order: Order) -> signal::Type {
+    match order {
+        Order::Quiet => signal::Type::Quiet,
+        Order::Resume => signal::Type::Resume,
+        Order::Terminate => signal::Type::Terminate,
+        Order::Dump => signal::Type::Dump,
     }
 }
 

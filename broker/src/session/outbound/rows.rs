@@ -11,6 +11,7 @@ use windlass_engine::fact::{AttemptEnd, DeadReason, Note, ResourceBody};
 use windlass_engine::frame::Rows;
 use windlass_engine::ids::Ms;
 use windlass_engine::ledger::job::State;
+use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
 use windlass_engine::policy::Policy;
 use windlass_engine::view::{
@@ -18,7 +19,7 @@ use windlass_engine::view::{
     SessionView,
 };
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
-use windlass_proto::v1::{self, attempt::Outcome, resource::What};
+use windlass_proto::v1::{self, attempt::Outcome, beat::Phase, resource::What};
 
 /// A page.
 pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
@@ -237,6 +238,15 @@ fn limit(view: LimitView) -> v1::LimitView {
     }
 }
 
+/// The phase of who was told so, whatever it makes of it.
+fn told_phase(told: Told) -> Phase {
+    match told {
+        Told::Run => Phase::Unspecified,
+        Told::Quiet => Phase::Quiet,
+        Told::Stop => Phase::Stopping,
+    }
+}
+
 fn session(view: SessionView) -> v1::SessionView {
     let SessionView {
         id,
@@ -253,8 +263,10 @@ fn session(view: SessionView) -> v1::SessionView {
         mut queues,
         mut kinds,
         beat,
+        told,
     } = view;
-    let Beat { phase, busy, slots: _, rss_bytes, loop_lag_ms } = beat.unwrap_or_default();
+    let Beat { phase, busy, slots: _, rss_bytes, loop_lag_ms, labels: _ } = beat.unwrap_or_default();
+    let phase = phase.max(told_phase(told).into());
     queues.truncate(SOURCES_MAX);
     kinds.truncate(KINDS_MAX);
     v1::SessionView {

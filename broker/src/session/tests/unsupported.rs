@@ -3,8 +3,8 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Beat, Cancel, Change, JobTouch, Limit, LogLine, Policy, Put, QueueConf, Release, Resource, Retry,
-    RunAt, Schedule, Selector, Sink, Tell, Token, Touch, Watch, change::To, fetch, resource,
+    After, Cancel, Change, JobTouch, Limit, LogLine, Policy, Put, QueueConf, Release, Resource, Retry, RunAt,
+    Schedule, Selector, Sink, Token, Touch, Watch, change::To, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -87,9 +87,7 @@ fn of_a_touch() {
         spoil(&mut touch);
         (field, Request::Touch(Touch { beat: None, jobs: vec![touch] }))
     };
-    let beat = Beat { labels: [("a".into(), "b".into())].into(), ..Beat::default() };
     check([
-        ("beat.labels", Request::Touch(Touch { beat: Some(beat), jobs: Vec::new() })),
         one("jobs[0].progress_permille", |touch| touch.progress_permille = Some(0)),
         one("jobs[0].note", |touch| touch.note = "half".into()),
         one("jobs[0].logs", |touch| touch.logs.push(LogLine::default())),
@@ -117,13 +115,10 @@ fn of_a_change() {
     let retry = Change { select: Some(by_id), ..to(To::Retry(Retry::default())) };
     let by = |select| Request::Change(Change { select: Some(select), ..retry.clone() });
     check(selectors().into_iter().map(|(field, select)| (field, by(select))));
-    check([
-        (
-            "cancel.dependents",
-            Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() }))),
-        ),
-        ("tell", Request::Change(to(To::Tell(Tell::default())))),
-    ]);
+    check([(
+        "cancel.dependents",
+        Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() }))),
+    )]);
     let far = Change {
         select: Some(Selector { ids: vec![id()], ..Selector::default() }),
         ..to(To::RunAt(RunAt { run_at_ms: u64::MAX }))
