@@ -42,6 +42,8 @@ mod readme;
 mod tidy;
 // Who hears what, who waits for an end, and what a job says while it runs.
 mod watch;
+// A job while it runs: what it is held to.
+mod running;
 // What the clock does to jobs.
 mod time;
 // Sessions: labels, quiet, resume, terminate, dump.

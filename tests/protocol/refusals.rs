@@ -91,6 +91,11 @@ fn malformed_jobs() -> Vec<Case> {
         (with_policy(Policy { max_crashes: Some(0), ..Policy::default() }), "jobs[1].policy.max_crashes"),
         (with_policy(Policy { cost: Some(1_001), ..Policy::default() }), "jobs[1].policy.cost"),
         (with_policy(Policy { lease_ms: Some(DAYS_8), ..Policy::default() }), "jobs[1].policy.lease_ms"),
+        (
+            with_policy(Policy { timeout_ms: Some(u64::MAX), ..Policy::default() }),
+            "jobs[1].policy.timeout_ms",
+        ),
+        (with_policy(Policy { stall_ms: Some(u64::MAX), ..Policy::default() }), "jobs[1].policy.stall_ms"),
         (with_policy(Policy { ordering: Some(9), ..Policy::default() }), "jobs[1].policy.ordering"),
         (with_backoff(Backoff { shape: 3, ..Backoff::default() }), "jobs[1].policy.backoff.list_ms"),
         (with_backoff(Backoff { shape: 9, ..Backoff::default() }), "jobs[1].policy.backoff.shape"),
@@ -108,8 +113,6 @@ fn jobs_beyond_this_broker() -> Vec<Case> {
         (enqueue(|job| job.after = vec![After::default()]), "jobs[1].after"),
         (enqueue(|job| job.dep_policy = 1), "jobs[1].dep_policy"),
         (enqueue(|job| job.group = fresh_id()), "jobs[1].group"),
-        (with_policy(Policy { timeout_ms: Some(1), ..Policy::default() }), "jobs[1].policy.timeout_ms"),
-        (with_policy(Policy { stall_ms: Some(1), ..Policy::default() }), "jobs[1].policy.stall_ms"),
     ];
     all(unsupported, Code::Unsupported)
 }

@@ -217,7 +217,7 @@ impl History {
             }
             Fact::Retried { seq, reset, .. } => self.retried(*seq, *reset),
             Fact::Removed { seq, id, at, .. } => self.removed(batch, *seq, *id, *at),
-            Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } => {
+            Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } | Fact::Overran { seq, .. } => {
                 assert!(self.life(*seq).fence.is_some(), "job {seq} is not leased: {fact:?}");
             }
             Fact::Readied { seq } | Fact::Rescheduled { seq, .. } | Fact::Replaced { seq, .. } => {
@@ -335,7 +335,7 @@ impl History {
         let life = self.life(seq);
         let justified = match reason {
             DeadReason::Fatal => true,
-            DeadReason::Failed | DeadReason::Timeout => life.attempt >= most,
+            DeadReason::Failed | DeadReason::Timeout | DeadReason::Stalled => life.attempt >= most,
             DeadReason::Poison => life.crashes >= crashes,
             DeadReason::Operator => false,
         };

@@ -84,7 +84,11 @@ impl Presence {
                 fence: job.fence,
                 session: lease.session,
                 ends_at: if lease.ends_at == 0 { 0 } else { spared },
-                revoke_at: lease.revoke_at,
+                revoke_at: if lease.overran.is_some() {
+                    lease.revoke_at.max(now + SESSION_TTL_MS_DEFAULT)
+                } else {
+                    lease.revoke_at
+                },
             };
             self.leases.insert(job.seq, held);
         }
@@ -221,7 +225,9 @@ impl Presence {
                 assert!(old.is_none(), "job {seq} is leased twice at a time: {old:?}");
             }
             Fact::Extended { seq, ends_at } => self.lease(*seq).ends_at = *ends_at,
-            Fact::CancelAsked { seq, revoke_at } => self.lease(*seq).revoke_at = *revoke_at,
+            Fact::CancelAsked { seq, revoke_at } | Fact::Overran { seq, revoke_at, .. } => {
+                self.lease(*seq).revoke_at = *revoke_at
+            }
             Fact::Completed { .. }
             | Fact::Returned { settled: true, .. }
             | Fact::Died { settled: true, .. }

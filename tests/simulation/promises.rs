@@ -107,7 +107,11 @@ fn noted(life: &Life, note: &Note) {
     let fence = life.notes[note.number as usize];
     match note.end {
         AttemptEnd::Failed => assert_eq!(note.message, message_of(life.new.id, fence)),
-        AttemptEnd::Lost | AttemptEnd::Expired | AttemptEnd::Released | AttemptEnd::Cancelled => {}
+        AttemptEnd::Lost
+        | AttemptEnd::Expired
+        | AttemptEnd::Released
+        | AttemptEnd::Cancelled
+        | AttemptEnd::Overran(_) => {}
     }
 }
 

@@ -9,7 +9,7 @@ use crate::order::Told;
 use crate::roster::lanes::Taste;
 use crate::roster::limits::{BucketId, Waiter};
 use crate::roster::stream::{Stream, StreamKey};
-use crate::roster::{LeaseMark, Presence, Timer};
+use crate::roster::{LeaseMark, Presence, Run, Timer};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -64,7 +64,14 @@ impl Engine {
                 ensure(mark.ends_at == 0 || timed(mark.ends_at, Timer::LeaseEnd(seq)), || {
                     what("no timeout")
                 })?;
-                ensure(mark.revoke_at == 0 || timed(mark.revoke_at, Timer::Revoke(seq)), || what("no revoke"))
+                ensure(mark.revoke_at == 0 || timed(mark.revoke_at, Timer::Revoke(seq)), || {
+                    what("no revoke")
+                })?;
+                let run = mark.run.as_deref().cloned().unwrap_or_default();
+                let ends = run.timeout_at == 0 || timed(run.timeout_at, Timer::TimeUp(seq));
+                ensure(ends, || what("its run has no end"))?;
+                let is_watched = run.stall_at == 0 || timed(run.stall_timer_at, Timer::Stall(seq));
+                ensure(is_watched && run.stall_timer_at <= run.stall_at, || what("nobody sees it stall"))
             }
             State::Completed | State::Dead | State::Cancelled | State::Expired => {
                 let Some(ended) = &job.ended else { return Ok(()) };
@@ -117,6 +124,10 @@ impl Engine {
 
     fn mark(&self, job: &Job) -> Option<&LeaseMark> {
         self.roster.sessions.get(&job.lease.as_ref()?.session)?.leases.get(&job.seq)
+    }
+
+    fn run_of(&self, seq: Seq) -> Option<&Run> {
+        self.mark(self.ledger.jobs.get(seq)?)?.run.as_deref()
     }
 
     fn audit_queues(&self) -> Verdict {
@@ -305,6 +316,8 @@ impl Engine {
                 Timer::Revoke(seq) => {
                     job(seq).and_then(|job| self.mark(job)).is_some_and(|mark| mark.revoke_at == at)
                 }
+                Timer::TimeUp(seq) => self.run_of(seq).is_some_and(|run| run.timeout_at == at),
+                Timer::Stall(seq) => self.run_of(seq).is_some_and(|run| run.stall_timer_at == at),
                 Timer::Expire(seq) => job(seq).is_some_and(|job| job.expires_at() == at),
                 Timer::Bucket(id) => {
                     self.roster.limits.find(id).is_some_and(|found| found.opens_at == Some(at))

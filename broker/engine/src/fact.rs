@@ -3,8 +3,8 @@
 mod content;
 
 pub use content::{
-    AttemptEnd, Counts, DeadReason, End, Failures, Merged, NewJob, NewLease, NewSession, Note, Reshape,
-    ResourceBody, ResourceKey, Totals,
+    AttemptEnd, Counts, DeadReason, End, Failures, Merged, NewJob, NewLease, NewSession, Note, Overrun,
+    Reshape, ResourceBody, ResourceKey, RunLimits, Totals,
 };
 
 use crate::blob::Blob;
@@ -313,6 +313,15 @@ pub enum Fact {
         /// The job that was not stored because its payload came here.
         merged: Option<Merged>,
     },
+    /// The run broke what it is held to, and was asked to stop.
+    Overran {
+        /// The job.
+        seq: Seq,
+        /// In which way.
+        how: Overrun,
+        /// When its lease is revoked.
+        revoke_at: Ms,
+    },
     /// The payload of the job is one item longer.
     Appended {
         /// The job.
@@ -387,6 +396,7 @@ impl Fact {
             | Self::Leased { seq, .. }
             | Self::Extended { seq, .. }
             | Self::CancelAsked { seq, .. }
+            | Self::Overran { seq, .. }
             | Self::Completed { seq, .. }
             | Self::Returned { seq, .. }
             | Self::Died { seq, .. }
@@ -447,6 +457,7 @@ impl Fact {
             | Self::Leased { .. }
             | Self::Extended { .. }
             | Self::CancelAsked { .. }
+            | Self::Overran { .. }
             | Self::Retried { .. }
             | Self::Rescheduled { .. }
             | Self::Expired { .. }

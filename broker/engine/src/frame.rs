@@ -2,6 +2,7 @@
 
 use crate::command::Refusal;
 use crate::event::Event;
+use crate::fact::RunLimits;
 use crate::ids::{ConnId, JobId, Ms, NameId, OperationId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::order::Order;
@@ -172,6 +173,8 @@ pub struct Work {
     pub suspect: bool,
     /// Slots it takes.
     pub cost: u32,
+    /// What the run is held to.
+    pub limits: Option<RunLimits>,
 }
 
 /// What became of one result of a Settle.
@@ -203,6 +206,8 @@ pub struct TouchedOne {
     pub code: SettleCode,
     /// The worker should stop.
     pub cancel: bool,
+    /// Why, as far as that is kept.
+    pub reason: &'static str,
     /// How long the lease has; 0 = as long as the session.
     pub ends_in_ms: u64,
 }

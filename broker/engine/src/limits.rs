@@ -114,6 +114,11 @@ pub const DELAY_MS_MAX: u64 = 366 * 86_400_000;
 /// Time a running job has to stop after a cancel, when the Change names none.
 pub const CANCEL_GRACE_MS_DEFAULT: u64 = 30_000;
 
+/// Time a run has to stop after it broke what it is held to.
+pub const OVERRUN_GRACE_MS: u64 = 30_000;
+/// Longest `timeout_ms` and `stall_ms` of a policy: 30 days.
+pub const RUN_MS_MAX: u64 = 30 * 86_400_000;
+
 /// How long the id of a removed job is still known.
 pub const IDEMPOTENCY_WINDOW_MS: u64 = 600_000;
 /// How many ids of removed jobs are known at most; where more than half as many end within the

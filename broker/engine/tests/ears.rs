@@ -122,7 +122,7 @@ impl Ears {
             Fact::Enqueued { seq, .. } => (*seq, "job.enqueued"),
             Fact::Readied { seq } => (*seq, "job.ready"),
             Fact::Leased { seq, .. } => (*seq, "job.started"),
-            Fact::CancelAsked { seq, .. } => (*seq, "job.cancelling"),
+            Fact::CancelAsked { seq, .. } | Fact::Overran { seq, .. } => (*seq, "job.cancelling"),
             Fact::Completed { seq, .. } => (*seq, "job.completed"),
             Fact::Returned { seq, counts: Counts::Attempt, .. } => (*seq, "job.failed"),
             Fact::Returned { seq, counts: Counts::Crash, .. } => (*seq, "job.lost"),

@@ -37,6 +37,8 @@ mod unique;
 
 // The same for what sessions are told.
 mod orders;
+// The same for runs that are held to something.
+mod overrun;
 
 // Whether the engine and the naive rules agree.
 mod verdict;

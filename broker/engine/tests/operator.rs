@@ -37,7 +37,7 @@ impl Model {
                 job.wait(now, now);
             }
             Mutation::Cancel { grace_ms, .. } if !state.is_final() => match &mut job.lease {
-                Some(lease) if *grace_ms > 0 => lease.revoke_at = now + grace_ms,
+                Some(lease) if *grace_ms > 0 => lease.cancel(now + grace_ms),
                 _ => self.cancelled(id, false, now),
             },
             Mutation::Delete => self.remove(id, now),

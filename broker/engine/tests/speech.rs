@@ -80,6 +80,7 @@ impl World {
                 optional(&mut text, one.code == SettleCode::Settled, || "held".into());
                 optional(&mut text, one.ends_in_ms > 0, || format!("for {}", say_ms(one.ends_in_ms)));
                 optional(&mut text, one.cancel, || "stop".into());
+                optional(&mut text, !one.reason.is_empty(), || format!("({})", one.reason));
                 text
             })),
             Body::Changed { matched, changed, operation, .. } => {

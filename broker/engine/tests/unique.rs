@@ -120,7 +120,7 @@ impl Model {
         };
         let id = job.spec.id;
         match &mut job.lease {
-            Some(lease) if lease.revoke_at == 0 => lease.revoke_at = now + 30_000,
+            Some(lease) if !lease.is_cancelled() => lease.cancel(now + 30_000),
             Some(_) => {}
             None => self.cancelled(id, false, now),
         }

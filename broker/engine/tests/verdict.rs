@@ -70,6 +70,12 @@ fn retry_time(job: &Job, how: &How, facts: &[Fact], now: Ms) -> Ms {
         _ => None,
     });
     let Some(run_at) = returned else { return now };
+    check_backoff(job, run_at, now);
+    run_at
+}
+
+/// The retry lies in the policy's range.
+pub(crate) fn check_backoff(job: &Job, run_at: Ms, now: Ms) {
     let backoff = job.spec.terms.policy.backoff.as_ref().expect("histories set it");
     let grown = (1..job.attempt).fold(backoff.base_ms, |delay, _| {
         (delay * u64::from(backoff.factor_permille) / 1_000).min(backoff.max_ms)
@@ -80,7 +86,6 @@ fn retry_time(job: &Job, how: &How, facts: &[Fact], now: Ms) -> Ms {
         (grown - spread..=grown + spread).contains(&delay),
         "a retry after {delay}, not {grown} ± {spread}"
     );
-    run_at
 }
 
 pub(crate) fn check_touch(
@@ -105,7 +110,9 @@ pub(crate) fn check_touch(
         {
             lease.ends_at = now + extend_ms.max(1);
         }
+        lease.touched(now);
         assert_eq!(one.cancel, lease.revoke_at > 0, "asked to stop");
+        assert_eq!(one.reason.is_empty(), lease.overran.is_none(), "why it is to stop");
         let left = if lease.ends_at > 0 { (lease.ends_at - now).max(1) } else { 0 };
         assert_eq!(one.ends_in_ms, left, "time left");
     }
@@ -220,7 +227,7 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
     job.deliveries += 1;
     job.settled = false;
     job.fence = lease.fence;
-    job.lease = Some(Lease { session: stream.session, ends_at, revoke_at: 0, stream: of });
+    job.lease = Some(Lease::new(&job.spec, stream.session, of, ends_at, now));
     model.free_keys(now);
 }
 

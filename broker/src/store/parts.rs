@@ -138,6 +138,7 @@ impl Parts {
             | Fact::Leased { .. }
             | Fact::Extended { .. }
             | Fact::CancelAsked { .. }
+            | Fact::Overran { .. }
             | Fact::Retried { .. }
             | Fact::Rescheduled { .. }
             | Fact::Expired { .. }

@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_leaf_of_sixteen_heads_stays_within_a_value() {
-        use windlass_engine::fact::{DeadReason, End};
+        use windlass_engine::fact::{DeadReason, End, Overrun, RunLimits};
         use windlass_engine::ledger::job::{Ended, Lease, Plan, State};
         use windlass_engine::{JobId, SessionId};
         let job = Job {
@@ -215,6 +215,8 @@ mod tests {
                 leased_at: 1,
                 ends_at: 2,
                 revoke_at: 3,
+                limits: Some(RunLimits { timeout_ms: 1, stall_ms: 2 }),
+                overran: Some(Overrun::Stalled),
             })),
             ended: Some(Box::new(Ended {
                 end: End { at: 1, remove_at: 2, countable: true },

@@ -55,7 +55,7 @@ impl Engine {
     }
 
     fn decide_job(&mut self, batch: u64, seq: Seq, fact: &Fact) {
-        if matches!(fact, Fact::Extended { .. } | Fact::CancelAsked { .. }) {
+        if matches!(fact, Fact::Extended { .. } | Fact::CancelAsked { .. } | Fact::Overran { .. }) {
             self.ledger.evolve(batch, fact);
             if let Some(job) = self.ledger.jobs.get(seq) {
                 self.roster.retime(job, fact);

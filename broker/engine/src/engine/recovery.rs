@@ -117,11 +117,22 @@ impl Engine {
     }
 
     /// A visibility timeout that ran out while the broker was away ends no earlier than a session
-    /// would: nobody could have lengthened it.
+    /// would: nobody could have lengthened it. Nor does a run that was asked to stop: nobody could have
+    /// told how it went.
     fn spare_leases(&mut self, now: Ms) {
+        let jobs = &self.ledger.jobs;
+        let limits_of = |seq| jobs.get(seq).and_then(|job| job.lease.as_ref()?.limits).unwrap_or_default();
+        self.roster.spare_runs(now, |seq| limits_of(seq).timeout_ms.into());
         for presence in self.roster.sessions.values_mut() {
             for (&seq, mark) in &mut presence.leases {
                 let spared = now.saturating_add(SESSION_TTL_MS_DEFAULT);
+                let lease = jobs.get(seq).and_then(|job| job.lease.as_ref());
+                let overran = lease.is_some_and(|lease| lease.overran.is_some());
+                if overran && mark.revoke_at < spared {
+                    self.roster.timers.remove(mark.revoke_at, Timer::Revoke(seq));
+                    mark.revoke_at = spared;
+                    self.roster.timers.insert(spared, Timer::Revoke(seq));
+                }
                 if mark.ends_at > 0 && mark.ends_at < spared {
                     self.roster.timers.remove(mark.ends_at, Timer::LeaseEnd(seq));
                     mark.ends_at = spared;

@@ -66,6 +66,26 @@ pub struct NewLease {
     pub now: Ms,
     /// Until when; 0 = as long as the session lives.
     pub ends_at: Ms,
+    /// What the run is held to; None = nothing.
+    pub limits: Option<RunLimits>,
+}
+
+/// What one run is held to, as policies said when it was leased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Longest run; 0 = any.
+    pub timeout_ms: u32,
+    /// How often its handler must touch it; 0 = it need not.
+    pub stall_ms: u32,
+}
+
+/// How a run broke what it is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overrun {
+    /// It ran for longer than its timeout.
+    TimedOut,
+    /// Its handler did not touch it in time.
+    Stalled,
 }
 
 /// A new session.
@@ -120,10 +140,12 @@ pub enum DeadReason {
     Fatal,
     /// Too many workers were lost with it.
     Poison,
-    /// Its last lease ran out.
+    /// Its last run took too long, or its last lease ran out.
     Timeout,
     /// An operator gave it up.
     Operator,
+    /// Its last handler did not touch it in time.
+    Stalled,
 }
 
 /// How an attempt ended, for the history.
@@ -139,6 +161,8 @@ pub enum AttemptEnd {
     Released,
     /// Cancelled while it ran.
     Cancelled,
+    /// It broke what it is held to.
+    Overran(Overrun),
 }
 
 /// One attempt in a job's history.

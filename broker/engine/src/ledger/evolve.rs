@@ -129,6 +129,7 @@ impl Ledger {
             | Fact::Leased { seq, .. }
             | Fact::Extended { seq, .. }
             | Fact::CancelAsked { seq, .. }
+            | Fact::Overran { seq, .. }
             | Fact::Completed { seq, .. }
             | Fact::Returned { seq, .. }
             | Fact::Died { seq, .. }
@@ -263,7 +264,13 @@ fn change(job: &mut Job, fact: &Fact) {
         Fact::Leased { lease, .. } => job.lease(lease),
         Fact::Extended { ends_at, .. } => job.lease.iter_mut().for_each(|lease| lease.ends_at = *ends_at),
         Fact::CancelAsked { revoke_at, .. } => {
-            job.lease.iter_mut().for_each(|lease| lease.revoke_at = *revoke_at);
+            // Who cancels a job does not want it again, however its run went so far.
+            job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, None));
+        }
+        Fact::Overran { how, revoke_at, .. } => {
+            job.lease
+                .iter_mut()
+                .for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, Some(*how)));
         }
         Fact::Completed { end, result, result_dropped, .. } => {
             job.settled = true;

@@ -13,7 +13,7 @@
 //!                 scheduled, ready ── operator's bury ─────────────► dead
 //! ```
 
-use crate::fact::{Counts, DeadReason, End, NewJob, NewLease, Reshape};
+use crate::fact::{Counts, DeadReason, End, NewJob, NewLease, Overrun, Reshape, RunLimits};
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
 use crate::limits::HISTORY_MAX;
 use crate::part::{Part, PartKey, Slot};
@@ -189,8 +189,27 @@ pub struct Lease {
     pub leased_at: Ms,
     /// Until when; 0 = as long as the session lives.
     pub ends_at: Ms,
-    /// An operator wants it to stop; its lease is revoked then. 0 = nobody asked.
+    /// It was asked to stop; its lease is revoked then. 0 = it was not.
     pub revoke_at: Ms,
+    /// What the run is held to; None = nothing.
+    pub limits: Option<RunLimits>,
+    /// It was asked to stop because it broke that, and not because the job is to be cancelled.
+    pub overran: Option<Overrun>,
+}
+
+impl Lease {
+    /// It is to stop, because nobody wants the job any more.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.revoke_at > 0 && self.overran.is_none()
+    }
+
+    /// When its time is up; 0 = never.
+    #[must_use]
+    pub fn timeout_at(&self) -> Ms {
+        let timeout_ms = self.limits.map_or(0, |limits| limits.timeout_ms);
+        if timeout_ms == 0 { 0 } else { self.leased_at.saturating_add(timeout_ms.into()) }
+    }
 }
 
 /// How a job ended.
@@ -251,6 +270,8 @@ impl Job {
             leased_at: new.now,
             ends_at: new.ends_at,
             revoke_at: 0,
+            limits: new.limits,
+            overran: None,
         }));
     }
 

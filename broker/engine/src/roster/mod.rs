@@ -9,6 +9,7 @@ pub(crate) mod limits;
 mod operations;
 mod presence;
 pub(crate) mod queue;
+mod run;
 pub(crate) mod seqs;
 mod serial;
 pub(crate) mod stream;
@@ -18,6 +19,7 @@ pub(crate) mod watches;
 pub(crate) use ended_ids::EndedIds;
 pub(crate) use operations::Operations;
 pub(crate) use presence::{LeaseMark, Presence};
+pub(crate) use run::Run;
 pub(crate) use timers::{Timer, Timers};
 
 use crate::command::Change;
@@ -212,6 +214,7 @@ impl Roster {
         if lease.revoke_at > 0 {
             self.timers.insert(lease.revoke_at, Timer::Revoke(job.seq));
         }
+        let run = self.begin_run(job);
         let Share { cost, buckets } = share;
         self.limits.take(&buckets, cost);
         if !buckets.is_empty() {
@@ -220,8 +223,8 @@ impl Roster {
                 self.stir(queue);
             }
         }
-        let mark =
-            LeaseMark { stream: None, cost, buckets, ends_at: lease.ends_at, revoke_at: lease.revoke_at };
+        let (ends_at, revoke_at) = (lease.ends_at, lease.revoke_at);
+        let mark = LeaseMark { stream: None, cost, buckets, ends_at, revoke_at, run };
         let presence = self.sessions.entry(lease.session).or_default();
         presence.leases.insert(job.seq, mark);
         presence.alone |= job.is_suspect();
@@ -247,6 +250,9 @@ impl Roster {
         }
         if mark.revoke_at > 0 {
             self.timers.remove(mark.revoke_at, Timer::Revoke(job.seq));
+        }
+        if let Some(run) = &mark.run {
+            self.disarm(job.seq, run);
         }
         if let Some(key) = mark.stream
             && let Some(stream) = self.streams.open.get_mut(&key)
@@ -293,8 +299,12 @@ impl Roster {
         }
         self.timers.insert(new, timer);
         *old = new;
+        let is_to_stop = !matches!(fact, Fact::Extended { .. }) && mark.run.is_some();
         if is_earlier {
             self.rearm(lease.session);
+        }
+        if is_to_stop {
+            self.still(job);
         }
     }
 
@@ -333,6 +343,7 @@ impl Roster {
             *until = moved(*until);
             self.timers.insert(*until, Timer::Poll(key));
         }
+        self.shift_runs(moved);
         for (&id, presence) in &mut self.sessions {
             presence.last_sign = moved(presence.last_sign);
             if presence.hangup_at > 0 {

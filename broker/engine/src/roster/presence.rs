@@ -1,10 +1,12 @@
 //! Who is there: the last signs of sessions, their connections and what they hold.
 
+use super::Run;
 use super::limits::BucketId;
 use super::stream::StreamKey;
 use crate::command::Beat;
 use crate::ids::{ConnId, Ms, NameId, Seq};
 use crate::limits::{IDLE_SESSION_MS, RESUME_WINDOW_MS, SESSION_LEASES_MAX};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -47,6 +49,8 @@ pub(crate) struct LeaseMark {
     pub(crate) ends_at: Ms,
     /// When its grace ends; 0 = nobody asked it to stop.
     pub(crate) revoke_at: Ms,
+    /// What more is known of its run.
+    pub(crate) run: Option<Box<Run>>,
 }
 
 impl Presence {

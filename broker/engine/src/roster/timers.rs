@@ -37,6 +37,10 @@ pub(crate) enum Timer {
     Unclaim(Seq),
     /// A session is to be told something.
     Tell(SessionId),
+    /// A run takes too long.
+    TimeUp(Seq),
+    /// A run was perhaps not touched in time.
+    Stall(Seq),
 }
 
 /// All timers.

@@ -174,7 +174,7 @@ impl Engine {
             self.cancel(next, why, 0, asker.now, turn);
         }
         let job = self.ledger.jobs.get(holder).filter(|job| !job.state.is_final());
-        let is_asked = job.and_then(|job| job.lease.as_ref()).is_some_and(|lease| lease.revoke_at > 0);
+        let is_asked = job.and_then(|job| job.lease.as_ref()).is_some_and(|lease| lease.is_cancelled());
         if job.is_some() && !is_asked {
             self.cancel(holder, why, CANCEL_GRACE_MS_DEFAULT, asker.now, turn);
         }

@@ -290,7 +290,8 @@ impl Engine {
             .unwrap_or(default::LEASE_MS);
         let ends_at = if lease_ms == 0 { 0 } else { now.saturating_add(lease_ms.min(LEASE_MS_MAX)) };
         let (fence, session) = (self.ledger.next_fence(), stream.session);
-        let lease = NewLease { fence, session, now, ends_at };
+        let limits = self.ledger.run_limits(job);
+        let lease = NewLease { fence, session, now, ends_at, limits };
         self.decide(turn, Fact::Leased { seq, lease });
         let is_poll = self.roster.streams.open.get(&key).is_some_and(|stream| stream.poll.is_some());
         let mut cost = 0;
@@ -357,6 +358,7 @@ fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
         created_at: job.created_at,
         suspect: job.is_suspect(),
         cost: ledger.cost(job),
+        limits: job.lease.as_ref().and_then(|lease| lease.limits),
     }
 }
 

@@ -37,6 +37,8 @@ impl Engine {
                 Timer::Hold(seq) => self.end_hold(seq, now, turn),
                 Timer::Tell(id) => self.tell_due(id, now, turn),
                 Timer::Unclaim(holder) => self.end_window(holder, turn),
+                Timer::TimeUp(seq) => self.time_up(seq, now, turn),
+                Timer::Stall(seq) => self.stall(seq, now, turn),
             }
         }
     }

@@ -13,6 +13,7 @@ mod limit;
 mod mutate;
 mod operate;
 mod outcome;
+mod overrun;
 mod put;
 mod query;
 mod select;

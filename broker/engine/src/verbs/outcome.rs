@@ -2,12 +2,13 @@
 
 use crate::command::ErrorNote;
 use crate::engine::{Engine, Turn};
-use crate::fact::{AttemptEnd, Counts, DeadReason, End, Fact, Note};
+use crate::fact::{AttemptEnd, Counts, DeadReason, End, Fact, Note, Overrun};
 use crate::frame::Signal;
 use crate::ids::{Ms, Seq};
 use crate::ledger::job::{Job, State};
 use crate::limits::{DELAY_MS_MAX, ERROR_KIND_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ERROR_TRACE_BYTES_MAX};
 use crate::policy::{default, mix};
+use crate::verbs::overrun::Said;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -71,13 +72,17 @@ impl Engine {
         let dead = if failure.fatal {
             Some(DeadReason::Fatal)
         } else if job.attempt >= self.ledger.max_attempts(job) {
-            let expired = failure.end == AttemptEnd::Expired;
-            Some(if expired { DeadReason::Timeout } else { DeadReason::Failed })
+            Some(match failure.end {
+                AttemptEnd::Expired | AttemptEnd::Overran(Overrun::TimedOut) => DeadReason::Timeout,
+                AttemptEnd::Overran(Overrun::Stalled) => DeadReason::Stalled,
+                AttemptEnd::Failed | AttemptEnd::Lost | AttemptEnd::Released | AttemptEnd::Cancelled => {
+                    DeadReason::Failed
+                }
+            })
         } else {
             None
         };
-        let settled = failure.end == AttemptEnd::Failed;
-        let counts = Counts::Attempt;
+        let (settled, counts) = (failure.settled, Counts::Attempt);
         let fact = match dead {
             Some(reason) => {
                 let end = self.end(job, State::Dead, now);
@@ -99,6 +104,9 @@ impl Engine {
     /// many workers with it. `excused` = the broker itself may be to blame.
     pub(crate) fn lose(&mut self, seq: Seq, now: Ms, excused: bool, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
+        if let Some(how) = job.lease.as_ref().and_then(|lease| lease.overran) {
+            return self.fail_overrun(seq, how, Said::default(), now, turn);
+        }
         let error = ErrorNote { message: "the worker was lost".into(), ..ErrorNote::default() };
         let note = self.note(job, AttemptEnd::Lost, error, now);
         let asked_to_stop = job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0);
@@ -127,12 +135,18 @@ impl Engine {
         }
         self.tell_lost(seq, "the visibility timeout ran out", turn);
         let error = ErrorNote { message: "the visibility timeout ran out".into(), ..ErrorNote::default() };
-        let failure = Failure { end: AttemptEnd::Expired, error, fatal: false, delay_ms: Some(0) };
+        let failure =
+            Failure { end: AttemptEnd::Expired, error, fatal: false, delay_ms: Some(0), settled: false };
         self.fail(seq, failure, now, turn);
     }
 
-    /// The grace after a cancel is over.
+    /// The grace of a run that was asked to stop is over.
     pub(crate) fn revoke(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
+        let lease = self.ledger.jobs.get(seq).and_then(|job| job.lease.as_ref());
+        if let Some(how) = lease.and_then(|lease| lease.overran) {
+            self.tell_lost(seq, &format!("{}, and its grace is over", how.what()), turn);
+            return self.fail_overrun(seq, how, Said::default(), now, turn);
+        }
         self.tell_lost(seq, "cancelled, and its grace is over", turn);
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         let error = ErrorNote { message: "did not stop in time".into(), ..ErrorNote::default() };
@@ -179,6 +193,8 @@ pub(crate) struct Failure {
     pub(crate) fatal: bool,
     /// Instead of the policy's backoff.
     pub(crate) delay_ms: Option<u64>,
+    /// Its worker said so.
+    pub(crate) settled: bool,
 }
 
 /// At most `most` bytes, cut between characters.

@@ -131,7 +131,7 @@ impl Engine {
                 worker: self.worker(lease.session),
                 leased_at: lease.leased_at,
                 ends_at: lease.ends_at,
-                cancel_asked: lease.revoke_at > 0,
+                cancel_asked: lease.is_cancelled(),
             }),
             ended: job.ended.as_ref().map(|ended| (ended.end.at, ended.end.remove_at)),
             dead: job.ended.as_ref().and_then(|ended| ended.reason),

@@ -3,7 +3,7 @@
 use crate::command::{Code, Hello, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::event::EventName;
-use crate::fact::{Counts, Fact, NewSession};
+use crate::fact::{Counts, Fact, NewSession, Overrun};
 use crate::frame::{Body, Frame, Signal, Welcome};
 use crate::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
 use crate::ledger::job::State;
@@ -12,6 +12,7 @@ use crate::limits::{
     NAMESPACES_MAX, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN, SESSIONS_MAX,
 };
 use crate::roster::{Presence, Timer};
+use crate::verbs::overrun::Said;
 use crate::verbs::tell::check_labels;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -57,7 +58,8 @@ impl Engine {
         let Some(presence) = self.roster.sessions.get(&id) else { return };
         for (&seq, mark) in presence.leases.iter().filter(|(_, mark)| mark.revoke_at > 0) {
             let Some(job) = self.ledger.jobs.get(seq) else { continue };
-            let reason = "cancelled while the connection was away".into();
+            let overran = job.lease.as_ref().and_then(|lease| lease.overran);
+            let reason = overran.map_or("cancelled while the connection was away", Overrun::what).into();
             let ends_in_ms = mark.revoke_at.saturating_sub(now);
             let signal = Signal::Cancel { job: job.id, fence: job.fence, reason, ends_in_ms };
             turn.frames.push(Frame::push(conn, Body::Signal(signal)));
@@ -308,6 +310,9 @@ impl Engine {
     /// told that the lease is lost.
     fn give_back(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
+        if let Some(how) = job.lease.as_ref().and_then(|lease| lease.overran) {
+            return self.fail_overrun(seq, how, Said::default(), now, turn);
+        }
         if job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0) {
             let end = self.end(job, State::Cancelled, now);
             return self.decide(turn, Fact::Cancelled { seq, end, settled: false, note: None });

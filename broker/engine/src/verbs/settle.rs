@@ -3,12 +3,13 @@
 use crate::blob::Blob;
 use crate::command::{ErrorNote, How, Settlement};
 use crate::engine::{Asker, Engine, Turn};
-use crate::fact::{AttemptEnd, Counts, Fact};
+use crate::fact::{AttemptEnd, Counts, Fact, Overrun};
 use crate::frame::{Body, SettleCode, SettledOne};
 use crate::ids::{Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::limits::{DELAY_MS_MAX, SMALL_RESULT_BYTES};
 use crate::verbs::outcome::Failure;
+use crate::verbs::overrun::Said;
 use alloc::vec::Vec;
 
 impl Engine {
@@ -28,14 +29,21 @@ impl Engine {
             return SettledOne { code, state: None };
         };
         let (seq, code) = (job.seq, lease_code(job, asker.session, result.fence));
-        let asked_to_stop = job.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0);
+        let lease = job.lease.as_ref();
+        let asked_to_stop = lease.is_some_and(|lease| lease.revoke_at > 0);
+        let overran = lease.and_then(|lease| lease.overran);
         if code == SettleCode::Settled {
             match result.how {
+                How::Fail { .. } | How::Release { .. } | How::Cancelled { .. } if overran.is_some() => {
+                    let how = overran.unwrap_or(Overrun::TimedOut);
+                    self.fail_overrun(seq, how, said(result.how), asker.now, turn);
+                }
                 How::Fail { error, .. } if asked_to_stop => self.cancelled(seq, asker, error.message, turn),
                 How::Release { reason, .. } if asked_to_stop => self.cancelled(seq, asker, reason, turn),
                 How::Complete(bytes) => self.complete(seq, asker, bytes, turn),
                 How::Fail { error, fatal, retry_after_ms } => {
-                    let failure = Failure { end: AttemptEnd::Failed, error, fatal, delay_ms: retry_after_ms };
+                    let (end, delay_ms) = (AttemptEnd::Failed, retry_after_ms);
+                    let failure = Failure { end, error, fatal, delay_ms, settled: true };
                     self.fail(seq, failure, asker.now, turn);
                 }
                 How::Release { delay_ms, reason, throttle } => {
@@ -84,6 +92,18 @@ impl Engine {
         let end = self.end(job, State::Cancelled, asker.now);
         self.decide(turn, Fact::Cancelled { seq, end, settled: true, note });
     }
+}
+
+/// What a worker says of a run that was asked to stop because it broke what it is held to.
+fn said(how: How) -> Said {
+    let (error, fatal, delay_ms) = match how {
+        How::Fail { error, fatal, retry_after_ms } => (error, fatal, retry_after_ms),
+        How::Release { reason: message, .. } | How::Cancelled { note: message } => {
+            (ErrorNote { message, ..ErrorNote::default() }, false, None)
+        }
+        How::Complete(_) => (ErrorNote::default(), false, None),
+    };
+    Said { error, fatal, delay_ms, settled: true }
 }
 
 /// Whether a session may still speak for a lease.

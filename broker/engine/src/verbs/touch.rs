@@ -32,25 +32,29 @@ impl Engine {
     }
 
     fn touch_one(&mut self, asker: Asker, touch: &JobTouch, turn: &mut Turn) -> TouchedOne {
-        let Some(job) = self.find(asker.namespace, touch.id) else {
-            return TouchedOne { code: SettleCode::UnknownJob, cancel: false, ends_in_ms: 0 };
-        };
+        let refused = |code| TouchedOne { code, cancel: false, reason: "", ends_in_ms: 0 };
+        let Some(job) = self.find(asker.namespace, touch.id) else { return refused(SettleCode::UnknownJob) };
         let code = lease_code(job, asker.session, touch.fence);
         let Some(lease) = job.lease.as_ref().filter(|_| code == SettleCode::Settled) else {
-            return TouchedOne { code, cancel: false, ends_in_ms: 0 };
+            return refused(code);
         };
-        let (seq, cancel) = (job.seq, lease.revoke_at > 0);
+        let (seq, cancel, reason) = (job.seq, lease.revoke_at > 0, lease.stop_reason());
         if let Some(extend_ms) = touch.extend_ms
             && lease.ends_at > 0
         {
             let ends_at = asker.now.saturating_add(extend_ms.clamp(1, LEASE_MS_MAX));
             self.decide(turn, Fact::Extended { seq, ends_at });
         }
-        let mark = self.roster.sessions.get(&asker.session).and_then(|presence| presence.leases.get(&seq));
-        let ends_in_ms = match mark {
-            Some(mark) if mark.ends_at > 0 => mark.ends_at.saturating_sub(asker.now).max(1),
-            Some(_) | None => 0,
-        };
-        TouchedOne { code, cancel, ends_in_ms }
+        let presence = self.roster.sessions.get_mut(&asker.session);
+        let mut ends_in_ms = 0;
+        if let Some(mark) = presence.and_then(|presence| presence.leases.get_mut(&seq)) {
+            if let Some(run) = &mut mark.run {
+                run.touched(asker.now);
+            }
+            if mark.ends_at > 0 {
+                ends_in_ms = mark.ends_at.saturating_sub(asker.now).max(1);
+            }
+        }
+        TouchedOne { code, cancel, reason, ends_in_ms }
     }
 }

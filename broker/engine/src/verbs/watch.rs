@@ -322,7 +322,7 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         Fact::Enqueued { .. } => EventName::JobEnqueued,
         Fact::Readied { .. } => EventName::JobReady,
         Fact::Leased { .. } => EventName::JobStarted,
-        Fact::CancelAsked { .. } => EventName::JobCancelling,
+        Fact::CancelAsked { .. } | Fact::Overran { .. } => EventName::JobCancelling,
         Fact::Completed { .. } => EventName::JobCompleted,
         Fact::Returned { counts, .. } => match counts {
             Counts::Attempt => EventName::JobFailed,

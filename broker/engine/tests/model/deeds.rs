@@ -38,6 +38,8 @@ impl History {
             max_crashes: dice.one_in(2).then(|| 1 + dice.roll(6) as u32),
             keep_done_ms: dice.one_in(2).then(|| dice.roll(3) * 2_000),
             keep_dead_ms: Some(1 + dice.roll(60_000)),
+            timeout_ms: dice.one_in(6).then(|| 1 + dice.roll(12_000)),
+            stall_ms: dice.one_in(6).then(|| 1 + dice.roll(9_000)),
             ttl_ms: dice.one_in(8).then(|| dice.roll(8_000)),
             cost: dice.one_in(2).then(|| 1 + dice.roll(4) as u32),
             ordering: dice

@@ -122,6 +122,7 @@ impl History {
         let frames = self.world.turn(commands.clone());
         let facts: Vec<Fact> = self.world.facts_since(before);
         self.model.ends.clear();
+        self.model.returned(&facts);
         for (from, command) in &commands {
             self.follow(*from, command, &frames, &facts);
             self.model.free_keys(now);
@@ -285,6 +286,7 @@ impl History {
         let frames = self.world.end_turn(turn);
         let facts = self.world.facts_since(before);
         self.model.ends.clear();
+        self.model.returned(&facts);
         self.finish(self.world.now, &frames, &facts);
     }
 }

@@ -11,7 +11,7 @@ use crate::orders::Orders;
 use crate::unique::{Answer, Claim, Did};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::command::{Fetch, How, JobSpec};
-use windlass_engine::fact::Totals;
+use windlass_engine::fact::{Overrun, Totals};
 use windlass_engine::frame::SettleCode;
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
 use windlass_engine::ledger::job::State;
@@ -53,6 +53,15 @@ pub(crate) struct Lease {
     pub(crate) ends_at: Ms,
     pub(crate) revoke_at: Ms,
     pub(crate) stream: Option<Request>,
+    /// It was asked to stop because it broke what it is held to.
+    pub(crate) overran: Option<Overrun>,
+    /// When its time is up by its own count; 0 = never.
+    pub(crate) up_at: Ms,
+    /// When the broker says that it is up; 0 = never.
+    pub(crate) timeout_at: Ms,
+    pub(crate) stall_ms: Ms,
+    /// When it has stalled unless it is touched; 0 = never.
+    pub(crate) stall_at: Ms,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +95,8 @@ pub(crate) struct Model {
     pub(crate) unclean: bool,
     /// Requests whose last frame must come with this turn.
     pub(crate) ends: BTreeSet<Request>,
+    /// Where the engine's jitter put the retries of this turn.
+    pub(crate) returns: BTreeMap<Seq, Ms>,
 }
 
 impl Job {
@@ -102,7 +113,7 @@ impl Job {
     }
 
     pub(crate) fn is_to_stop(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.revoke_at > 0)
+        self.lease.as_ref().is_some_and(Lease::is_cancelled)
     }
 
     /// It counts against the number of completed jobs its queue keeps.
@@ -270,9 +281,10 @@ impl Model {
     /// `run_at` is where the engine's jitter put a retry.
     pub(crate) fn settle(&mut self, id: JobId, how: &How, run_at: Ms, now: Ms) {
         let Some(job) = self.job(id) else { return };
-        let stop = job.is_to_stop();
+        let (stop, overran) = (job.is_to_stop(), job.overran().is_some());
         match how {
             How::Complete(_) => self.complete(id, now),
+            _ if overran => self.fail_overrun(id, Some(how), now),
             How::Cancelled { .. } => self.cancelled(id, true, now),
             How::Fail { .. } | How::Release { .. } if stop => self.cancelled(id, true, now),
             How::Fail { fatal, retry_after_ms, error } => {
@@ -306,7 +318,7 @@ impl Model {
         }
     }
 
-    fn fail(&mut self, id: JobId, fatal: bool, settled: bool, run_at: Ms, now: Ms) {
+    pub(crate) fn fail(&mut self, id: JobId, fatal: bool, settled: bool, run_at: Ms, now: Ms) {
         let Some(job) = self.job(id) else { return };
         let is_dead = fatal || job.attempt >= job.max_attempts();
         job.settled = settled;
@@ -350,7 +362,12 @@ impl Model {
         let jobs = self.jobs.iter().flat_map(|job| {
             let id = job.spec.id;
             let lease = job.lease.iter().flat_map(move |lease| {
-                [(lease.ends_at, 1, Event::LeaseEnd(id)), (lease.revoke_at, 2, Event::Revoke(id))]
+                [
+                    (lease.ends_at, 1, Event::LeaseEnd(id)),
+                    (lease.revoke_at, 2, Event::Revoke(id)),
+                    (lease.timeout_at, 10, Event::TimeUp(id)),
+                    (lease.stall_at, 11, Event::Stall(id)),
+                ]
             });
             let due = (job.state == State::Scheduled).then_some((job.run_at, 0, Event::Due(id)));
             let rank = if job.is_countable() { 5 } else { 6 };
@@ -391,6 +408,8 @@ impl Model {
                 Event::LeaseEnd(id) => {
                     if self.job(id).is_some_and(|job| job.is_to_stop()) {
                         self.cancelled(id, false, now);
+                    } else if self.job(id).is_some_and(|job| job.overran().is_some()) {
+                        self.fail_overrun(id, None, now);
                     } else {
                         if let Some(job) = self.job(id) {
                             job.error = Some("the visibility timeout ran out");
@@ -398,7 +417,12 @@ impl Model {
                         self.fail(id, false, false, now, now);
                     }
                 }
+                Event::Revoke(id) if self.job(id).is_some_and(|job| job.overran().is_some()) => {
+                    self.fail_overrun(id, None, now);
+                }
                 Event::Revoke(id) => self.cancelled(id, false, now),
+                Event::TimeUp(id) => self.time_up(id, now),
+                Event::Stall(id) => self.stall(id, now),
                 Event::Session(id) => self.lose_session(id, now),
                 Event::Poll(key) => self.end_stream(key),
                 Event::Remove(id) => self.remove(id, now),
@@ -424,4 +448,6 @@ enum Event {
     Hold(JobId),
     Unclaim(Seq),
     Tell(SessionId),
+    TimeUp(JobId),
+    Stall(JobId),
 }

@@ -44,6 +44,9 @@ impl Model {
 
     fn give_back(&mut self, id: JobId, now: Ms) {
         let Some(job) = self.job(id) else { return };
+        if job.overran().is_some() {
+            return self.fail_overrun(id, None, now);
+        }
         if job.is_to_stop() {
             return self.cancelled(id, false, now);
         }
@@ -107,6 +110,9 @@ impl Model {
 
     fn lose(&mut self, id: JobId, excused: bool, now: Ms) {
         let Some(job) = self.job(id) else { return };
+        if job.overran().is_some() {
+            return self.fail_overrun(id, None, now);
+        }
         if job.is_to_stop() {
             return self.cancelled(id, false, now);
         }
@@ -141,11 +147,7 @@ impl Model {
             session.conns.clear();
             (session.last_sign, session.hangup_at, session.seen) = (now, 0, false);
         }
-        for lease in self.jobs.iter_mut().filter_map(|job| job.lease.as_mut()) {
-            if lease.ends_at > 0 {
-                lease.ends_at = lease.ends_at.max(now + 15_000);
-            }
-        }
+        self.jobs.iter_mut().filter_map(|job| job.lease.as_mut()).for_each(|lease| lease.restart(now));
     }
 
     // ------------------------------------------------------------------ streams

@@ -92,6 +92,8 @@ pub(super) fn policy_words(words: &mut Words<'_>) -> Policy {
         }),
         max_crashes: words.number("max_crashes"),
         lease_ms: words.ms("lease"),
+        timeout_ms: words.ms("timeout"),
+        stall_ms: words.ms("stall"),
         ttl_ms: words.ms("ttl"),
         keep_done_ms: words.ms("keep_done"),
         keep_dead_ms: words.ms("keep_dead"),

@@ -50,12 +50,13 @@ const COLUMNS: [(&str, Column); 22] = [
     ("size", Column::Number(NumberColumn::Size)),
 ];
 
-const REASONS: [(&str, DeadReason); 5] = [
+const REASONS: [(&str, DeadReason); 6] = [
     ("failed", DeadReason::Failed),
     ("fatal", DeadReason::Fatal),
     ("poison", DeadReason::Poison),
     ("timeout", DeadReason::Timeout),
     ("operator", DeadReason::Operator),
+    ("stalled", DeadReason::Stalled),
 ];
 
 /// No number is in it.

@@ -1,6 +1,7 @@
 //! Policies: the same message stands at a job, a kind, a queue and a namespace.
 
-use crate::session::form::{Checked, at, at_most, inside, invalid, known, unset, within};
+use crate::session::form::{Checked, at, at_most, inside, invalid, known, within};
+use windlass_engine::limits::RUN_MS_MAX;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_proto::limits::{ATTEMPTS_MAX, COST_MAX, CRASHES_MAX, DELAY_MS_MAX, LEASE_MS_MAX, PRIORITY_MAX};
 use windlass_proto::v1;
@@ -16,7 +17,7 @@ const LIST_MAX: usize = 64;
 /// Ended jobs kept for longer are kept this long: a century.
 const KEEP_MS_MAX: u64 = 36_500 * DAY_MS;
 
-/// Checks a policy. A 0 that says what this broker does anyway is taken.
+/// Checks a policy.
 pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
     let v1::Policy {
         priority,
@@ -33,10 +34,6 @@ pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
         cost,
         ordering,
     } = policy;
-    unset(&[
-        ("timeout_ms", timeout_ms.is_some_and(|ms| ms > 0)),
-        ("stall_ms", stall_ms.is_some_and(|ms| ms > 0)),
-    ])?;
     let ordering = match ordering.map(|ordering| known(ordering, "ordering")).transpose()? {
         None | Some(v1::Ordering::Unspecified) => None,
         Some(v1::Ordering::Fair) => Some(Ordering::Fair),
@@ -52,8 +49,8 @@ pub(super) fn policy(policy: v1::Policy) -> Checked<Policy> {
         backoff,
         max_crashes: within(max_crashes, 1..=CRASHES_MAX, "max_crashes")?,
         lease_ms,
-        timeout_ms: None,
-        stall_ms: None,
+        timeout_ms: timeout_ms.map(|ms| at_most(ms, RUN_MS_MAX, "timeout_ms")).transpose()?,
+        stall_ms: stall_ms.map(|ms| at_most(ms, RUN_MS_MAX, "stall_ms")).transpose()?,
         ttl_ms: ttl_ms.map(|ms| at_most(ms, DELAY_MS_MAX, "ttl_ms")).transpose()?,
         keep_done_ms: keep_done_ms.map(|ms| ms.min(KEEP_MS_MAX)),
         keep_dead_ms: keep_dead_ms.map(|ms| ms.min(KEEP_MS_MAX)),
@@ -121,9 +118,11 @@ mod tests {
     #[test]
     fn what_is_left_out_asks_the_next_wider_policy() {
         assert_eq!(policy(v1::Policy::default()).unwrap(), Policy::default());
-        let zeros =
-            v1::Policy { timeout_ms: Some(0), stall_ms: Some(0), ordering: Some(0), ..v1::Policy::default() };
-        assert_eq!(policy(zeros).unwrap(), Policy::default());
+        let unspecified = v1::Policy { ordering: Some(0), ..v1::Policy::default() };
+        assert_eq!(policy(unspecified).unwrap(), Policy::default());
+        // A 0 is an answer: no limit, whatever wider policies say.
+        let zero = v1::Policy { timeout_ms: Some(0), ..v1::Policy::default() };
+        assert_eq!(policy(zero).unwrap(), Policy { timeout_ms: Some(0), ..Policy::default() });
     }
 
     #[test]
@@ -155,6 +154,8 @@ mod tests {
             ("max_attempts", v1::Policy { max_attempts: Some(10_001), ..Default::default() }),
             ("max_crashes", v1::Policy { max_crashes: Some(0), ..Default::default() }),
             ("lease_ms", v1::Policy { lease_ms: Some(LEASE_MS_MAX + 1), ..Default::default() }),
+            ("timeout_ms", v1::Policy { timeout_ms: Some(RUN_MS_MAX + 1), ..Default::default() }),
+            ("stall_ms", v1::Policy { stall_ms: Some(RUN_MS_MAX + 1), ..Default::default() }),
             ("cost", v1::Policy { cost: Some(0), ..Default::default() }),
             ("cost", v1::Policy { cost: Some(1_001), ..Default::default() }),
             ("ordering", v1::Policy { ordering: Some(9), ..Default::default() }),

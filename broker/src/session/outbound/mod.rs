@@ -129,10 +129,10 @@ pub(super) fn settled(ones: &[SettledOne], faults: Faults) -> v1::Settled {
 
 /// The answer to Touch.
 pub(super) fn touched(ones: &[TouchedOne]) -> v1::Touched {
-    let jobs = ones.iter().map(|TouchedOne { code, cancel, ends_in_ms }| touched::One {
+    let jobs = ones.iter().map(|TouchedOne { code, cancel, reason, ends_in_ms }| touched::One {
         code: settle_code(*code).into(),
         cancel: *cancel,
-        reason: String::new(),
+        reason: (*reason).to_owned(),
         ends_in_ms: *ends_in_ms,
     });
     v1::Touched { jobs: jobs.collect() }

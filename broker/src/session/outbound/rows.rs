@@ -7,7 +7,7 @@ use super::work::filled;
 use super::{bytes, state};
 use bytes::Bytes;
 use windlass_engine::command::Beat;
-use windlass_engine::fact::{AttemptEnd, DeadReason, Note, ResourceBody};
+use windlass_engine::fact::{AttemptEnd, DeadReason, Note, Overrun, ResourceBody};
 use windlass_engine::frame::Rows;
 use windlass_engine::ids::Ms;
 use windlass_engine::ledger::job::State;
@@ -157,6 +157,7 @@ fn dead_reason(reason: DeadReason) -> v1::DeadReason {
         DeadReason::Poison => v1::DeadReason::Poison,
         DeadReason::Timeout => v1::DeadReason::Timeout,
         DeadReason::Operator => v1::DeadReason::Operator,
+        DeadReason::Stalled => v1::DeadReason::Stalled,
     }
 }
 
@@ -176,6 +177,8 @@ fn attempt(slot: Slot) -> v1::Attempt {
         AttemptEnd::Expired => Outcome::Expired,
         AttemptEnd::Released => Outcome::Released,
         AttemptEnd::Cancelled => Outcome::Cancelled,
+        AttemptEnd::Overran(Overrun::TimedOut) => Outcome::Timeout,
+        AttemptEnd::Overran(Overrun::Stalled) => Outcome::Stalled,
     };
     v1::Attempt {
         attempt,

@@ -36,7 +36,9 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         created_at,
         suspect,
         cost,
+        limits,
     } = work;
+    let limits = limits.unwrap_or_default();
     let v1::JobSpec { content_type, content_encoding, headers, .. } = passive::unpack_job(&filled(headers));
     v1::Work {
         id: bytes(id),
@@ -58,8 +60,8 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         checkpoint: Bytes::new(),
         enqueued_at_ms: created_at,
         after: Vec::new(),
-        stall_ms: 0,
-        timeout_ms: 0,
+        stall_ms: limits.stall_ms.into(),
+        timeout_ms: limits.timeout_ms.into(),
         suspect,
         cost,
     }

@@ -3,7 +3,7 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Cancel, Change, JobTouch, Limit, LogLine, Policy, Put, QueueConf, Release, Resource, Retry, RunAt,
+    After, Cancel, Change, JobTouch, Limit, LogLine, Put, QueueConf, Release, Resource, Retry, RunAt,
     Schedule, Selector, Sink, Token, Touch, Watch, change::To, fetch, resource,
 };
 
@@ -31,15 +31,6 @@ fn of_a_job() {
         one("jobs[0].after", |job| job.after.push(After::default())),
         one("jobs[0].dep_policy", |job| job.dep_policy = 3),
         one("jobs[0].group", |job| job.group = id()),
-    ]);
-}
-
-#[test]
-fn of_a_policy() {
-    let one = |field, policy| (field, enqueue(vec![JobSpec { policy: Some(policy), ..job("k") }]));
-    check([
-        one("jobs[0].policy.timeout_ms", Policy { timeout_ms: Some(1), ..Policy::default() }),
-        one("jobs[0].policy.stall_ms", Policy { stall_ms: Some(1), ..Policy::default() }),
     ]);
 }
 

@@ -4,7 +4,7 @@
 use super::*;
 use std::fmt::Write;
 use windlass_engine::command::{How, Mutation, Query as Read, Target};
-use windlass_engine::fact::DeadReason;
+use windlass_engine::fact::{DeadReason, RunLimits};
 use windlass_engine::filter::{NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::{Cursor, EnqueuedOne, Signal, Stored};
 use windlass_engine::part::Slot;
@@ -71,6 +71,7 @@ fn a_job_arrives_as_it_was_enqueued() {
     let leased = Work {
         id: stored.id,
         ends_at: NOW + 30_000,
+        limits: Some(RunLimits { timeout_ms: 5_000, stall_ms: 700 }),
         kind: stored.kind.into(),
         key: stored.key,
         payload: Slot::Bytes(stored.payload),
@@ -84,6 +85,7 @@ fn a_job_arrives_as_it_was_enqueued() {
     assert_eq!((arrived.kind, arrived.key), (spec.kind, spec.key));
     assert_eq!((arrived.payload, arrived.content_type), (spec.payload, spec.content_type));
     assert_eq!((arrived.headers, arrived.ends_in_ms), (spec.headers, 30_000));
+    assert_eq!((arrived.timeout_ms, arrived.stall_ms), (5_000, 700));
 }
 
 #[test]

@@ -41,8 +41,8 @@ fn a_leaf_does_not_grow_with_every_attempt_there_ever_was() {
     decide(enqueued(16), &mut engine, &mut parts, &mut fold);
     let mut sizes = Vec::new();
     for attempt in 0..200u32 {
-        let lease =
-            NewLease { fence: u64::from(attempt) + 1, session: SessionId([1; 16]), now: 1, ends_at: 0 };
+        let fence = u64::from(attempt) + 1;
+        let lease = NewLease { fence, session: SessionId([1; 16]), now: 1, ends_at: 0, limits: None };
         decide(Fact::Leased { seq: 16, lease }, &mut engine, &mut parts, &mut fold);
         let back = Fact::Returned {
             error: 0,
