@@ -101,6 +101,7 @@ fn run_next(world: &mut World, wire: &mut Wire, how: impl Fn(&Work) -> How) {
     let fetch = Fetch {
         stream: 0,
         queues: vec!["q".into()],
+        weights: Vec::new(),
         kinds: Vec::new(),
         slots: 1,
         once: 1,

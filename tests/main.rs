@@ -28,6 +28,8 @@ mod client;
 mod crash;
 // Who gets which job and keeps it: order, streams, leases, cuts, silence.
 mod delivery;
+// How work is shared out: among the queues of a worker, among the workers of a queue.
+mod sharing;
 // Limits, serial keys, labels, and why a job is not running.
 mod limits;
 // What happens to a job from enqueueing to removal.

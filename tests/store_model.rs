@@ -192,6 +192,7 @@ impl<'a> Shop<'a> {
         let fetch = Fetch {
             stream: 0,
             queues: vec!["q".into()],
+            weights: Vec::new(),
             kinds: Vec::new(),
             slots: 1,
             once,

@@ -54,6 +54,14 @@ impl<'a> FetchOnce<'a> {
         Self { link, fetch }
     }
 
+    /// Draws from these queues by weight instead, 1 to 1,000 each: many polls together share as the weights
+    /// say.
+    pub fn weighted_queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = (Q, u32)>) -> Self {
+        self.fetch.sources = weighted(queues);
+        self.fetch.strict = false;
+        self
+    }
+
     /// Only jobs of these kinds, at most 256; default every kind.
     pub fn kinds<K: Into<String>>(mut self, kinds: impl IntoIterator<Item = K>) -> Self {
         self.fetch.kinds = kinds.into_iter().map(Into::into).collect();
@@ -86,6 +94,11 @@ impl<'a> FetchOnce<'a> {
         };
         Ok(jobs.into_iter().map(|(work, lease)| Leased { work, lease }).collect())
     }
+}
+
+/// Queues with their weights.
+pub(crate) fn weighted<Q: Into<String>>(queues: impl IntoIterator<Item = (Q, u32)>) -> Vec<Source> {
+    queues.into_iter().map(|(queue, weight)| Source { queue: queue.into(), weight }).collect()
 }
 
 impl<'a> IntoFuture for FetchOnce<'a> {

@@ -2657,7 +2657,8 @@ pub mod fetch {
         /// A name.
         #[prost(string, tag = "1")]
         pub queue: ::prost::alloc::string::String,
-        /// Share of picks among the sources, 1 to 1,000; default 1; ignored if `strict`.
+        /// Share of picks among the sources, 1 to 1,000; default 1; ignored if `strict`. A source that has
+        /// nothing is passed, and saves no share up.
         #[prost(uint32, tag = "2")]
         pub weight: u32,
     }

@@ -97,6 +97,7 @@ impl Child {
         let fetch = Fetch {
             stream: 0,
             queues: vec!["q".into()],
+            weights: Vec::new(),
             kinds: Vec::new(),
             slots: 1,
             once: 6,

@@ -128,6 +128,7 @@ fn fetches() -> Vec<Case> {
     let invalid = [
         (fetch(|fetch| fetch.sources.clear()), "sources"),
         (fetch(|fetch| fetch.sources = vec![source("a b")]), "sources[0].queue"),
+        (fetch(|fetch| fetch.sources[0].weight = 1_001), "sources[0].weight"),
         (fetch(|fetch| fetch.kinds = vec!["k".into(), String::new()]), "kinds[1]"),
         (fetch(|fetch| fetch.slots = 0), "slots"),
         (fetch(|fetch| fetch.slots = 10_001), "slots"),
@@ -135,10 +136,7 @@ fn fetches() -> Vec<Case> {
         (fetch(|fetch| (fetch.once, fetch.wait_ms) = (1, 600_001)), "wait_ms"),
         (fetch(|fetch| fetch.lease_ms = DAYS_8), "lease_ms"),
     ];
-    let unsupported = [
-        (fetch(|fetch| fetch.sources.push(source("r"))), "strict"),
-        (fetch(|fetch| fetch.batch = Some(Batch::default())), "batch"),
-    ];
+    let unsupported = [(fetch(|fetch| fetch.batch = Some(Batch::default())), "batch")];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);
     let change = |close| Request::Fetch(Fetch { stream: 77, slots: 1, close, ..Fetch::default() });
     cases.extend([(change(false), Code::NotFound, "stream"), (change(true), Code::NotFound, "stream")]);

@@ -69,8 +69,10 @@ impl Worker {
         let is_poll = random.chance(30);
         let lease_ms = random.chance(25).then(|| random.between(1_000, 12_000));
         let few = |random: &mut super::random::Random| u32::try_from(random.between(1, 5)).expect("few");
+        let is_weighted = random.chance(40);
         self.stream = self.link.ask(Command::Fetch(Box::new(Fetch {
             stream: 0,
+            weights: queues.iter().filter(|_| is_weighted).map(|_| few(random)).collect(),
             queues,
             kinds,
             slots: few(random),
@@ -86,6 +88,7 @@ impl Worker {
         self.link.ask(Command::Fetch(Box::new(Fetch {
             stream,
             queues: Vec::new(),
+            weights: Vec::new(),
             kinds: Vec::new(),
             slots,
             once: 0,

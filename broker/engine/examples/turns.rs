@@ -95,6 +95,7 @@ impl Bench {
         Command::Fetch(Box::new(Fetch {
             stream: 0,
             queues: vec!["mail".into()],
+            weights: Vec::new(),
             kinds: vec!["send".into()],
             slots,
             once: 0,

@@ -384,7 +384,7 @@ impl Engine {
         }
         let passes = |gate| self.passes(stream.session, gate);
         let taste = Taste { kinds: &stream.kinds, passes: &passes };
-        for &queue in &stream.queues {
+        for &queue in stream.sources.queues() {
             let Some(index) = self.roster.queues.get(&queue) else { continue };
             let mut suspects = index.oldest_suspects(&stream.kinds).into_iter();
             if suspects.any(|seq| self.is_free(seq, &passes)) {

@@ -77,6 +77,7 @@ impl Crowd {
             let fetch = Fetch {
                 stream: 0,
                 queues: vec!["q".into()],
+                weights: Vec::new(),
                 kinds: Vec::new(),
                 slots: SLOTS_MAX,
                 once: 0,

@@ -290,10 +290,13 @@ impl Storm {
     fn fetch(&mut self, conn: ConnId) {
         let open: Vec<Request> = self.streams.iter().filter(|key| key.conn == conn).copied().collect();
         let stream = if self.dice.one_in(3) { self.dice.of(&open) } else { None };
-        let queues = (0..self.dice.roll(4)).map(|_| self.name(&["mail", "bills"])).collect();
+        let queues: Vec<String> = (0..self.dice.roll(4)).map(|_| self.name(&["mail", "bills"])).collect();
+        let weights =
+            if self.dice.one_in(2) { queues.iter().map(|_| self.small()).collect() } else { Vec::new() };
         let fetch = Fetch {
             stream: stream.map_or(0, |key| key.id),
             queues,
+            weights,
             kinds: (0..self.dice.roll(2)).map(|_| self.name(&["send", "print"])).collect(),
             slots: self.small(),
             once: if self.dice.one_in(3) { self.small() } else { 0 },

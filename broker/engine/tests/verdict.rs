@@ -215,6 +215,7 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
     }
     model.last_fence = lease.fence;
     let bound = model.streams.get_mut(&key).expect("it is open");
+    bound.picked(&job.spec.queue);
     if let Some((left, _)) = &mut bound.poll {
         *left -= 1;
     }
@@ -243,7 +244,7 @@ fn check_order(moment: &Moment<'_>, model: &Model, stream: &Stream, job: &Job, e
         let mine = jobs.filter(|job| job.is_suspect() == suspect && stream.runs(job));
         mine.filter(|job| !moment.is_kept(job)).collect()
     };
-    for queue in stream.queues.iter().take_while(|queue| **queue != job.spec.queue) {
+    for queue in stream.before(&job.spec.queue) {
         assert!(!empty || ready(queue, true).is_empty(), "a suspect of an earlier queue was passed over");
         let others = ready(queue, false);
         let fit = !others.is_empty() && others.iter().all(|other| stream.has_room(held, other.cost()));

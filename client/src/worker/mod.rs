@@ -17,6 +17,7 @@ use windlass_proto::v1::Fetch;
 use windlass_proto::v1::fetch::Source;
 
 use crate::error::Error;
+use crate::fetch;
 use crate::job::Job;
 use crate::limits::{CONCURRENCY_DEFAULT, CONCURRENCY_MAX};
 use crate::link::Settings;
@@ -57,6 +58,7 @@ pub use run::WorkerHandle;
 pub struct Worker {
     settings: Settings,
     sources: Vec<Source>,
+    strict: bool,
     concurrency: u32,
     lease: Duration,
     shutdown_timeout: Duration,
@@ -70,6 +72,7 @@ impl Worker {
         Self {
             settings,
             sources: Vec::new(),
+            strict: true,
             concurrency: CONCURRENCY_DEFAULT,
             lease: Duration::ZERO,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
@@ -83,6 +86,21 @@ impl Worker {
     /// `default`.
     pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.sources = queues.into_iter().map(|queue| Source { queue: queue.into(), weight: 0 }).collect();
+        self.strict = true;
+        self
+    }
+
+    /// Queues to draw from by weight: each gets its share of the picks as long as it has jobs, and what it
+    /// does not use goes to the others. 1 to 64 queues, weights 1 to 1,000.
+    ///
+    /// ```no_run
+    /// # fn example(client: windlass_client::Client) {
+    /// let worker = client.worker().weighted_queues([("mail", 3), ("bulk", 1)]);
+    /// # drop(worker) }
+    /// ```
+    pub fn weighted_queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = (Q, u32)>) -> Self {
+        self.sources = fetch::weighted(queues);
+        self.strict = false;
         self
     }
 
@@ -198,7 +216,7 @@ impl Worker {
         }
         Fetch {
             sources,
-            strict: true,
+            strict: self.strict,
             kinds,
             slots: self.concurrency,
             lease_ms: millis::of(self.lease),

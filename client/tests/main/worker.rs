@@ -76,6 +76,20 @@ async fn a_worker_asks_for_the_kinds_it_knows() {
 }
 
 #[tokio::test]
+async fn a_worker_draws_by_weight_if_it_says_so() {
+    let peer = Peer::bind().await;
+    let (client, _line) = peer.client(Client::builder()).await;
+    let worker = client.worker().weighted_queues([("mail", 3), ("bulk", 1)]);
+    let handle = worker.handle(|_: Greet, _| async { Ok(()) }).start();
+    let mut line = peer.accept_main().await;
+    let (_, fetch) = line.hear_fetch().await;
+    let sources: Vec<_> = fetch.sources.iter().map(|source| (source.queue.as_str(), source.weight)).collect();
+    assert_eq!((sources.as_slice(), fetch.strict), ([("mail", 3), ("bulk", 1)].as_slice(), false));
+    drop(handle);
+    assert!(soon("the end", line.try_hear()).await.is_none());
+}
+
+#[tokio::test]
 async fn outcomes_of_all_sorts_reach_the_broker() {
     let peer = Peer::bind().await;
     let (handle, mut line, stream) = started(&peer, |worker| {

@@ -6,12 +6,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// A request for jobs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fetch {
     /// 0 opens a stream; otherwise the request id of the stream to change or close.
     pub stream: u64,
-    /// Queues in strict order.
+    /// Queues to draw from.
     pub queues: Vec<String>,
+    /// The share of picks of each, at least 1; empty = in strict order.
+    pub weights: Vec<u32>,
     /// Kinds this worker can run; empty = any.
     pub kinds: Vec<String>,
     /// Cost the stream may hold.

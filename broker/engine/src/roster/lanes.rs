@@ -181,6 +181,11 @@ impl Lanes {
         self.filled().any(|(_, level)| level.of_kind(kind).any(|(_, ring)| ring.is_open()))
     }
 
+    /// There is any job.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.filled().next().is_some()
+    }
+
     /// The kinds that have a ready job.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = NameId> + '_ {
         self.levels.iter().flat_map(|level| level.rings.keys().map(|&(kind, _)| kind))

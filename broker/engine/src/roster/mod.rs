@@ -12,6 +12,7 @@ pub(crate) mod queue;
 mod run;
 pub(crate) mod seqs;
 mod serial;
+pub(crate) mod sources;
 pub(crate) mod stream;
 mod timers;
 pub(crate) mod watches;

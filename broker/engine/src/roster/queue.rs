@@ -105,6 +105,11 @@ impl QueueIndex {
         self.lanes.len() + self.suspects.values().map(Seqs::len).sum::<usize>() + self.serials.waiting()
     }
 
+    /// There is a job to be picked, if nothing keeps it.
+    pub(crate) fn is_filled(&self) -> bool {
+        !self.suspects.is_empty() || self.lanes.is_filled()
+    }
+
     pub(crate) fn has_ready(&self, kind: NameId) -> bool {
         self.lanes.has(kind) || self.suspects.contains_key(&kind)
     }

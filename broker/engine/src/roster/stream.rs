@@ -1,5 +1,6 @@
 //! Streams: who waits for jobs, with how much room, in which order they are served.
 
+use super::sources::Sources;
 use crate::frame::Work;
 use crate::ids::{ConnId, Ms, NameId, Request, SessionId};
 use crate::ledger::names::Names;
@@ -23,8 +24,7 @@ const TEXTS_SHARED: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) session: SessionId,
-    /// Queues in strict order.
-    pub(crate) queues: Vec<NameId>,
+    pub(crate) sources: Sources,
     /// Kinds; empty = any.
     pub(crate) kinds: Vec<NameId>,
     pub(crate) slots: u32,
@@ -82,6 +82,8 @@ pub(crate) struct Streams {
     pub(crate) open: BTreeMap<StreamKey, Stream>,
     waiting: BTreeMap<(NameId, NameId), BTreeSet<(u64, StreamKey)>>,
     ticket: u64,
+    /// How many were opened that draw by weight.
+    pub(crate) weighted: u64,
 }
 
 impl Streams {
@@ -165,5 +167,5 @@ fn places(stream: &Stream) -> Vec<(NameId, NameId)> {
     let any = [ANY_KIND];
     let few = (1..=KINDS_INDEXED_MAX).contains(&stream.kinds.len());
     let kinds: &[NameId] = if few { &stream.kinds } else { &any };
-    stream.queues.iter().flat_map(|&queue| kinds.iter().map(move |&kind| (queue, kind))).collect()
+    stream.sources.queues().iter().flat_map(|&queue| kinds.iter().map(move |&kind| (queue, kind))).collect()
 }

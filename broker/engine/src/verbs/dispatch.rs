@@ -12,7 +12,7 @@ use crate::limits::{
 };
 use crate::policy::default;
 use crate::roster::lanes::Taste;
-use crate::roster::queue::spot;
+use crate::roster::queue::{QueueIndex, spot};
 use crate::roster::stream::{StreamKey, Texts};
 use crate::roster::{Presence, Round};
 use alloc::collections::BTreeSet;
@@ -190,22 +190,26 @@ impl Engine {
         }
     }
 
-    /// The next job for a stream: its queues in order, suspects only for an empty session.
+    /// The next job for a stream: its sources in order, suspects only for an empty session.
     fn pick(&mut self, key: StreamKey, now: Ms, looks: &mut usize) -> Option<Seq> {
         if self.is_shut(key) {
             return None;
         }
         let stream = self.roster.streams.open.get(&key).filter(|stream| stream.has_room(1))?;
-        let (session, queues) = (stream.session, stream.queues.len());
-        for place in 0..queues {
-            let queue = self.roster.streams.open.get(&key)?.queues[place];
-            match self.pick_suspect(key, session, queue, now) {
-                Suspect::Taken(seq) => return Some(seq),
-                Suspect::Awaited => return None,
-                Suspect::None => {}
+        let (session, count) = (stream.session, stream.sources.queues().len());
+        for place in 0..count {
+            let queue = self.roster.streams.open.get(&key)?.sources.queues()[place];
+            if count > 1 && !self.roster.queues.get(&queue).is_some_and(QueueIndex::is_filled) {
+                continue;
             }
-            if let Some(seq) = self.pick_from(key, queue, now, looks) {
-                return Some(seq);
+            let found = match self.pick_suspect(key, session, queue, now) {
+                Suspect::Taken(seq) => Some(seq),
+                Suspect::Awaited => return None,
+                Suspect::None => self.pick_from(key, queue, now, looks),
+            };
+            if found.is_some() {
+                self.roster.streams.open.get_mut(&key)?.sources.picked(place);
+                return found;
             }
             if *looks == 0 {
                 return None;

@@ -92,7 +92,7 @@ impl Engine {
     /// Nobody could take it, or everybody who could is busy.
     fn worker_cause(&self, job: &Job) -> Option<Cause> {
         let runs = |stream: &Stream| {
-            stream.queues.contains(&job.queue)
+            stream.sources.contains(job.queue)
                 && (stream.kinds.is_empty() || stream.kinds.contains(&job.kind))
         };
         let able: Vec<(&StreamKey, &Stream)> =

@@ -7,6 +7,7 @@ use crate::ids::{NameId, Request};
 use crate::ledger::names::Name;
 use crate::limits::{FETCH_KINDS_MAX, LEASE_MS_MAX, SLOTS_MAX, SOURCES_MAX, STREAMS_MAX, WAIT_MS_MAX};
 use crate::roster::Timer;
+use crate::roster::sources::Sources;
 use crate::roster::stream::{Stream, StreamKey, Texts};
 use alloc::format;
 use alloc::vec::Vec;
@@ -56,13 +57,14 @@ impl Engine {
 
     fn open_stream(&mut self, asker: Asker, fetch: Fetch, turn: &mut Turn) {
         let namespace = asker.namespace;
-        let mut queues: Vec<NameId> = Vec::new();
-        for name in fetch.queues {
+        let mut weighted: Vec<(NameId, u32)> = Vec::new();
+        for (place, name) in fetch.queues.into_iter().enumerate() {
             let queue = self.intern(turn, Name::Queue(namespace, name));
-            if !queues.contains(&queue) {
-                queues.push(queue);
+            if weighted.iter().all(|&(known, _)| known != queue) {
+                weighted.push((queue, fetch.weights.get(place).map_or(1, |weight| (*weight).max(1))));
             }
         }
+        let queues: Vec<NameId> = weighted.iter().map(|&(queue, _)| queue).collect();
         let mut kinds: Vec<NameId> =
             fetch.kinds.into_iter().map(|name| self.intern(turn, Name::Kind(namespace, name))).collect();
         kinds.sort_unstable();
@@ -71,9 +73,15 @@ impl Engine {
         // Even without a wait the poll looks once, at the end of this turn.
         let poll = (fetch.once > 0).then(|| (fetch.once, asker.now.saturating_add(fetch.wait_ms.max(1))));
         let held = if poll.is_some() { 0 } else { self.adopt_leases(asker, key, &queues, &kinds) };
+        let sources = if fetch.weights.is_empty() {
+            Sources::strict(queues)
+        } else {
+            self.roster.streams.weighted += 1;
+            Sources::weighted(&weighted, self.roster.streams.weighted)
+        };
         let stream = Stream {
             session: asker.session,
-            queues,
+            sources,
             kinds,
             slots: fetch.slots,
             held,

@@ -116,7 +116,7 @@ impl Engine {
             connections: presence.conns.len() as u64,
             streams: presence.streams,
             slots: streams().map(|stream| u64::from(stream.slots)).sum(),
-            queues: texts(streams().flat_map(|stream| stream.queues.iter().copied()).collect()),
+            queues: texts(streams().flat_map(|stream| stream.sources.queues().iter().copied()).collect()),
             kinds: texts(streams().flat_map(|stream| stream.kinds.iter().copied()).collect()),
             beat: presence.beat.clone(),
             told: row.told,

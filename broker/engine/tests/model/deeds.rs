@@ -72,12 +72,16 @@ impl History {
         let change = if open.len() > 3 || self.dice.one_in(4) { self.dice.of(&open) } else { None };
         let dice = &mut self.dice;
         let first = dice.roll(3) as usize;
-        let queues = (0..=dice.roll(3) as usize).map(|n| QUEUES[(first + n) % 3].to_string()).collect();
+        let queues: Vec<String> =
+            (0..=dice.roll(3) as usize).map(|n| QUEUES[(first + n) % 3].to_string()).collect();
+        let is_weighted = dice.one_in(2);
+        let weights = queues.iter().filter(|_| is_weighted).map(|_| 1 + dice.roll(4) as u32).collect();
         let kinds = if dice.one_in(2) { Vec::new() } else { vec![KINDS[dice.roll(2) as usize].to_string()] };
         let once = if change.is_none() && dice.one_in(3) { 1 + dice.roll(4) as u32 } else { 0 };
         let fetch = Fetch {
             stream: change.unwrap_or(0),
             queues,
+            weights,
             kinds,
             slots: 1 + dice.roll(6) as u32,
             once,

@@ -89,6 +89,8 @@ pub(crate) struct Model {
     pub(crate) keep_max: BTreeMap<String, usize>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) picks: BTreeMap<String, u64>,
+    /// How many streams were opened that draw by weight.
+    pub(crate) weighted: u64,
     pub(crate) last_fence: u64,
     pub(crate) last_seq: Seq,
     pub(crate) started_at: Ms,
@@ -159,8 +161,10 @@ impl Model {
     // ------------------------------------------------------------------ sessions
 
     pub(crate) fn open(&mut self, key: Request, session: SessionId, fetch: &Fetch, now: Ms) {
+        self.weighted += u64::from(!fetch.weights.is_empty());
         let stream = Stream {
             session,
+            turns: Stream::turns(&fetch.queues, &fetch.weights, self.weighted),
             queues: fetch.queues.clone(),
             kinds: fetch.kinds.clone(),
             slots: fetch.slots,

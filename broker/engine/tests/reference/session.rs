@@ -141,6 +141,7 @@ impl Model {
         self.streams.clear();
         self.unbind();
         self.choked.clear();
+        self.weighted = 0;
         self.picks.clear();
         self.allowance.restart(now);
         for session in self.sessions.values_mut() {

@@ -1,12 +1,15 @@
 //! A stream, as the rules see it.
 
 use super::Job;
+use std::collections::BTreeMap;
 use windlass_engine::ids::{Ms, SessionId};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) session: SessionId,
     pub(crate) queues: Vec<String>,
+    /// By weight: whose turn is when, in picks over weight, times 2^24; empty = in strict order.
+    pub(crate) turns: BTreeMap<String, (u64, u64)>,
     pub(crate) kinds: Vec<String>,
     pub(crate) slots: u32,
     pub(crate) lease_ms: Ms,
@@ -15,6 +18,43 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// The turns of the n-th stream that draws by weight.
+    pub(crate) fn turns(queues: &[String], weights: &[u32], nth: u64) -> BTreeMap<String, (u64, u64)> {
+        let mut named: Vec<(&String, u64)> = Vec::new();
+        for (queue, weight) in queues.iter().zip(weights) {
+            if named.iter().all(|(known, _)| *known != queue) {
+                named.push((queue, (*weight).into()));
+            }
+        }
+        let total: u64 = named.iter().map(|(_, weight)| weight).sum();
+        let golden = u128::from(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let lot = ((golden * u128::from(total)) >> 64) as u64;
+        let mut before = 0;
+        let mut turns = BTreeMap::new();
+        for (queue, weight) in named {
+            let is_drawn = (before..before + weight).contains(&lot);
+            turns.insert(queue.clone(), (if is_drawn { 0 } else { (1 << 24) / weight / 2 }, weight));
+            before += weight;
+        }
+        turns
+    }
+
+    /// The queues whose turn is before that of this one.
+    pub(crate) fn before<'a>(&'a self, queue: &'a str) -> Vec<&'a String> {
+        if self.turns.is_empty() {
+            return self.queues.iter().take_while(|other| *other != queue).collect();
+        }
+        let turn = self.turns[queue].0;
+        self.turns.iter().filter(|(_, other)| other.0 < turn).map(|(name, _)| name).collect()
+    }
+
+    /// A job of this queue was picked.
+    pub(crate) fn picked(&mut self, queue: &str) {
+        let Some(&(turn, weight)) = self.turns.get(queue) else { return };
+        self.turns.values_mut().for_each(|other| other.0 = other.0.max(turn));
+        self.turns.insert(queue.into(), (turn + (1 << 24) / weight, weight));
+    }
+
     /// It fetches such jobs.
     pub(crate) fn takes(&self, job: &Job) -> bool {
         self.queues.contains(&job.spec.queue) && self.runs(job)

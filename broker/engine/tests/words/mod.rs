@@ -187,11 +187,14 @@ impl World {
         let close = words.text("close", "");
         let label = if close.is_empty() { &change } else { &close };
         let mut labels = self.asked.iter().filter(|(_, asked)| !label.is_empty() && asked.label == *label);
+        let named = words.list("queue", if label.is_empty() { "mail" } else { "" });
+        let weighted = named.iter().filter_map(|name| name.split_once(':'));
         Fetch {
+            weights: weighted.map(|(_, weight)| weight.parse().expect("a weight")).collect(),
             stream: labels
                 .next_back()
                 .map_or(if label.is_empty() { 0 } else { 999_999 }, |(request, _)| request.id),
-            queues: words.list("queue", if label.is_empty() { "mail" } else { "" }),
+            queues: named.iter().map(|name| name.split(':').next().unwrap_or_default().into()).collect(),
             kinds: words.list("kind", ""),
             slots: words.number("slots").unwrap_or(0),
             once: words.number("once").unwrap_or(0),

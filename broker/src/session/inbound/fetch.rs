@@ -20,12 +20,13 @@ fn open(fetch: v1::Fetch) -> Checked<Fetch> {
         return Err(invalid("sources", "a Fetch draws from at least one queue"));
     }
     // A single source is strict and weighted alike.
-    unset(&[("strict", !strict && sources.len() > 1)])?;
-    let queues: Checked<Vec<String>> = sources
+    let is_weighted = !strict && sources.len() > 1;
+    let sources: Checked<Vec<(String, u32)>> = sources
         .into_iter()
         .enumerate()
-        .map(|(index, source)| queue(source, strict).map_err(|fault| at("sources", index, fault)))
+        .map(|(index, source)| self::source(source).map_err(|fault| at("sources", index, fault)))
         .collect();
+    let (queues, weights): (Vec<String>, Vec<u32>) = sources?.into_iter().unzip();
     let kinds: Checked<Vec<String>> = kinds
         .into_iter()
         .enumerate()
@@ -42,7 +43,8 @@ fn open(fetch: v1::Fetch) -> Checked<Fetch> {
     at_most(lease_ms, LEASE_MS_MAX, "lease_ms")?;
     Ok(Fetch {
         stream,
-        queues: queues?,
+        queues,
+        weights: if is_weighted { weights } else { Vec::new() },
         kinds: kinds?,
         // A long poll is bounded by `once` alone.
         slots: if once > 0 { 0 } else { slots },
@@ -53,11 +55,10 @@ fn open(fetch: v1::Fetch) -> Checked<Fetch> {
     })
 }
 
-fn queue(source: v1::fetch::Source, strict: bool) -> Checked<String> {
+fn source(source: v1::fetch::Source) -> Checked<(String, u32)> {
     let v1::fetch::Source { queue, weight } = source;
     at_most(weight.into(), WEIGHT_MAX.into(), "weight")?;
-    unset(&[("weight", !strict && weight > 1)])?;
-    name(queue, "queue")
+    Ok((name(queue, "queue")?, weight.max(1)))
 }
 
 /// An open stream gets other slots, or its end. Its other settings stand.
@@ -78,6 +79,7 @@ fn change(fetch: v1::Fetch) -> Checked<Fetch> {
     Ok(Fetch {
         stream,
         queues: Vec::new(),
+        weights: Vec::new(),
         kinds: Vec::new(),
         slots,
         once: 0,

@@ -283,6 +283,10 @@ fn what_is_out_of_form_is_refused_at_its_field() {
         ("wait", Request::Enqueue(Enqueue { wait: 9, jobs: vec![job("k")], ..Enqueue::default() })),
         ("sources", Request::Fetch(Fetch { sources: Vec::new(), ..fetch.clone() })),
         ("sources[0].queue", Request::Fetch(Fetch { sources: vec![source("")], ..fetch.clone() })),
+        (
+            "sources[0].weight",
+            Request::Fetch(Fetch { sources: vec![Source { weight: 1_001, ..source("a") }], ..fetch.clone() }),
+        ),
         ("kinds[0]", Request::Fetch(Fetch { kinds: vec!["a b".into()], ..fetch.clone() })),
         ("slots", Request::Fetch(Fetch { slots: 0, ..fetch.clone() })),
         ("slots", Request::Fetch(Fetch { slots: 10_001, ..fetch.clone() })),
