@@ -50,5 +50,7 @@ mod running;
 mod time;
 // Sessions: labels, quiet, resume, terminate, dump.
 mod workers;
+// A clock that a test advances.
+mod clock;
 // Jobs that are unique by a key, and jobs that are held.
 mod unique;

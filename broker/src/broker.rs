@@ -1,6 +1,6 @@
 //! The broker as a whole: opens the store, starts the threads, listens; and the way back.
 
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::disk_usage::bytes_below;
 use crate::door::{Door, Notice};
 use crate::driver::commit::Commit;
@@ -43,6 +43,8 @@ pub struct Options {
     pub core: CoreOptions,
     /// When room counts as low.
     pub disk: DiskOptions,
+    /// What it takes for the time.
+    pub clock: Clock,
 }
 
 /// A broker that runs.
@@ -80,8 +82,11 @@ impl Broker {
             Core::recover(&mut opened.journal, opened.recovered, reader, seed, options.core)?;
         opened.journal.recycle(loaded.meta.replay_from)?;
         opened.journal.trim()?;
-        let wall_ms = clock::wall_ms();
-        let start = Start { now: wall_ms, minutes: clock::epoch_minutes(wall_ms) };
+        if options.clock.is_test() {
+            core.ignore_silence();
+        }
+        let now = options.clock.now_ms();
+        let start = Start { now, minutes: clock::epoch_minutes(clock::wall_ms()) };
         let first = loaded.last_batch + 1;
         let mut turn = Turn::new(first);
         core.start(start, &mut turn)?;
@@ -105,6 +110,7 @@ impl Broker {
             first,
             door: door.clone(),
             known,
+            clock: options.clock.clone(),
             disk: opened.disk,
             leaves: opened.directory.leaves(),
         };
@@ -155,17 +161,18 @@ struct Parts {
     first: u64,
     door: Door,
     known: Known,
+    clock: Clock,
     disk: Disk,
     /// The folder of the folded store, to be measured.
     leaves: PathBuf,
 }
 
 fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
-    let Parts { core, folder, mut journal, first, door, known, mut disk, leaves } = parts;
+    let Parts { core, folder, mut journal, first, door, known, clock, mut disk, leaves } = parts;
     let commit = Arc::new(Commit::new(first));
     let (slices, copied) = mpsc::sync_channel(SLICES_WAITING);
     let stopped = Arc::new(AtomicBool::new(false));
-    let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone());
+    let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone(), clock);
     let writer = commit.clone();
     let folds = door.clone();
     let watch_stopped = stopped.clone();

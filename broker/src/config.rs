@@ -4,6 +4,7 @@
 //! and in units. The file has the flags' long names as keys.
 
 use crate::broker::Options;
+use crate::clock::{self, Clock};
 use crate::driver::core::CoreOptions;
 use crate::limits::CONNECTIONS_MAX;
 use crate::store::disk::DiskOptions;
@@ -23,6 +24,14 @@ pub struct Flags {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7520]
     #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Keep everything in a temporary directory that is removed at the end, on a free port unless
+    /// --listen says otherwise; for tests
+    #[arg(long, env = "WINDLASS_EPHEMERAL", num_args = 0..=1, default_missing_value = "true")]
+    pub ephemeral: Option<bool>,
+    /// Let time stand still, now or at an instant like 2030-01-01T00:00:00Z, until a client advances
+    /// it; only with --ephemeral
+    #[arg(long, env = "WINDLASS_TEST_CLOCK", num_args = 0..=1, default_missing_value = "now", value_name = "INSTANT")]
+    pub test_clock: Option<String>,
     /// Listen on an address that is not loopback although there are neither tokens nor TLS
     #[arg(long, env = "WINDLASS_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
@@ -94,6 +103,8 @@ pub enum LogForm {
 pub struct Settings {
     /// Store and core.
     pub options: Options,
+    /// The data directory is a temporary one.
+    pub ephemeral: bool,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Largest payload, in bytes.
@@ -140,24 +151,23 @@ impl Flags {
             Some(path) => read_file(path)?,
             None => Self::default(),
         };
-        let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7520)));
-        let insecure = self.insecure.or(file.insecure).unwrap_or(false);
-        if !listen.ip().is_loopback() && !insecure {
-            return Err(ConfigError::Invalid(format!(
-                "{listen} is reachable from other machines, and this broker has neither tokens nor TLS yet: \
-                 anybody there could read and change every job. Listen on 127.0.0.1, or say --insecure"
-            )));
-        }
+        let (kib, mib, gib) = (1 << 10, 1 << 20, 1 << 30);
+        let ephemeral = self.ephemeral.or(file.ephemeral).unwrap_or(false);
+        let data = home(self.data.or(file.data), ephemeral)?;
+        let clock = clock(self.test_clock.or(file.test_clock), ephemeral)?;
+        let (port, segment_default, reserve_default) =
+            if ephemeral { (0, mib, 0) } else { (7520, 4 * mib, DiskOptions::default().reserve_bytes) };
+        let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
+        check_reach(listen, self.insecure.or(file.insecure).unwrap_or(false))?;
         let within = |name: &str, value: u64, low: u64, high: u64| {
             if (low..=high).contains(&value) {
                 return Ok(value);
             }
             Err(ConfigError::Invalid(format!("{name} is {value}, but must lie in {low}..{high}")))
         };
-        let (kib, mib, gib) = (1 << 10, 1 << 20, 1 << 30);
         let max_payload =
             within("max_payload", self.max_payload.or(file.max_payload).unwrap_or(mib), kib, 16 * mib)?;
-        let segment = self.segment_bytes.or(file.segment_bytes).unwrap_or(4 * mib);
+        let segment = self.segment_bytes.or(file.segment_bytes).unwrap_or(segment_default);
         let segment_bytes_first = within("segment_bytes", segment, 64 * kib, 64 * mib)?;
         let segment_max = self.segment_bytes_max.or(file.segment_bytes_max).unwrap_or(64 * mib);
         let segment_bytes_max = within("segment_bytes_max", segment_max, segment_bytes_first, gib)?;
@@ -171,17 +181,13 @@ impl Flags {
         let jobs = within("max_jobs", jobs, 1, 2_000_000_000)?;
         let connections = self.max_connections.or(file.max_connections).unwrap_or(CONNECTIONS_MAX);
         let connections = within("max_connections", connections as u64, 1, 100_000)?;
-        let defaults = DiskOptions::default();
         let disk = DiskOptions {
             low_bytes: self.disk_low_bytes.or(file.disk_low_bytes),
-            reserve_bytes: self
-                .disk_reserve_bytes
-                .or(file.disk_reserve_bytes)
-                .unwrap_or(defaults.reserve_bytes),
+            reserve_bytes: self.disk_reserve_bytes.or(file.disk_reserve_bytes).unwrap_or(reserve_default),
         };
         Ok(Settings {
             options: Options {
-                data: self.data.or(file.data).unwrap_or_else(|| PathBuf::from("windlass-data")),
+                data,
                 segment_bytes_first,
                 segment_bytes_max,
                 leaves_cache_bytes,
@@ -191,7 +197,9 @@ impl Flags {
                     jobs_max: size(jobs),
                 },
                 disk,
+                clock,
             },
+            ephemeral,
             listen,
             max_payload: size(max_payload),
             max_connections: size(connections),
@@ -199,6 +207,50 @@ impl Flags {
             log_level: log_level(self.log_level.or(file.log_level))?,
         })
     }
+}
+
+/// The data directory. That of an ephemeral broker is made when it starts.
+fn home(asked: Option<PathBuf>, ephemeral: bool) -> Result<PathBuf, ConfigError> {
+    match asked {
+        Some(data) if ephemeral => Err(ConfigError::Invalid(format!(
+            "an ephemeral broker removes its data at the end, so it does not take {}; leave out one of the two",
+            data.display()
+        ))),
+        Some(data) => Ok(data),
+        None => Ok(PathBuf::from("windlass-data")),
+    }
+}
+
+/// Who can reach the address can do everything.
+fn check_reach(listen: SocketAddr, insecure: bool) -> Result<(), ConfigError> {
+    if listen.ip().is_loopback() || insecure {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid(format!(
+        "{listen} is reachable from other machines, and this broker has neither tokens nor TLS yet: \
+         anybody there could read and change every job. Listen on 127.0.0.1, or say --insecure"
+    )))
+}
+
+/// The machine's clock, or one that stands still.
+fn clock(asked: Option<String>, ephemeral: bool) -> Result<Clock, ConfigError> {
+    let Some(instant) = asked else { return Ok(Clock::Wall) };
+    if !ephemeral {
+        return Err(ConfigError::Invalid(
+            "with --test-clock jobs run whenever a client says that time has passed, so it goes with --ephemeral only"
+                .into(),
+        ));
+    }
+    if instant == "now" {
+        return Ok(Clock::test(clock::wall_ms()));
+    }
+    let parsed: Option<jiff::Timestamp> = instant.parse().ok();
+    let at_ms = parsed.and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
+    at_ms.filter(|at_ms| *at_ms > 0).map(Clock::test).ok_or_else(|| {
+        ConfigError::Invalid(format!(
+            "test_clock is {instant}, but must be now or an instant after 1970 like 2030-01-01T00:00:00Z"
+        ))
+    })
 }
 
 /// A filter, each part of which ends in a level: a mistyped one would be taken for the name of a
@@ -228,6 +280,8 @@ fn size(bytes: u64) -> usize {
 const KEYS: &[&str] = &[
     "data",
     "listen",
+    "ephemeral",
+    "test_clock",
     "insecure",
     "log",
     "log_level",
@@ -331,6 +385,17 @@ mod tests {
         for bad in ["loud", "", "a=b=info", "info,sled"] {
             assert!(asked(bad).unwrap_err().to_string().contains("is no level"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_test_clock_and_a_data_directory_do_not_go_together() {
+        let refused = |text| file(text).unwrap_err().to_string();
+        assert!(refused("test_clock = \"now\"\n").contains("--ephemeral only"));
+        assert!(refused("ephemeral = true\ntest_clock = \"soon\"\n").contains("2030-01-01T00:00:00Z"));
+        assert!(refused("ephemeral = true\ntest_clock = \"1960-01-01T00:00:00Z\"\n").contains("after 1970"));
+        assert!(refused("ephemeral = true\ndata = \"d\"\n").contains("does not take d"));
+        let settings = file("ephemeral = true\ntest-clock = \"2030-01-01T00:00:00Z\"\n").unwrap();
+        assert_eq!((settings.options.clock.now_ms(), settings.listen.port()), (1_893_456_000_000, 0));
     }
 
     #[test]

@@ -396,6 +396,7 @@ pub fn weight(frame: &Frame) -> usize {
         Body::Welcome(_)
         | Body::Changed { .. }
         | Body::Closed
+        | Body::ClockAdvanced { .. }
         | Body::Signal(_)
         | Body::Error(_)
         | Body::Cut => 256,

@@ -129,6 +129,10 @@ pub const FETCH_WAIT_MS_MAX: u64 = 600_000;
 pub const ENQUEUE_WAIT_MS_DEFAULT: u64 = 30_000;
 /// Longest wait of `Enqueue` for the end of its jobs.
 pub const ENQUEUE_WAIT_MS_MAX: u64 = 600_000;
+/// Furthest that a test clock goes at once: a hundred years.
+pub const ADVANCE_MS_MAX: u64 = 36_525 * DAY_MS;
+/// Longest real time in which one step of a test clock waits for workers.
+pub const PATIENCE_MS_MAX: u64 = 60_000;
 
 // Lists of the rest.
 

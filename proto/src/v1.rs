@@ -2479,6 +2479,29 @@ pub mod stored {
         pub error: ::core::option::Option<super::Error>,
     }
 }
+/// Lets the test clock go on. Everything that is due on the way happens in its order and at its own
+/// time, as if that time had passed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdvanceClock {
+    /// By how much; at most 100 years.
+    #[prost(uint64, tag = "1")]
+    pub by_ms: u64,
+    /// Or up to which instant; not before the present one, and at most 100 years after it.
+    #[prost(uint64, tag = "2")]
+    pub to_at_ms: u64,
+    /// Before each step in time, and at the end, wait as long as jobs are leased, so that workers settle
+    /// at the time at which they were given their jobs; at most so long in real time, 60,000 at most.
+    /// 0: time does not wait for workers.
+    #[prost(uint64, tag = "3")]
+    pub patience_ms: u64,
+}
+/// The answer to AdvanceClock, when all that was due is decided and on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockAdvanced {
+    /// The broker's clock now.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+}
 /// Gives jobs to the broker. When it is answered, they are on disk.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Enqueue {
@@ -3003,7 +3026,7 @@ pub struct ClientFrame {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What is asked. A verb that the broker does not know is answered UNSUPPORTED.
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1000")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -3041,6 +3064,9 @@ pub mod client_frame {
         /// End the session.
         #[prost(message, tag = "11")]
         Bye(super::Bye),
+        /// For tests: let the test clock go on.
+        #[prost(message, tag = "1000")]
+        AdvanceClock(super::AdvanceClock),
     }
 }
 /// An answer, a delivery, or a word of the broker's own.
@@ -3050,7 +3076,7 @@ pub struct ServerFrame {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What is said.
-    #[prost(oneof = "server_frame::Body", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "server_frame::Body", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1000")]
     pub body: ::core::option::Option<server_frame::Body>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -3094,6 +3120,9 @@ pub mod server_frame {
         /// A refusal; the request has had no effect.
         #[prost(message, tag = "13")]
         Error(super::Error),
+        /// Answers AdvanceClock.
+        #[prost(message, tag = "1000")]
+        ClockAdvanced(super::ClockAdvanced),
     }
 }
 /// Begins a session, resumes one after a cut or a restart, or attaches a further connection to one.

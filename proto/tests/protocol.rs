@@ -30,7 +30,7 @@ fn every_verb_has_its_section() {
 
 #[test]
 fn the_page_stays_short() {
-    assert!(PAGE.lines().count() <= 450, "a page of the reference is read whole or not at all");
+    assert!(PAGE.lines().count() <= 600, "a page of the reference is read whole or not at all");
 }
 
 /// The field numbers that the appendix writes by hand.

@@ -41,6 +41,12 @@ impl Broker {
         Self { program, addr, flags, env, starts: 1, home }
     }
 
+    /// A new broker whose clock stands at the beginning of 2030 until somebody advances it; its data are
+    /// below [`Broker::home`].
+    pub(crate) fn with_test_clock() -> Self {
+        Self::with(&["--ephemeral", "--test-clock", "2030-01-01T00:00:00Z"])
+    }
+
     /// Where it listens.
     pub(crate) fn addr(&self) -> &str {
         &self.addr
@@ -99,7 +105,12 @@ impl Broker {
 
 fn serve(home: &Path, listen: &str, flags: &[String], env: &[(String, String)], start: u32) -> Program {
     let mut command = Command::new(WINDLASS);
-    command.arg("serve").arg("--data").arg(home.join("data")).args(["--listen", listen]);
+    command.arg("serve").args(["--listen", listen]);
+    if flags.iter().any(|flag| flag == "--ephemeral") {
+        command.env("TMPDIR", home);
+    } else {
+        command.arg("--data").arg(home.join("data"));
+    }
     command.args(SMALL).args(flags).envs(env.iter().cloned());
     Program::start(&mut command, home, &format!("broker-{start}"))
 }

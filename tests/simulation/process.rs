@@ -5,6 +5,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
+use windlass_broker::clock::Clock;
 use windlass_broker::door::{Door, Notice, Taken};
 use windlass_broker::driver::Driver;
 use windlass_broker::driver::commit::{Commit, Work};
@@ -153,7 +154,8 @@ impl<J: Journal, L: Leaves> Process<J, L> {
         let commit = Arc::new(Commit::new(first));
         let (to_fold, slices) = sync_channel(SLICES_WAITING);
         let door = Door::default();
-        let driver = Driver::new(core, door.clone(), commit.clone(), to_fold, Arc::default());
+        let driver =
+            Driver::new(core, door.clone(), commit.clone(), to_fold, Arc::default(), Clock::default());
         let folder = Folder::new(leaves, loaded.meta, loaded.checksums);
         Ok(Self {
             door,

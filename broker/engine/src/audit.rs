@@ -162,7 +162,9 @@ impl Engine {
             ensure(timed, || what("no timer"))?;
             // The end of its last timed lease moves the timer anyway.
             let waits = presence.bound == 0 && !presence.leases.is_empty();
-            ensure(waits || presence.timer_at <= presence.deadline(), || what("its timer is too late"))?;
+            ensure(waits || presence.timer_at <= presence.deadline(self.roster.ignores_silence), || {
+                what("its timer is too late")
+            })?;
             let row = self.ledger.sessions.get(id);
             let told = row.is_some_and(|row| presence.quiet == (row.told != Told::Run));
             ensure(told, || what("it does not do as it was told"))?;

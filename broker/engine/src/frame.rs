@@ -70,6 +70,11 @@ pub enum Body {
     Stored(Vec<Result<u64, Refusal>>),
     /// Answers Bye, and the end of a stream.
     Closed,
+    /// Answers an advance of the test clock.
+    ClockAdvanced {
+        /// The broker's clock.
+        now: Ms,
+    },
     /// Pushed, not asked for.
     Signal(Signal),
     /// The whole answer to a refused command.
@@ -283,7 +288,8 @@ pub enum Cursor {
 
 impl Frame {
     /// The last frame of a request.
-    pub(crate) fn answer(to: Request, body: Body) -> Self {
+    #[must_use]
+    pub fn answer(to: Request, body: Body) -> Self {
         Self { to, last: true, body }
     }
 
@@ -310,6 +316,7 @@ impl Frame {
             | Body::Rows(_)
             | Body::Stored(_)
             | Body::Closed
+            | Body::ClockAdvanced { .. }
             | Body::Signal(_)
             | Body::Error(_)
             | Body::Cut => &mut [],
@@ -338,6 +345,7 @@ impl Frame {
             | Body::Changed { .. }
             | Body::Stored(_)
             | Body::Closed
+            | Body::ClockAdvanced { .. }
             | Body::Signal(_)
             | Body::Error(_)
             | Body::Cut => &mut [],

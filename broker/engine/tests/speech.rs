@@ -104,6 +104,7 @@ impl World {
             .into(),
             Body::Event { event, data, lagged } => say_event(&asked.label, event.as_deref(), data, *lagged),
             Body::Closed => "closed".into(),
+            Body::ClockAdvanced { .. } => "advanced".into(),
             Body::Signal(signal) => say_signal(signal),
             Body::Error(refusal) => say_refusal(refusal),
             Body::Cut => "cut".into(),

@@ -198,6 +198,7 @@ impl World {
             | Body::Event { .. }
             | Body::Stored(_)
             | Body::Closed
+            | Body::ClockAdvanced { .. }
             | Body::Signal(_)
             | Body::Error(_) => {}
         }

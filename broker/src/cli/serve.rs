@@ -2,21 +2,27 @@
 
 use super::{exit, output};
 use crate::broker::Broker;
-use crate::clock;
 use crate::config::{Flags, LogForm, Settings};
 use crate::net::{self, NetOptions};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Runs the broker; returns when it has stopped.
 pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
-    let settings = match flags.settle() {
+    let mut settings = match flags.settle() {
         Ok(settings) => settings,
         Err(error) => return output::fail(exit::USAGE, &error.to_string()),
+    };
+    let _removed_at_the_end = match ephemeral(&mut settings) {
+        Ok(home) => home,
+        Err(error) => {
+            return output::fail(exit::REFUSED, &format!("cannot make a temporary directory: {error}"));
+        }
     };
     log(&settings);
     crate::process::raise_open_files();
@@ -29,6 +35,16 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
         }
     };
     runtime.block_on(serve(broker, &settings))
+}
+
+/// A home for the data of a broker that keeps none.
+fn ephemeral(settings: &mut Settings) -> std::io::Result<Option<TempDir>> {
+    if !settings.ephemeral {
+        return Ok(None);
+    }
+    let home = tempfile::Builder::new().prefix("windlass-ephemeral-").tempdir()?;
+    settings.options.data = home.path().join("data");
+    Ok(Some(home))
 }
 
 async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
@@ -45,8 +61,12 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         }
     };
     let stop = CancellationToken::new();
-    let options = NetOptions::new(broker.secret, settings.max_payload, settings.max_connections);
-    let clock = Arc::new(clock::wall_ms);
+    let mut options = NetOptions::new(broker.secret, settings.max_payload, settings.max_connections);
+    let clock = settings.options.clock.clone();
+    if clock.is_test() {
+        options.terms = options.terms.with_test_clock();
+    }
+    let clock = Arc::new(move || clock.now_ms());
     let network = tokio::spawn(net::serve(listener, broker.door.clone(), options, clock, stop.clone()));
     output::line(&format!("windlass listening on {addr}"));
     first_of(&mut terminate, &mut interrupt).await;

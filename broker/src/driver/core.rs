@@ -154,6 +154,11 @@ impl Core {
         self.engine.choke(conn);
     }
 
+    /// Silence does not count while a connection is open.
+    pub fn ignore_silence(&mut self) {
+        self.engine.ignore_silence();
+    }
+
     /// The broker was away, or the wall clock jumped.
     pub fn shift(&mut self, by_ms: i64) {
         self.engine.shift(by_ms);

@@ -9,8 +9,9 @@
 pub mod commit;
 pub mod core;
 pub mod folding;
+mod test_clock;
 
-use crate::clock::{self, Reading};
+use crate::clock::{self, Clock, Reading};
 use crate::door::{Door, Notice, Outbox, Taken, weight};
 use crate::limits::STALL_MS;
 use crate::store::StoreError;
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use test_clock::TestClock;
 use windlass_engine::frame::Body;
 use windlass_engine::view::DiskView;
 use windlass_engine::{ConnId, Frame, Turn};
@@ -47,13 +49,21 @@ pub struct Driver {
     /// Copied, but the fold thread is behind.
     unsent: Option<Slice>,
     last: Reading,
+    test_clock: Option<TestClock>,
     is_draining: bool,
 }
 
 impl Driver {
     /// A driver over a recovered core.
     #[must_use]
-    pub fn new(core: Core, door: Door, commit: Arc<Commit>, slices: SyncSender<Slice>, known: Known) -> Self {
+    pub fn new(
+        core: Core,
+        door: Door,
+        commit: Arc<Commit>,
+        slices: SyncSender<Slice>,
+        known: Known,
+        clock: Clock,
+    ) -> Self {
         Self {
             core,
             door,
@@ -63,6 +73,7 @@ impl Driver {
             outboxes: HashMap::new(),
             unsent: None,
             last: clock::read(),
+            test_clock: TestClock::over(clock),
             is_draining: false,
         }
     }
@@ -75,7 +86,7 @@ impl Driver {
         let mut taken = Taken::default();
         while !self.is_draining {
             self.door.take(Some(self.deadline()), &mut taken);
-            let now = self.look_up();
+            let now = self.look_up(&taken);
             self.round(now, &mut taken)?;
         }
         self.finish()
@@ -123,6 +134,10 @@ impl Driver {
 
     /// When the next turn is due at the latest.
     fn deadline(&self) -> Instant {
+        if let Some(clock) = &self.test_clock {
+            let most = if self.core.is_copying() { COPYING } else { LOOK_UP };
+            return Instant::now() + clock.wait(&self.core, most);
+        }
         let wait = match self.core.next_deadline() {
             _ if self.core.is_copying() => COPYING,
             Some(at) => Duration::from_millis(at.saturating_sub(clock::wall_ms())).min(LOOK_UP),
@@ -133,7 +148,13 @@ impl Driver {
 
     /// Reads the clock, and moves everybody's deadlines by the time in which nobody listened or by
     /// which the wall clock was set.
-    fn look_up(&mut self) -> u64 {
+    fn look_up(&mut self, taken: &Taken) -> u64 {
+        if let Some(clock) = &mut self.test_clock {
+            if taken.commands.is_empty() {
+                clock.step(&self.core);
+            }
+            return clock.now_ms();
+        }
         let reading = clock::read();
         let away = reading.steady.saturating_duration_since(self.last.steady);
         let away_ms = i64::try_from(away.as_millis()).unwrap_or(i64::MAX);
@@ -173,11 +194,18 @@ impl Driver {
             .filter(|(_, command)| matches!(command, windlass_engine::Command::Hangup))
             .map(|(request, _)| request.conn)
             .collect();
+        if let Some(clock) = &mut self.test_clock {
+            clock.take(&mut taken.commands);
+            clock.forget(&closed);
+        }
         self.core.turn(now, &taken.signs, taken.commands.drain(..), &mut turn)?;
         taken.signs.clear();
         self.door.set_deaf(self.core.is_overfull());
         for conn in closed {
             self.outboxes.remove(&conn);
+        }
+        if let Some(clock) = &mut self.test_clock {
+            clock.answer(&self.core, &mut turn);
         }
         self.hand_over(turn, batch);
         Ok(())

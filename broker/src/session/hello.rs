@@ -3,9 +3,9 @@
 //! It is separate because it is the only exchange before a session stands, and the only place where a
 //! secret is made or compared.
 
+use super::Terms;
 use super::form::{Checked, at, inside, invalid, job_id, name_or, text, too_large, unset, unsupported};
 use super::outbound;
-use super::{FEATURES, Terms};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use windlass_proto::v1::{self, Code};
 /// Checks a Hello. A fault ends the connection, unless it is the secret that is wrong.
 pub(super) fn hello(hello: v1::Hello, terms: &Terms) -> Result<Hello, v1::Error> {
     let proven = resumed(&hello, terms)?;
-    checked(hello, proven).map_err(outbound::error)
+    checked(hello, proven, terms).map_err(outbound::error)
 }
 
 /// A connection says Hello once.
@@ -27,7 +27,7 @@ pub(super) fn again() -> Refusal {
     invalid("", "this connection said Hello before")
 }
 
-fn checked(hello: v1::Hello, resume: Option<SessionId>) -> Checked<Hello> {
+fn checked(hello: v1::Hello, resume: Option<SessionId>, terms: &Terms) -> Checked<Hello> {
     let v1::Hello {
         proto_min,
         proto_max,
@@ -50,8 +50,8 @@ fn checked(hello: v1::Hello, resume: Option<SessionId>) -> Checked<Hello> {
     }
     // A token that nobody checks must not look like one that was checked.
     unset(&[("token", !token.is_empty())])?;
-    if let Some(index) = require.iter().position(|feature| !FEATURES.contains(&feature.as_str())) {
-        let unknown = require.iter().filter(|feature| !FEATURES.contains(&feature.as_str()));
+    if let Some(index) = require.iter().position(|feature| !terms.features.contains(&feature.as_str())) {
+        let unknown = require.iter().filter(|feature| !terms.features.contains(&feature.as_str()));
         let message =
             format!("this broker lacks {}", unknown.map(String::as_str).collect::<Vec<_>>().join(", "));
         return Err(at("require", index, Refusal { message, ..unsupported("") }));
@@ -140,7 +140,7 @@ pub(super) fn welcome(welcome: Welcome, terms: &Terms) -> v1::Welcome {
         max_frame: terms.frame_bytes_max as u64,
         max_payload: terms.payload_bytes_max as u64,
         max_batch: u32::try_from(JOBS_PER_FRAME_MAX).unwrap_or(u32::MAX),
-        features: FEATURES.iter().map(|&feature| feature.to_owned()).collect(),
+        features: terms.features.iter().map(|&feature| feature.to_owned()).collect(),
         leases_kept: leases_kept.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
         idempotency_window_ms: IDEMPOTENCY_WINDOW_MS,
         max_outstanding: terms.outstanding_max,

@@ -47,8 +47,8 @@ use window::{Open, Window};
 /// When a client for which there was no place may try again.
 const NO_PLACE_RETRY_MS: u64 = 1_000;
 
-/// What this broker can do beyond version 1 of the protocol.
-const FEATURES: &[&str] = &[];
+/// The feature of a broker that has a test clock.
+const TEST_CLOCK: &str = "test_clock";
 
 /// What the broker grants to every client.
 #[derive(Clone)]
@@ -57,6 +57,8 @@ pub struct Terms {
     payload_bytes_max: usize,
     outstanding_max: u32,
     secret_key: [u8; 32],
+    /// What this broker can do beyond version 1 of the protocol.
+    features: Vec<&'static str>,
 }
 
 /// A command for the driver: its request, what is asked, and the memory it takes.
@@ -105,7 +107,15 @@ impl Terms {
             payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
             outstanding_max: OUTSTANDING_MAX,
             secret_key,
+            features: Vec::new(),
         }
+    }
+
+    /// Tells clients that the clock is theirs to advance.
+    #[must_use]
+    pub fn with_test_clock(mut self) -> Self {
+        self.features.push(TEST_CLOCK);
+        self
     }
 
     /// Bounds frames and payloads. A payload must fit into a frame with what goes with it, so either
@@ -310,6 +320,7 @@ impl Session {
                 Words::Event(outbound::event(event.as_deref(), data, lagged))
             }
             Body::Closed => Words::Closed(Closed {}),
+            Body::ClockAdvanced { now } => Words::ClockAdvanced(v1::ClockAdvanced { at_ms: now }),
             Body::Signal(signal) => Words::Signal(outbound::signal(signal)),
         };
         outbound::write(to.id, words, self.terms.frame_bytes_max, dst);

@@ -4,6 +4,7 @@
 //! [`JobId`] by [`JobId::from_slice`].
 
 mod change;
+mod clock;
 mod configure;
 mod pages;
 

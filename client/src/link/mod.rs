@@ -83,7 +83,8 @@ impl Link {
             | Request::Touch(_)
             | Request::Change(_)
             | Request::Query(_)
-            | Request::Put(_)) => self.submit(request, Rules::ONCE).await?.body().await,
+            | Request::Put(_)
+            | Request::AdvanceClock(_)) => self.submit(request, Rules::ONCE).await?.body().await,
         }
     }
 

@@ -129,6 +129,7 @@ pub(super) fn units_of(request: &Request) -> u32 {
         | Request::Query(_)
         | Request::Watch(_)
         | Request::Put(_)
+        | Request::AdvanceClock(_)
         | Request::Bye(_) => 0,
     };
     u32::try_from(1 + bytes / WINDOW_UNIT_BYTES).unwrap_or(WINDOW_UNITS_MAX).min(WINDOW_UNITS_MAX)

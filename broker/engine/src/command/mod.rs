@@ -1,5 +1,6 @@
 //! Commands: what a client asks for, already checked in form by the session floor.
 
+mod clock;
 mod configure;
 mod enqueue;
 mod operate;
@@ -8,6 +9,7 @@ mod refusal;
 mod work;
 
 pub use crate::operation::{Mutation, Pace, Patch};
+pub use clock::AdvanceClock;
 pub use configure::{Put, Scope, SetResource, Target};
 pub use enqueue::{Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict};
 pub use operate::{Change, Select, Tell};
@@ -50,6 +52,8 @@ pub enum Command {
         /// Leave the leases standing for a resume within the session's time to live.
         keep_leases: bool,
     },
+    /// Lets the test clock go on.
+    AdvanceClock(AdvanceClock),
     /// A byte arrived, or the broker itself did not read: either way the session is not silent.
     Sign,
     /// The peer has read enough: its streams get jobs again.

@@ -128,6 +128,7 @@ impl Engine {
             | Command::Query(_)
             | Command::Watch(_)
             | Command::Put(_)
+            | Command::AdvanceClock(_)
             | Command::Bye { .. } => {}
         }
         let Some((session, namespace)) = self.who(from.conn) else {
@@ -148,6 +149,7 @@ impl Engine {
             Command::Watch(watch) => self.watch(asker, *watch, turn),
             Command::Put(put) => self.put(asker, &put, turn),
             Command::Bye { keep_leases } => self.bye(asker, keep_leases, turn),
+            Command::AdvanceClock(_) => turn.refuse(from, no_test_clock()),
             Command::Hello(_) | Command::Sign | Command::Unchoke | Command::Hangup => {}
         }
     }
@@ -179,6 +181,12 @@ impl Engine {
     /// The broker was away, or the wall clock jumped: silence in that time was not silence.
     pub fn shift(&mut self, by_ms: i64) {
         self.roster.shift(by_ms);
+    }
+
+    /// From now on silence does not count while a connection is open: under a test clock a week may
+    /// pass between two beats.
+    pub fn ignore_silence(&mut self) {
+        self.roster.ignores_silence = true;
     }
 
     /// A peer has too much unread: its streams get no further jobs until it is unchoked.
@@ -280,6 +288,11 @@ impl Engine {
     pub fn count_of(&self, state: State) -> usize {
         self.roster.queues.keys().map(|&queue| self.roster.count(queue, state)).sum()
     }
+}
+
+fn no_test_clock() -> Refusal {
+    let message = "this broker has no test clock; start one with `serve --ephemeral --test-clock`";
+    Refusal::new(Code::Unsupported, "", message)
 }
 
 /// Who asks, and when.

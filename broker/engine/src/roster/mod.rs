@@ -69,6 +69,8 @@ pub(crate) struct Roster {
     pub(crate) tally: BTreeMap<NameId, Totals>,
     pub(crate) claims: Claims,
     pub(crate) watches: Watches,
+    /// Silence does not count while a connection is open.
+    pub(crate) ignores_silence: bool,
 }
 
 /// A change whose jobs are being counted.
@@ -312,7 +314,7 @@ impl Roster {
     /// Sets the session's timer if it would fire too late.
     pub(crate) fn rearm(&mut self, id: SessionId) {
         let Some(presence) = self.sessions.get_mut(&id) else { return };
-        let deadline = presence.deadline();
+        let deadline = presence.deadline(self.ignores_silence);
         if presence.timer_at == 0 || deadline < presence.timer_at {
             if presence.timer_at > 0 {
                 self.timers.remove(presence.timer_at, Timer::Session(id));
@@ -351,7 +353,7 @@ impl Roster {
                 presence.hangup_at = moved(presence.hangup_at);
             }
             self.timers.remove(presence.timer_at, Timer::Session(id));
-            presence.timer_at = presence.deadline();
+            presence.timer_at = presence.deadline(self.ignores_silence);
             self.timers.insert(presence.timer_at, Timer::Session(id));
             for (&seq, mark) in &mut presence.leases {
                 for (at, timer) in

@@ -63,7 +63,10 @@ impl Presence {
     /// When the session is lost if nothing more is heard of it. A lease with a visibility timeout
     /// stands until that ends, whatever the session does, and keeps it so that it can be settled;
     /// but a stream lives by signs of life, or a silent worker would be given one job after another.
-    pub(crate) fn deadline(&self) -> Ms {
+    pub(crate) fn deadline(&self, ignores_silence: bool) -> Ms {
+        if ignores_silence && !self.conns.is_empty() {
+            return Ms::MAX;
+        }
         let silence = if self.hangup_at > 0 {
             self.hangup_at.saturating_add(RESUME_WINDOW_MS).min(self.last_sign.saturating_add(self.ttl_ms))
         } else if self.conns.is_empty() || !self.leases.is_empty() || self.streams > 0 {

@@ -53,9 +53,10 @@ impl Engine {
     /// A session's timer fired: it is lost unless a sign came meanwhile. Tells how many leases were
     /// lost with it.
     fn judge(&mut self, id: SessionId, now: Ms, turn: &mut Turn) -> usize {
+        let ignores_silence = self.roster.ignores_silence;
         let Some(presence) = self.roster.sessions.get_mut(&id) else { return 0 };
         presence.timer_at = 0;
-        if presence.deadline() <= now {
+        if presence.deadline(ignores_silence) <= now {
             let bound = presence.bound;
             self.lose_session(id, now, turn);
             bound

@@ -174,6 +174,9 @@ impl Engine {
             && presence.conns.is_empty()
         {
             presence.hangup_at = now;
+            if self.roster.ignores_silence {
+                presence.last_sign = now;
+            }
             self.roster.rearm(id);
         }
     }

@@ -193,7 +193,7 @@ impl History {
             Command::Change(change) => verdict::check_change(model, change, answer, now),
             Command::Fetch(fetch) => verdict::check_fetch(model, session, from, fetch, answer, now),
             Command::Put(put) => model.allowance.put(put),
-            Command::Sign | Command::Query(_) | Command::Stop(_) => {}
+            Command::Sign | Command::Query(_) | Command::Stop(_) | Command::AdvanceClock(_) => {}
         }
     }
 

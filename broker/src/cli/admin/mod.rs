@@ -14,6 +14,7 @@ use super::{Target, fail_with};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
+use std::time::Duration;
 use windlass_client::proto::State;
 use windlass_client::{Admin, Client, Error, JobId};
 
@@ -81,6 +82,15 @@ enum What {
     /// What happens, a line each, until interrupted
     #[command(alias = "events")]
     Tail(tail::TailArgs),
+    /// Let time pass on a broker that was started with --test-clock
+    AdvanceClock {
+        /// How much, like 7d or 1h30m
+        #[arg(value_parser = super::enqueue::duration)]
+        by: Duration,
+        /// How long each step waits for workers to settle what they were given
+        #[arg(long, value_parser = super::enqueue::duration, default_value = "0s", value_name = "TIME")]
+        patience: Duration,
+    },
     /// The broker itself
     #[command(alias = "stat")]
     Stats,
@@ -146,6 +156,10 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
             }
         }
         What::Workers { what } => return workers::run(client, args, what.as_ref()).await,
+        What::AdvanceClock { by, patience } => {
+            let now = instant(admin.advance_clock(*by, *patience).await?);
+            done(args.output, &json!({"now": now}), now.as_str().unwrap_or_default());
+        }
         What::Stats => stats(admin, args.output).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 //! refused with its field and never ignored.
 
 mod change;
+mod clock;
 mod enqueue;
 mod fetch;
 mod limit;
@@ -50,6 +51,7 @@ pub(super) fn command(request: Request, rules: Rules) -> Checked<(Command, Open)
         Request::Change(change) => change::change(change, rules)?,
         Request::Query(query) => Command::Query(query::query(query, rules)?),
         Request::Put(put) => Command::Put(put::put(put, rules)?),
+        Request::AdvanceClock(advance) => Command::AdvanceClock(clock::advance(advance, rules)?),
         Request::Bye(Bye { keep_leases }) => Command::Bye { keep_leases },
         Request::Watch(watch) => {
             let watch = watch::watch(watch, rules)?;

@@ -37,6 +37,7 @@ pub(super) fn write(id: u64, words: Words, frame_bytes_max: usize, dst: &mut Byt
         | Words::Changed(_)
         | Words::Stored(_)
         | Words::Closed(_)
+        | Words::ClockAdvanced(_)
         | Words::Event(_)
         | Words::Signal(_)
         | Words::Error(_) => FRAME_BYTES_MAX,
