@@ -5,7 +5,9 @@ use crate::simulation::bodies::{headers_of, job_id, payload_of, result_of};
 use crate::simulation::wire::Wire;
 use crate::simulation::world::World;
 use windlass_engine::Command;
-use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Query, Select, Settlement};
+use windlass_engine::command::{
+    Change, Enqueue, Fetch, How, JobSpec, Mutation, Query, Select, Settlement, Wishes,
+};
 use windlass_engine::frame::{Body, Work};
 use windlass_engine::limits::HISTORY_MAX;
 use windlass_engine::policy::Policy;
@@ -88,10 +90,13 @@ fn job(number: u64) -> JobSpec {
         key: String::new(),
         payload: payload_of(id),
         headers: headers_of(id),
-        terms: Terms {
-            policy: Policy { max_attempts: Some(1_000), ..Policy::default() },
-            ..Terms::default()
-        },
+        wishes: Some(Box::new(Wishes {
+            terms: Terms {
+                policy: Policy { max_attempts: Some(1_000), ..Policy::default() },
+                ..Terms::default()
+            },
+            ..Wishes::default()
+        })),
         ..JobSpec::default()
     }
 }

@@ -15,7 +15,7 @@ use windlass_broker::store::journal::{DiskJournal, JournalOptions};
 use windlass_broker::store::seam::Recovered;
 use windlass_broker::store::sled_leaves::{LeavesOptions, SledLeaves};
 use windlass_engine::command::{
-    Change, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Query, Select, Settlement,
+    Change, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Query, Select, Settlement, Wishes,
 };
 use windlass_engine::frame::Body;
 use windlass_engine::ledger::job::State;
@@ -179,10 +179,13 @@ impl<'a> Shop<'a> {
             key: if self.random.chance(30) { format!("order-{}", self.made) } else { String::new() },
             payload: payload_of(id),
             headers: headers_of(id),
-            terms: Terms {
-                policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
-                ..Terms::default()
-            },
+            wishes: Some(Box::new(Wishes {
+                terms: Terms {
+                    policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
+                    ..Terms::default()
+                },
+                ..Wishes::default()
+            })),
             ..JobSpec::default()
         }
     }

@@ -7,7 +7,7 @@ use crate::simulation::random::Random;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Select, Settlement};
+use windlass_engine::command::{Change, Enqueue, Fetch, How, JobSpec, Mutation, Select, Settlement, Wishes};
 use windlass_engine::frame::{Body, SettleCode, Work};
 use windlass_engine::policy::Policy;
 use windlass_engine::terms::Terms;
@@ -85,10 +85,13 @@ impl Child {
             key: format!("order-{}", self.made),
             payload: payload_of(id),
             headers: headers_of(id),
-            terms: Terms {
-                policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
-                ..Terms::default()
-            },
+            wishes: Some(Box::new(Wishes {
+                terms: Terms {
+                    policy: Policy { keep_done_ms: Some(1 << 40), ..Policy::default() },
+                    ..Terms::default()
+                },
+                ..Wishes::default()
+            })),
             ..JobSpec::default()
         }
     }

@@ -5,7 +5,7 @@ use super::bodies::{any_length, headers_of, job_id, payload_of};
 use super::history::Asked;
 use super::random::Random;
 use windlass_engine::JobId;
-use windlass_engine::command::{Dedup, DedupUntil, Hold, JobSpec, OnConflict};
+use windlass_engine::command::{Dedup, DedupUntil, Hold, JobSpec, OnConflict, Wishes};
 use windlass_engine::ids::Ms;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::terms::{Gate, Terms};
@@ -70,14 +70,16 @@ impl Scene {
             payload: payload_of(id),
             headers: headers_of(id),
             run_at,
-            terms: Terms { policy: self.any_policy(), ..Terms::default() },
-            dedup: self.any_dedup(),
-            hold: self.any_hold(),
-            gate: Gate {
-                limits: if self.random.chance(10) { vec!["gpu".into()] } else { Vec::new() },
-                ..Gate::default()
-            },
-            ..JobSpec::default()
+            wishes: Some(Box::new(Wishes {
+                terms: Terms { policy: self.any_policy(), ..Terms::default() },
+                dedup: self.any_dedup(),
+                hold: self.any_hold(),
+                gate: Gate {
+                    limits: if self.random.chance(10) { vec!["gpu".into()] } else { Vec::new() },
+                    ..Gate::default()
+                },
+                ..Wishes::default()
+            })),
         }
     }
 

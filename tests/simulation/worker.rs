@@ -217,7 +217,7 @@ fn any_end(id: JobId, fence: u64, scene: &mut Scene) -> How {
         return How::Complete(result_of(id, fence));
     }
     let random = &mut scene.random;
-    let error = ErrorNote { message: message_of(id, fence), ..ErrorNote::default() };
+    let error = Box::new(ErrorNote { message: message_of(id, fence), ..ErrorNote::default() });
     match random.below(20) {
         0..=9 => How::Complete(result_of(id, fence)),
         10..=14 => {

@@ -361,7 +361,7 @@ impl Engine {
             row.counted_name().into_iter().for_each(|id| *uses.entry(id).or_default() += 1);
         }
         for job in self.ledger.jobs.iter() {
-            for id in job.counted_names().into_iter().filter(|&id| id > 0) {
+            for id in job.counted_names() {
                 *uses.entry(id).or_default() += 1;
             }
             let named = [job.namespace, job.queue, job.kind, job.key, job.terms, job.gate];

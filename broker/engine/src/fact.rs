@@ -311,7 +311,7 @@ pub enum Fact {
         /// When this was decided.
         now: Ms,
         /// The job that was not stored because its payload came here.
-        merged: Option<Merged>,
+        merged: Option<Box<Merged>>,
     },
     /// The run broke what it is held to, and was asked to stop.
     Overran {
@@ -331,7 +331,7 @@ pub enum Fact {
         /// The item, with its length in front.
         item: Blob,
         /// The job that was not stored because its payload came here.
-        merged: Merged,
+        merged: Box<Merged>,
     },
     /// A session was told something, or will be.
     Told {

@@ -56,7 +56,7 @@ pub enum Body {
         operation: Option<OperationId>,
     },
     /// Answers Query.
-    Rows(Rows),
+    Rows(Box<Rows>),
     /// Something happened that a Watch wants to hear of.
     Event {
         /// What; None = the watch ends here.
@@ -106,7 +106,7 @@ pub struct EnqueuedOne {
     /// Its identity.
     pub id: JobId,
     /// Its place and state; Err = why it was not stored.
-    pub what: Result<Stored, Refusal>,
+    pub what: Result<Stored, Box<Refusal>>,
     /// Its result, when its end was waited for, or when it has the dedup key of the job that was sent.
     pub result: Slot,
 }
@@ -136,7 +136,7 @@ pub enum Outcome {
     /// It runs after an older one.
     QueuedAfter,
     /// It was refused because of an older one, and why.
-    Rejected(Refusal),
+    Rejected(Box<Refusal>),
 }
 
 /// A leased job on its way to a worker.

@@ -46,7 +46,7 @@ impl Allowance {
             let fits = |asked: &String, is: &String| asked.is_empty() || asked == is;
             let is_named = [&scope.queue, &scope.kind, &scope.key].iter().all(|text| text.is_empty());
             let applies = if is_named {
-                spec.gate.limits.contains(name)
+                job.wishes().gate.limits.contains(name)
             } else {
                 fits(&scope.queue, &spec.queue)
                     && fits(&scope.kind, &spec.kind)
@@ -150,7 +150,7 @@ impl<'a> Moment<'a> {
 }
 
 fn ordering(job: &Job) -> Ordering {
-    job.spec.terms.policy.ordering.unwrap_or_default()
+    job.wishes().terms.policy.ordering.unwrap_or_default()
 }
 
 fn is_serial(job: &Job) -> bool {

@@ -2,7 +2,7 @@
 //! many of them are lost, and changes of many jobs.
 
 use windlass_engine::command::{
-    Change, Command, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, Mutation, Pace, Select, Settlement,
+    Change, Command, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Pace, Select, Settlement,
 };
 use windlass_engine::engine::Start;
 use windlass_engine::fact::Fact;
@@ -175,7 +175,7 @@ fn a_guarded_retry_stops_when_too_many_jobs_fail_again() {
     crowd.rest();
     let fail = |crowd: &mut Crowd, share: usize| {
         for (place, (conn, work)) in std::mem::take(&mut crowd.works).into_iter().enumerate() {
-            let error = ErrorNote::default();
+            let error = Box::default();
             let failed = How::Fail { error, fatal: true, retry_after_ms: None };
             let how = if place % 10 < share { failed } else { How::Complete(Blob::default()) };
             let settle = Command::Settle(vec![Settlement { id: work.id, fence: work.fence, how }]);

@@ -49,7 +49,7 @@ impl Model {
                     job.spec.key.clone_from(key);
                 }
                 if let Some(priority) = patch.policy.priority {
-                    job.spec.terms.policy.priority = Some(priority);
+                    job.spec.wishes.get_or_insert_default().terms.policy.priority = Some(priority);
                     job.level = priority;
                 }
             }

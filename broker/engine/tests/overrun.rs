@@ -19,7 +19,7 @@ impl Lease {
         ends_at: Ms,
         now: Ms,
     ) -> Self {
-        let policy = &spec.terms.policy;
+        let policy = &crate::reference::wishes(spec).terms.policy;
         let (timeout_ms, stall_ms) = (policy.timeout_ms.unwrap_or(0), policy.stall_ms.unwrap_or(0));
         let at = |ms: u64| if ms > 0 { now + ms } else { 0 };
         let (up_at, timeout_at, stall_at) = (at(timeout_ms), at(timeout_ms), at(stall_ms));

@@ -10,7 +10,7 @@ use crate::world::{Asked, World};
 use windlass_engine::command::{
     Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How,
     JobSpec, JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope, Select, SetResource,
-    Settlement, Target, Throttle, Touch, Watch,
+    Settlement, Target, Throttle, Touch, Watch, Wishes,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::event::EventName;
@@ -259,24 +259,26 @@ impl Storm {
                 key: self.name(&["", "anna", "bob"]),
                 payload: vec![0; if self.dice.one_in(50) { 600_000 } else { 9 }].into(),
                 run_at: self.maybe(Self::number).unwrap_or(0),
-                expires_at: if self.dice.one_in(4) { self.number() } else { 0 },
-                terms: Terms { policy: self.policy(), ..Terms::default() },
-                hold: self.maybe(|storm| Hold { ttl_ms: storm.number(), then_run: storm.dice.one_in(2) }),
-                dedup: self.maybe(Self::dedup),
-                gate: Gate {
-                    limits: if self.dice.one_in(3) { vec!["gpu".into()] } else { Vec::new() },
-                    need_labels: if self.dice.one_in(9) {
-                        vec![("0".into(), String::new())]
-                    } else {
-                        Vec::new()
-                    },
-                },
+                wishes: self.maybe(Self::wishes),
                 ..JobSpec::default()
             }));
         }
         let partial = self.dice.one_in(2);
         let wait_ms = self.maybe(Self::number);
         self.play(conn, Command::Enqueue(Enqueue { jobs, partial, wait_ms }));
+    }
+
+    fn wishes(&mut self) -> Box<Wishes> {
+        Box::new(Wishes {
+            expires_at: if self.dice.one_in(4) { self.number() } else { 0 },
+            terms: Terms { policy: self.policy(), ..Terms::default() },
+            hold: self.maybe(|storm| Hold { ttl_ms: storm.number(), then_run: storm.dice.one_in(2) }),
+            dedup: self.maybe(Self::dedup),
+            gate: Gate {
+                limits: if self.dice.one_in(3) { vec!["gpu".into()] } else { Vec::new() },
+                need_labels: if self.dice.one_in(9) { vec![("0".into(), String::new())] } else { Vec::new() },
+            },
+        })
     }
 
     fn dedup(&mut self) -> Box<Dedup> {
@@ -349,17 +351,19 @@ impl Storm {
             let how = match self.dice.roll(5) {
                 0 | 1 => How::Complete(vec![0; self.dice.roll(3) as usize * 3_000].into()),
                 2 => How::Fail {
-                    error: ErrorNote { message: "ä".repeat(3_000), ..ErrorNote::default() },
+                    error: Box::new(ErrorNote { message: "ä".repeat(3_000), ..ErrorNote::default() }),
                     fatal: self.dice.one_in(9),
                     retry_after_ms: self.maybe(Self::number),
                 },
                 3 => How::Release {
                     delay_ms: self.number(),
                     reason: self.name(&["", "busy"]),
-                    throttle: self.maybe(|storm| Throttle {
-                        limit: storm.name(&["gpu", "rate", "none"]),
-                        key: storm.name(&["", "anna"]),
-                        ms: storm.number(),
+                    throttle: self.maybe(|storm| {
+                        Box::new(Throttle {
+                            limit: storm.name(&["gpu", "rate", "none"]),
+                            key: storm.name(&["", "anna"]),
+                            ms: storm.number(),
+                        })
                     }),
                 },
                 _ => How::Cancelled { note: String::new() },

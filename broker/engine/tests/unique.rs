@@ -204,7 +204,7 @@ impl Model {
 
     pub(crate) fn end_hold(&mut self, id: JobId, now: Ms) {
         let Some(job) = self.job(id) else { return };
-        if job.spec.hold.is_some_and(|hold| hold.then_run) {
+        if job.wishes().hold.is_some_and(|hold| hold.then_run) {
             self.confirm(id, now);
         } else {
             self.expired(id, now);

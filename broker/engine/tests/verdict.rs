@@ -76,7 +76,7 @@ fn retry_time(job: &Job, how: &How, facts: &[Fact], now: Ms) -> Ms {
 
 /// The retry lies in the policy's range.
 pub(crate) fn check_backoff(job: &Job, run_at: Ms, now: Ms) {
-    let backoff = job.spec.terms.policy.backoff.as_ref().expect("histories set it");
+    let backoff = job.wishes().terms.policy.backoff.as_ref().expect("histories set it");
     let grown = (1..job.attempt).fold(backoff.base_ms, |delay, _| {
         (delay * u64::from(backoff.factor_permille) / 1_000).min(backoff.max_ms)
     });
@@ -234,7 +234,7 @@ fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLe
 
 /// Jobs of one lane share these.
 fn lane_of(job: &Job) -> (u8, &str, &str, &Gate) {
-    (job.level, &job.spec.kind, &job.spec.key, &job.spec.gate)
+    (job.level, &job.spec.kind, &job.spec.key, &job.wishes().gate)
 }
 
 /// The right queue, the right level, the head of its lane.

@@ -314,7 +314,7 @@ impl Session {
             Body::Changed { matched, changed, sample, operation } => {
                 Words::Changed(outbound::changed(matched, changed, &sample, operation))
             }
-            Body::Rows(rows) => Words::Rows(outbound::rows(rows)),
+            Body::Rows(rows) => Words::Rows(outbound::rows(*rows)),
             Body::Stored(ones) => Words::Stored(outbound::stored(ones)),
             Body::Event { event, data, lagged } => {
                 Words::Event(outbound::event(event.as_deref(), data, lagged))

@@ -6,16 +6,27 @@
 use super::form::{Checked, invalid, text, too_large};
 use bytes::Bytes;
 use prost::Message;
+use std::collections::BTreeMap;
 use windlass_engine::Blob;
 use windlass_proto::limits::{
     HEADER_VALUE_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TEXT_BYTES_MAX, is_name,
 };
-use windlass_proto::v1::{Complete, JobSpec};
+use windlass_proto::v1::Complete;
 
-/// Checks the passive fields of a job and packs them; empty if none is set. All other fields of `job`
-/// are ignored.
-pub(super) fn pack_job(job: JobSpec) -> Checked<Blob> {
-    let JobSpec { content_type, content_encoding, headers, .. } = job;
+/// The passive fields of a job, under the numbers that JobSpec gives them.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Passive {
+    #[prost(string, tag = "5")]
+    pub(super) content_type: String,
+    #[prost(string, tag = "6")]
+    pub(super) content_encoding: String,
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub(super) headers: BTreeMap<String, String>,
+}
+
+/// Checks the passive fields of a job and packs them; empty if none is set.
+pub(super) fn pack_job(job: Passive) -> Checked<Blob> {
+    let Passive { content_type, content_encoding, headers } = job;
     if content_type.is_empty() && content_encoding.is_empty() && headers.is_empty() {
         return Ok(Blob::default());
     }
@@ -38,18 +49,16 @@ pub(super) fn pack_job(job: JobSpec) -> Checked<Blob> {
     if bytes > HEADERS_BYTES_MAX {
         return Err(too_large("headers", format!("{bytes} bytes of headers, at most {HEADERS_BYTES_MAX}")));
     }
-    let packed = JobSpec { content_type, content_encoding, headers, ..JobSpec::default() };
-    Ok(packed.encode_to_vec().into())
+    Ok(Passive { content_type, content_encoding, headers }.encode_to_vec().into())
 }
 
-/// The passive fields of a job; everything else in the message is empty.
-pub(super) fn unpack_job(packed: &Bytes) -> JobSpec {
+pub(super) fn unpack_job(packed: &Bytes) -> Passive {
     if packed.is_empty() {
-        return JobSpec::default();
+        return Passive::default();
     }
-    JobSpec::decode(packed.clone()).unwrap_or_else(|error| {
+    Passive::decode(packed.clone()).unwrap_or_else(|error| {
         tracing::error!(%error, "the stored headers of a job cannot be read");
-        JobSpec::default()
+        Passive::default()
     })
 }
 
@@ -76,12 +85,11 @@ pub(super) fn unpack_result(packed: &Bytes) -> Complete {
 mod tests {
     use super::*;
 
-    fn job() -> JobSpec {
-        JobSpec {
+    fn job() -> Passive {
+        Passive {
             content_type: "application/json".into(),
             content_encoding: "zstd".into(),
             headers: [("traceparent".into(), "00-1".into())].into(),
-            ..JobSpec::default()
         }
     }
 
@@ -94,14 +102,14 @@ mod tests {
 
     #[test]
     fn nothing_packs_into_nothing() {
-        assert!(pack_job(JobSpec::default()).unwrap().is_empty());
+        assert!(pack_job(Passive::default()).unwrap().is_empty());
         assert!(pack_result(Complete::default(), 0).unwrap().is_empty());
-        assert_eq!(unpack_job(&Bytes::new()), JobSpec::default());
+        assert_eq!(unpack_job(&Bytes::new()), Passive::default());
     }
 
     #[test]
     fn what_breaks_a_bound_is_refused_at_its_field() {
-        type Spoil = fn(&mut JobSpec);
+        type Spoil = fn(&mut Passive);
         let broken: [(&str, Spoil); 5] = [
             ("content_type", |job| job.content_type = "a\nb".into()),
             ("content_encoding", |job| job.content_encoding = "x".repeat(201)),

@@ -36,6 +36,14 @@ pub struct JobSpec {
     pub headers: Blob,
     /// Earliest time to run; 0 = now.
     pub run_at: Ms,
+    /// What it asks for beyond the plain; most jobs ask for nothing.
+    pub wishes: Option<Box<Wishes>>,
+}
+
+/// What few jobs ask for. It stands apart, so that all the others are small, and one look tells that they
+/// are plain.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
     /// Not started by then, it expires; 0 = never.
     pub expires_at: Ms,
     /// How it is treated and found.

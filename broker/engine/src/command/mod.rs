@@ -11,7 +11,7 @@ mod work;
 pub use crate::operation::{Mutation, Pace, Patch};
 pub use clock::AdvanceClock;
 pub use configure::{Put, Scope, SetResource, Target};
-pub use enqueue::{Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict};
+pub use enqueue::{Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict, Wishes};
 pub use operate::{Change, Select, Tell};
 pub use read::{Fields, JobsQuery, Query, Watch};
 pub use refusal::{Code, Refusal};

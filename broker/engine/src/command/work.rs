@@ -2,6 +2,7 @@
 
 use crate::blob::Blob;
 use crate::ids::JobId;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -47,7 +48,7 @@ pub enum How {
     /// The attempt failed.
     Fail {
         /// What went wrong.
-        error: ErrorNote,
+        error: Box<ErrorNote>,
         /// Do not retry.
         fatal: bool,
         /// Retry after this long instead of the policy's backoff.
@@ -60,7 +61,7 @@ pub enum How {
         /// Why; kept in the history when not empty.
         reason: String,
         /// A limit to close for everybody.
-        throttle: Option<Throttle>,
+        throttle: Option<Box<Throttle>>,
     },
     /// The worker obeyed a cancel.
     Cancelled {

@@ -16,14 +16,13 @@ impl Engine {
         let mut has_claim = false;
         let record = fact.record();
         if let Record::Job(seq) = record {
-            has_claim = self.has_claim(seq);
             // Of a job that goes there is nothing to tell afterwards.
             let is_heard = self.roster.watches.is_on();
             let goes = matches!(fact, Fact::Removed { .. });
             if is_heard && goes {
                 self.tell(seq, &fact, turn);
             }
-            self.decide_job(turn.batch, seq, &fact);
+            has_claim = self.decide_job(turn.batch, seq, &fact);
             if is_heard && !goes {
                 self.tell(seq, &fact, turn);
             }
@@ -40,10 +39,6 @@ impl Engine {
         }
     }
 
-    fn has_claim(&self, seq: Seq) -> bool {
-        self.ledger.jobs.get(seq).and_then(|job| job.plan.as_ref()).is_some_and(|plan| plan.dedup)
-    }
-
     fn decide_claim(&mut self, batch: u64, holder: Seq, fact: &Fact) {
         if let Some(row) = self.ledger.claims.get(&holder) {
             self.roster.claims.leave(holder, &row.claim, &mut self.roster.timers);
@@ -54,18 +49,21 @@ impl Engine {
         }
     }
 
-    fn decide_job(&mut self, batch: u64, seq: Seq, fact: &Fact) {
+    /// True = the job had a dedup key, or waited for one.
+    fn decide_job(&mut self, batch: u64, seq: Seq, fact: &Fact) -> bool {
         if matches!(fact, Fact::Extended { .. } | Fact::CancelAsked { .. } | Fact::Overran { .. }) {
             self.ledger.evolve(batch, fact);
             if let Some(job) = self.ledger.jobs.get(seq) {
                 self.roster.retime(job, fact);
             }
-            return;
+            return false;
         }
+        let mut has_claim = false;
         if let Fact::Enqueued { job, .. } = fact {
             self.tally(job.queue, fact);
         } else if let Some(job) = self.ledger.jobs.get(seq) {
             let queue = job.queue;
+            has_claim = job.plan.as_ref().is_some_and(|plan| plan.dedup);
             if !self.roster.limits.is_empty() {
                 self.roster.note_end(job, fact);
                 if job.state == State::Ready {
@@ -83,6 +81,7 @@ impl Engine {
         if self.roster.operations.is_watching() {
             self.roster.operations.observe(seq, fact, &mut self.roster.timers);
         }
+        has_claim
     }
 
     /// Raises the totals of the queue by what a job's fact means.

@@ -204,7 +204,7 @@ impl Ledger {
 
     /// Takes in a job: a new one, or one that the store kept.
     pub(crate) fn adopt(&mut self, job: Job) {
-        job.counted_names().into_iter().for_each(|name| self.names.take(name));
+        job.counted_names().for_each(|name| self.names.take(name));
         self.jobs.insert(job);
     }
 
@@ -213,13 +213,13 @@ impl Ledger {
         let before = job.counted_names();
         job.since = since;
         job.reshape(reshape);
-        job.counted_names().into_iter().for_each(|name| self.names.take(name));
-        before.into_iter().for_each(|name| self.names.give(name, batch));
+        job.counted_names().for_each(|name| self.names.take(name));
+        before.for_each(|name| self.names.give(name, batch));
     }
 
     fn removed(&mut self, seq: Seq, batch: u64) {
         if let Some(job) = self.jobs.remove(seq) {
-            job.counted_names().into_iter().for_each(|name| self.names.give(name, batch));
+            job.counted_names().for_each(|name| self.names.give(name, batch));
         }
     }
 }

@@ -334,8 +334,8 @@ impl Job {
     }
 
     /// The names whose uses are counted.
-    pub(crate) fn counted_names(&self) -> [NameId; 4] {
-        [self.key, self.terms, self.gate, self.error]
+    pub(crate) fn counted_names(&self) -> impl Iterator<Item = NameId> + use<> {
+        [self.key, self.terms, self.gate, self.error].into_iter().filter(|&name| name > 0)
     }
 
     /// When it expires if it does not start; 0 = never, or it has started.

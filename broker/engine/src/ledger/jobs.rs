@@ -41,8 +41,13 @@ impl Jobs {
 
     /// The job with this seq.
     #[must_use]
+    #[inline]
     pub fn get(&self, seq: Seq) -> Option<&Job> {
-        self.place(seq).map(|place| self.at(place))
+        let hinted = self.slab.get(self.hint.get() as usize).and_then(Option::as_ref);
+        if let Some(job) = hinted.filter(|job| job.seq == seq) {
+            return Some(job);
+        }
+        self.look_up(seq).map(|place| self.at(place))
     }
 
     pub(crate) fn get_mut(&mut self, seq: Seq) -> Option<&mut Job> {
@@ -102,12 +107,14 @@ impl Jobs {
         self.slab[place as usize].take()
     }
 
+    #[inline]
     fn place(&self, seq: Seq) -> Option<Place> {
         let hint = self.hint.get();
         let hinted = self.slab.get(hint as usize).and_then(Option::as_ref);
-        if hinted.is_some_and(|job| job.seq == seq) {
-            return Some(hint);
-        }
+        if hinted.is_some_and(|job| job.seq == seq) { Some(hint) } else { self.look_up(seq) }
+    }
+
+    fn look_up(&self, seq: Seq) -> Option<Place> {
         let place = self.by_seq.find(mix(self.seed, seq), |&place| self.at(place).seq == seq).copied()?;
         self.hint.set(place);
         Some(place)

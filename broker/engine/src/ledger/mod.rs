@@ -1,6 +1,7 @@
 //! The ledger: all that survives a restart. It changes in `evolve` and nowhere else, so that
 //! recovery cannot drift from normal running.
 
+mod chain;
 mod evolve;
 pub mod job;
 pub mod jobs;
@@ -12,8 +13,7 @@ pub use evolve::{Applied, EvolveError};
 use crate::fact::{ResourceBody, ResourceKey};
 use crate::ids::{NameId, OperationId, Seq, SessionId};
 use crate::limit::Limit;
-use crate::limits::COST_MAX;
-use crate::policy::{Backoff, Policy, default};
+use crate::policy::Policy;
 use alloc::collections::BTreeMap;
 use job::Job;
 use jobs::Jobs;
@@ -66,44 +66,13 @@ impl Ledger {
         (u64::from(self.epoch) << 40) + self.fences + 1
     }
 
-    /// The nearest answer to a question of policy: job, kind, queue, namespace.
+    /// The nearest answer to one question of policy.
     pub(crate) fn effective<T>(&self, job: &Job, ask: impl Fn(&Policy) -> Option<T>) -> Option<T> {
-        let own = self.names.policy(job.terms).and_then(&ask);
-        own.or_else(|| self.chain(job.namespace, job.queue, job.kind, ask))
-    }
-
-    /// The same chain without a job of its own.
-    pub(crate) fn chain<T>(
-        &self,
-        namespace: NameId,
-        queue: NameId,
-        kind: NameId,
-        ask: impl Fn(&Policy) -> Option<T>,
-    ) -> Option<T> {
-        if self.resources.is_empty() {
-            return None;
-        }
-        let keys = [ResourceKey::Kind(kind), ResourceKey::Queue(queue), ResourceKey::Namespace(namespace)];
-        keys.iter().find_map(|key| match &self.resources.get(key)?.body {
-            ResourceBody::Policy(policy) => ask(policy),
-            ResourceBody::Limit(_) => None,
-        })
-    }
-
-    pub(crate) fn max_attempts(&self, job: &Job) -> u32 {
-        self.effective(job, |policy| policy.max_attempts).unwrap_or(default::MAX_ATTEMPTS)
-    }
-
-    pub(crate) fn max_crashes(&self, job: &Job) -> u32 {
-        self.effective(job, |policy| policy.max_crashes).unwrap_or(default::MAX_CRASHES)
-    }
-
-    pub(crate) fn backoff(&self, job: &Job) -> Backoff {
-        self.effective(job, |policy| policy.backoff.clone()).unwrap_or(Backoff::DEFAULT)
+        self.policies(job).ask(ask)
     }
 
     pub(crate) fn cost(&self, job: &Job) -> u32 {
-        self.effective(job, |policy| policy.cost).unwrap_or(default::COST).clamp(1, COST_MAX)
+        self.policies(job).cost()
     }
 
     /// Share of turns of the job's key, at least 1.

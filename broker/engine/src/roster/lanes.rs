@@ -31,7 +31,14 @@ pub(crate) struct Lanes {
 struct Level {
     /// The turn served last: where a lane that was empty joins.
     clock: u64,
-    rings: BTreeMap<(NameId, NameId), Ring>,
+    kinds: BTreeMap<NameId, Rings>,
+}
+
+/// The rings of one kind. Most jobs have no gate; their ring stands apart, where it is found at once.
+#[derive(Debug, Default)]
+struct Rings {
+    plain: Ring,
+    gated: BTreeMap<NameId, Ring>,
 }
 
 /// The lanes of one kind and gate.
@@ -75,7 +82,8 @@ pub(crate) struct Taste<'a> {
 impl Lanes {
     pub(crate) fn insert(&mut self, spot: Spot) {
         let level = &mut self.levels[usize::from(spot.ring.level)];
-        let ring = level.rings.entry((spot.ring.kind, spot.ring.gate)).or_default();
+        let rings = level.kinds.entry(spot.ring.kind).or_default();
+        let ring = rings.entry(spot.ring.gate);
         let lane = ring.lanes.entry(spot.key).or_default();
         if lane.jobs.is_empty() {
             // Beside lanes of its kind it waits for one turn of theirs, however far the level is.
@@ -88,8 +96,8 @@ impl Lanes {
 
     pub(crate) fn remove(&mut self, spot: Spot) {
         let level = &mut self.levels[usize::from(spot.ring.level)];
-        let at = (spot.ring.kind, spot.ring.gate);
-        let Some(ring) = level.rings.get_mut(&at) else { return };
+        let Some(rings) = level.kinds.get_mut(&spot.ring.kind) else { return };
+        let Some(ring) = rings.get_mut(spot.ring.gate) else { return };
         let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
         lane.jobs.remove(spot.seq);
         if lane.jobs.is_empty() {
@@ -97,7 +105,10 @@ impl Lanes {
             ring.lanes.remove(&spot.key);
         }
         if ring.lanes.is_empty() {
-            level.rings.remove(&at);
+            rings.remove(spot.ring.gate);
+            if rings.is_empty() {
+                level.kinds.remove(&spot.ring.kind);
+            }
         }
     }
 
@@ -107,7 +118,7 @@ impl Lanes {
 
     /// How many jobs there are in all lanes.
     pub(crate) fn len(&self) -> usize {
-        let rings = self.levels.iter().flat_map(|level| level.rings.values());
+        let rings = self.levels.iter().flat_map(Level::rings).map(|(_, _, ring)| ring);
         rings.flat_map(|ring| ring.lanes.values()).map(|lane| lane.jobs.len()).sum()
     }
 
@@ -120,7 +131,8 @@ impl Lanes {
     pub(crate) fn charge(&mut self, spot: Spot, cost: u32, weight: u32) {
         self.picks += 1;
         let level = &mut self.levels[usize::from(spot.ring.level)];
-        let Some(ring) = level.rings.get_mut(&(spot.ring.kind, spot.ring.gate)) else { return };
+        let rings = level.kinds.get_mut(&spot.ring.kind);
+        let Some(ring) = rings.and_then(|rings| rings.get_mut(spot.ring.gate)) else { return };
         let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
         ring.order.remove(&(lane.turn, spot.key));
         level.clock = level.clock.max(lane.turn);
@@ -165,7 +177,7 @@ impl Lanes {
     /// Every ring that is blocked (None) and lane that is parked.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (RingAt, Option<NameId>)> + '_ {
         self.filled().flat_map(|(level, filled)| {
-            filled.rings.iter().flat_map(move |(&(kind, gate), ring)| {
+            filled.rings().flat_map(move |(kind, gate, ring)| {
                 let at = RingAt { level: number(level), kind, gate };
                 let whole = ring.is_blocked.then_some((at, None));
                 let parked = ring.lanes.iter().filter(|(_, lane)| lane.is_parked);
@@ -178,7 +190,7 @@ impl Lanes {
 
     /// The kind has a job that is not blocked.
     pub(crate) fn has(&self, kind: NameId) -> bool {
-        self.filled().any(|(_, level)| level.of_kind(kind).any(|(_, ring)| ring.is_open()))
+        self.filled().any(|(_, level)| level.of_kind(kind).any(|(_, _, ring)| ring.is_open()))
     }
 
     /// There is any job.
@@ -188,14 +200,14 @@ impl Lanes {
 
     /// The kinds that have a ready job.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = NameId> + '_ {
-        self.levels.iter().flat_map(|level| level.rings.keys().map(|&(kind, _)| kind))
+        self.levels.iter().flat_map(|level| level.kinds.keys().copied())
     }
 
     /// Jobs before this one in its lane, other lanes of its level, lanes of higher levels.
     pub(crate) fn ahead(&self, spot: Spot) -> (usize, usize, usize) {
         let before =
             self.lane(spot.ring, spot.key).map_or(0, |lane| lane.jobs.before(Some(spot.seq)).count());
-        let lanes = |level: &Level| level.rings.values().map(|ring| ring.lanes.len()).sum::<usize>();
+        let lanes = |level: &Level| level.rings().map(|(_, _, ring)| ring.lanes.len()).sum::<usize>();
         let own = usize::from(spot.ring.level);
         let higher = self.levels[own + 1..].iter().map(lanes).sum();
         (before, lanes(&self.levels[own]).saturating_sub(1), higher)
@@ -203,19 +215,23 @@ impl Lanes {
 
     /// How many lanes a ring has.
     pub(crate) fn lanes_of(&self, at: RingAt) -> usize {
-        self.levels[usize::from(at.level)].rings.get(&(at.kind, at.gate)).map_or(0, |ring| ring.lanes.len())
+        self.ring(at).map_or(0, |ring| ring.lanes.len())
     }
 
     fn lane(&self, at: RingAt, key: NameId) -> Option<&Lane> {
-        self.levels[usize::from(at.level)].rings.get(&(at.kind, at.gate))?.lanes.get(&key)
+        self.ring(at)?.lanes.get(&key)
+    }
+
+    fn ring(&self, at: RingAt) -> Option<&Ring> {
+        self.levels[usize::from(at.level)].kinds.get(&at.kind)?.get(at.gate)
     }
 
     fn ring_mut(&mut self, at: RingAt) -> Option<&mut Ring> {
-        self.levels[usize::from(at.level)].rings.get_mut(&(at.kind, at.gate))
+        self.levels[usize::from(at.level)].kinds.get_mut(&at.kind)?.get_mut(at.gate)
     }
 
     fn filled(&self) -> impl DoubleEndedIterator<Item = (usize, &Level)> {
-        self.levels.iter().enumerate().filter(|(_, level)| !level.rings.is_empty())
+        self.levels.iter().enumerate().filter(|(_, level)| !level.kinds.is_empty())
     }
 
     fn first(&self, taste: Taste<'_>) -> Option<Spot> {
@@ -254,16 +270,54 @@ impl Ring {
     }
 }
 
+impl Rings {
+    fn get(&self, gate: NameId) -> Option<&Ring> {
+        if gate == 0 { Some(&self.plain) } else { self.gated.get(&gate) }
+    }
+
+    fn get_mut(&mut self, gate: NameId) -> Option<&mut Ring> {
+        if gate == 0 { Some(&mut self.plain) } else { self.gated.get_mut(&gate) }
+    }
+
+    fn entry(&mut self, gate: NameId) -> &mut Ring {
+        if gate == 0 { &mut self.plain } else { self.gated.entry(gate).or_default() }
+    }
+
+    /// The last lane of the ring is gone, and what blocked it is forgotten.
+    fn remove(&mut self, gate: NameId) {
+        if gate == 0 {
+            self.plain = Ring::default();
+        } else {
+            self.gated.remove(&gate);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plain.lanes.is_empty() && self.gated.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (NameId, &Ring)> {
+        let plain = (!self.plain.lanes.is_empty()).then_some((0, &self.plain));
+        plain.into_iter().chain(self.gated.iter().map(|(&gate, ring)| (gate, ring)))
+    }
+}
+
 impl Level {
-    fn of_kind(&self, kind: NameId) -> impl Iterator<Item = (&(NameId, NameId), &Ring)> {
-        self.rings.range((kind, 0)..=(kind, NameId::MAX))
+    /// Every ring, with its kind and gate.
+    fn rings(&self) -> impl Iterator<Item = (NameId, NameId, &Ring)> {
+        self.kinds.iter().flat_map(|(&kind, rings)| rings.iter().map(move |(gate, ring)| (kind, gate, ring)))
+    }
+
+    fn of_kind(&self, kind: NameId) -> impl Iterator<Item = (NameId, NameId, &Ring)> {
+        let rings = self.kinds.get(&kind).into_iter().flat_map(Rings::iter);
+        rings.map(move |(gate, ring)| (kind, gate, ring))
     }
 
     /// The lane at the head of each ring that somebody of this taste may pick from.
     fn fronts<'a>(&'a self, taste: Taste<'a>) -> impl Iterator<Item = Front> + 'a {
-        let any = taste.kinds.is_empty().then(|| self.rings.iter());
+        let any = taste.kinds.is_empty().then(|| self.rings());
         let named = taste.kinds.iter().flat_map(|&kind| self.of_kind(kind));
-        any.into_iter().flatten().chain(named).filter_map(move |(&(kind, gate), ring)| {
+        any.into_iter().flatten().chain(named).filter_map(move |(kind, gate, ring)| {
             if ring.is_blocked || gate > 0 && !(taste.passes)(gate) {
                 return None;
             }

@@ -31,7 +31,7 @@ impl Engine {
             OnConflict::Reject => {
                 let message = format!("job {} has this key", self.stands(holder, Outcome::Duplicate).0);
                 let refusal = Refusal::new(Code::Exhausted, "dedup.key", message).retry_after(1_000);
-                self.stands(holder, Outcome::Rejected(refusal))
+                self.stands(holder, Outcome::Rejected(Box::new(refusal)))
             }
             OnConflict::Replace => {
                 let is_open = self.is_unstarted(holder);
@@ -103,7 +103,7 @@ impl Engine {
         };
         let payload = if pieces.is_list { item(&spec.payload) } else { spec.payload };
         let run_at = Some(self.run_at(spec.run_at, asker.now));
-        let (headers, merged) = (Some(spec.headers), Some(merged(asker, spec.id)));
+        let (headers, merged) = (Some(spec.headers), Some(Box::new(merged(asker, spec.id))));
         self.decide(turn, Fact::Replaced { seq, pieces, payload, headers, run_at, now: asker.now, merged });
         self.stands(seq, Outcome::Replaced)
     }
@@ -133,9 +133,9 @@ impl Engine {
             None
         };
         if let Some(refusal) = refusal {
-            return self.stands(holder, Outcome::Rejected(refusal));
+            return self.stands(holder, Outcome::Rejected(Box::new(refusal)));
         }
-        let (version, merged) = (pieces.last + 1, merged(asker, spec.id));
+        let (version, merged) = (pieces.last + 1, Box::new(merged(asker, spec.id)));
         self.decide(turn, Fact::Appended { seq: holder, version, item, merged });
         self.stands(holder, Outcome::Appended)
     }

@@ -342,7 +342,7 @@ impl Engine {
 }
 
 fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
-    let names = &ledger.names;
+    let (names, policies) = (&ledger.names, ledger.policies(job));
     Work {
         seq: job.seq,
         id: job.id,
@@ -355,13 +355,13 @@ fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
         payload: job.payload(),
         headers: job.headers(),
         attempt: job.attempt,
-        max_attempts: ledger.max_attempts(job),
+        max_attempts: policies.max_attempts(),
         deliveries: job.deliveries,
         crashes: job.crashes,
         snoozes: job.snoozes,
         created_at: job.created_at,
         suspect: job.is_suspect(),
-        cost: ledger.cost(job),
+        cost: policies.cost(),
         limits: job.lease.as_ref().and_then(|lease| lease.limits),
     }
 }

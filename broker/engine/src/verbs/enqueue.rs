@@ -36,7 +36,9 @@ impl Engine {
                     let result = if id == sent { Slot::Empty } else { self.known_result(&stored, &mut room) };
                     EnqueuedOne { id, what: Ok(stored), result }
                 }
-                Err(refusal) => EnqueuedOne { id: JobId([0; 16]), what: Err(refusal), result: Slot::Empty },
+                Err(refusal) => {
+                    EnqueuedOne { id: JobId([0; 16]), what: Err(Box::new(refusal)), result: Slot::Empty }
+                }
             })
             .collect();
         match enqueue.wait_ms {
@@ -105,10 +107,13 @@ impl Engine {
         }
         let wanted = enqueue.jobs.iter().flatten().flat_map(|spec| {
             let key = (!spec.key.is_empty()).then(|| Name::Key(namespace, spec.key.clone()));
-            let terms = (spec.terms != Terms::default()).then(|| Name::Terms(spec.terms.clone()));
-            let gate = (spec.gate != Gate::default()).then(|| Name::Gate(spec.gate.clone()));
+            let wishes = spec.wishes.iter().flat_map(|wishes| {
+                let terms = (wishes.terms != Terms::default()).then(|| Name::Terms(wishes.terms.clone()));
+                let gate = (wishes.gate != Gate::default()).then(|| Name::Gate(wishes.gate.clone()));
+                terms.into_iter().chain(gate)
+            });
             let queue = Name::Queue(namespace, spec.queue.clone());
-            [queue, Name::Kind(namespace, spec.kind.clone())].into_iter().chain(key).chain(terms).chain(gate)
+            [queue, Name::Kind(namespace, spec.kind.clone())].into_iter().chain(key).chain(wishes)
         });
         self.ledger.names.has_room(wanted).map_err(|what| {
             let message = format!("the broker knows its maximum of {what} names");
@@ -120,8 +125,8 @@ impl Engine {
         if self.ledger.claims.len() + enqueue.jobs.len() <= CLAIMS_MAX {
             return Ok(());
         }
-        let is_unique = |job: &Result<JobSpec, Refusal>| job.as_ref().is_ok_and(|spec| spec.dedup.is_some());
-        let wanted = enqueue.jobs.iter().filter(|job| is_unique(job)).count();
+        let wishes = enqueue.jobs.iter().flatten().filter_map(|spec| spec.wishes.as_ref());
+        let wanted = wishes.filter(|wishes| wishes.dedup.is_some()).count();
         if wanted == 0 || self.ledger.claims.len() + wanted <= CLAIMS_MAX {
             return Ok(());
         }
@@ -138,7 +143,7 @@ impl Engine {
         if self.roster.ended_ids.find(asker.now, asker.namespace, spec.id).is_some() {
             return (spec.id, Stored { seq: 0, state: State::Completed, outcome });
         }
-        match spec.dedup.take() {
+        match spec.wishes.as_mut().and_then(|wishes| wishes.dedup.take()) {
             Some(dedup) => self.store_unique(asker, spec, &dedup, turn),
             None => (spec.id, self.store_new(asker, spec, None, turn)),
         }
@@ -152,7 +157,7 @@ impl Engine {
         dedup: Option<Pieces>,
         turn: &mut Turn,
     ) -> Stored {
-        let (seq, hold) = (self.ledger.seq_next, spec.hold);
+        let (seq, hold) = (self.ledger.seq_next, spec.wishes.as_ref().and_then(|wishes| wishes.hold));
         let mut job = self.new_job(asker, spec, turn);
         if dedup.is_some() || hold.is_some() {
             let plan = job.plan.get_or_insert_default();
@@ -179,21 +184,25 @@ impl Engine {
         let kind = self.intern(turn, Name::Kind(namespace, spec.kind));
         let key: NameId =
             if spec.key.is_empty() { 0 } else { self.intern(turn, Name::Key(namespace, spec.key)) };
-        let own = &spec.terms.policy;
-        let level = own
-            .priority
-            .or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.priority))
-            .unwrap_or(default::PRIORITY);
-        let ordering =
-            own.ordering.or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.ordering));
-        let ttl_ms = own.ttl_ms.or_else(|| self.ledger.chain(namespace, queue, kind, |policy| policy.ttl_ms));
-        let late_at = ttl_ms.filter(|&ttl_ms| ttl_ms > 0).map(|ttl_ms| asker.now.saturating_add(ttl_ms));
-        let ends = late_at.into_iter().chain(Some(spec.expires_at).filter(|&at| at > 0));
-        let plan = Plan { expires_at: ends.min().unwrap_or(0), ..Plan::default() };
-        let terms: NameId =
-            if spec.terms == Terms::default() { 0 } else { self.intern(turn, Name::Terms(spec.terms)) };
-        let gate: NameId =
-            if spec.gate == Gate::default() { 0 } else { self.intern(turn, Name::Gate(spec.gate)) };
+        let own = spec.wishes.as_ref().map(|wishes| &wishes.terms.policy);
+        let policies = self.ledger.policies_of(own, namespace, queue, kind);
+        let level = policies.ask(|policy| policy.priority).unwrap_or(default::PRIORITY);
+        let ordering = policies.ask(|policy| policy.ordering).unwrap_or_default();
+        let ttl_ms = policies.ask(|policy| policy.ttl_ms).unwrap_or(0);
+        let mut expires_at = if ttl_ms > 0 { asker.now.saturating_add(ttl_ms) } else { Ms::MAX };
+        let (mut terms, mut gate) = (0, 0);
+        if let Some(wishes) = spec.wishes {
+            let wishes = *wishes;
+            if wishes.expires_at > 0 {
+                expires_at = expires_at.min(wishes.expires_at);
+            }
+            if wishes.terms != Terms::default() {
+                terms = self.intern(turn, Name::Terms(wishes.terms));
+            }
+            if wishes.gate != Gate::default() {
+                gate = self.intern(turn, Name::Gate(wishes.gate));
+            }
+        }
         NewJob {
             id: spec.id,
             namespace,
@@ -203,12 +212,12 @@ impl Engine {
             terms,
             gate,
             level: level.min(9),
-            ordering: ordering.unwrap_or_default(),
+            ordering,
             created_at: asker.now,
             run_at: self.run_at(spec.run_at, asker.now),
             payload: spec.payload,
             headers: spec.headers,
-            plan: (plan != Plan::default()).then(|| Box::new(plan)),
+            plan: (expires_at < Ms::MAX).then(|| Box::new(Plan { expires_at, ..Plan::default() })),
         }
     }
 }

@@ -92,14 +92,9 @@ impl Engine {
             terms.policy = patch.policy.over(&terms.policy);
             retag(&mut terms, &patch.add_tags, &patch.remove_tags);
         }
-        let own = &terms.policy;
-        let wider = |ledger: &crate::ledger::Ledger| {
-            let priority = ledger.chain(job.namespace, queue, job.kind, |policy| policy.priority);
-            (priority, ledger.chain(job.namespace, queue, job.kind, |policy| policy.ordering))
-        };
-        let (priority, ordering) = wider(&self.ledger);
-        let level = own.priority.or(priority).unwrap_or(default::PRIORITY).min(9);
-        let ordering = own.ordering.or(ordering).unwrap_or_default();
+        let policies = self.ledger.policies_of(Some(&terms.policy), job.namespace, queue, job.kind);
+        let level = policies.ask(|policy| policy.priority).unwrap_or(default::PRIORITY).min(9);
+        let ordering = policies.ask(|policy| policy.ordering).unwrap_or_default();
         let terms = if terms == Terms::default() { 0 } else { self.intern(turn, Name::Terms(terms)) };
         let payload = patch.and_then(|patch| patch.payload.clone());
         let payload = payload.map(|payload| (job.pieces().last + 1, payload));

@@ -71,7 +71,7 @@ impl Engine {
         let note = Some(note);
         let dead = if failure.fatal {
             Some(DeadReason::Fatal)
-        } else if job.attempt >= self.ledger.max_attempts(job) {
+        } else if job.attempt >= self.ledger.policies(job).max_attempts() {
             Some(match failure.end {
                 AttemptEnd::Expired | AttemptEnd::Overran(Overrun::TimedOut) => DeadReason::Timeout,
                 AttemptEnd::Overran(Overrun::Stalled) => DeadReason::Stalled,
@@ -92,7 +92,7 @@ impl Engine {
                 let entropy = mix(self.seed ^ seq, u64::from(job.deliveries));
                 let delay = failure
                     .delay_ms
-                    .unwrap_or_else(|| self.ledger.backoff(job).delay_ms(job.attempt, entropy));
+                    .unwrap_or_else(|| self.ledger.policies(job).backoff().delay_ms(job.attempt, entropy));
                 let run_at = now.saturating_add(delay.min(DELAY_MS_MAX));
                 Fact::Returned { seq, run_at, now, counts, settled, note, error }
             }
@@ -117,7 +117,7 @@ impl Engine {
         let counts = if excused { Counts::Nothing } else { Counts::Crash };
         let fact = if asked_to_stop {
             Fact::Cancelled { seq, end: self.end(job, State::Cancelled, now), settled: false, note }
-        } else if !excused && job.crashes.saturating_add(1) >= self.ledger.max_crashes(job) {
+        } else if !excused && job.crashes.saturating_add(1) >= self.ledger.policies(job).max_crashes() {
             let end = self.end(job, State::Dead, now);
             Fact::Died { seq, end, reason: DeadReason::Poison, counts, settled: false, note, error }
         } else {
@@ -173,10 +173,8 @@ impl Engine {
     pub(crate) fn trim(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         let queue = job.queue;
-        let most = self
-            .ledger
-            .chain(job.namespace, queue, job.kind, |policy| policy.keep_done_max)
-            .unwrap_or(default::KEEP_DONE_MAX) as usize;
+        let policies = self.ledger.policies_of(None, job.namespace, queue, job.kind);
+        let most = policies.ask(|policy| policy.keep_done_max).unwrap_or(default::KEEP_DONE_MAX) as usize;
         // A lowered bound is reached in steps, so that no turn grows without end.
         for _ in 0..8 {
             let over = self.roster.queues.get(&queue).filter(|index| index.kept.len() > most);

@@ -32,7 +32,7 @@ impl Engine {
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };
         match rows {
-            Ok(rows) => turn.say(asker.from, Body::Rows(rows)),
+            Ok(rows) => turn.say(asker.from, Body::Rows(Box::new(rows))),
             Err(refusal) => turn.refuse(asker.from, refusal),
         }
     }

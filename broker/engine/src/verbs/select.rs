@@ -102,7 +102,7 @@ impl Engine {
     }
 
     pub(super) fn job_view(&self, job: &Job, fields: Fields) -> JobView {
-        let names = &self.ledger.names;
+        let (names, policies) = (&self.ledger.names, self.ledger.policies(job));
         let shown = |is_asked: bool, slot: Slot| if is_asked { slot } else { Slot::Empty };
         let note = |version| Slot::Part(PartKey { seq: job.seq, part: Part::History, version });
         JobView {
@@ -119,12 +119,12 @@ impl Engine {
             created_at: job.created_at,
             run_at: job.run_at,
             attempt: job.attempt,
-            max_attempts: self.ledger.max_attempts(job),
+            max_attempts: policies.max_attempts(),
             deliveries: job.deliveries,
             crashes: job.crashes,
-            max_crashes: self.ledger.max_crashes(job),
+            max_crashes: policies.max_crashes(),
             snoozes: job.snoozes,
-            cost: self.ledger.cost(job),
+            cost: policies.cost(),
             lease: job.lease.as_ref().map(|lease| LeaseView {
                 fence: job.fence,
                 session: lease.session,

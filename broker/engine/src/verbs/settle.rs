@@ -42,7 +42,7 @@ impl Engine {
                 How::Release { reason, .. } if asked_to_stop => self.cancelled(seq, asker, reason, turn),
                 How::Complete(bytes) => self.complete(seq, asker, bytes, turn),
                 How::Fail { error, fatal, retry_after_ms } => {
-                    let (end, delay_ms) = (AttemptEnd::Failed, retry_after_ms);
+                    let (end, error, delay_ms) = (AttemptEnd::Failed, *error, retry_after_ms);
                     let failure = Failure { end, error, fatal, delay_ms, settled: true };
                     self.fail(seq, failure, asker.now, turn);
                 }
@@ -97,7 +97,7 @@ impl Engine {
 /// What a worker says of a run that was asked to stop because it broke what it is held to.
 fn said(how: How) -> Said {
     let (error, fatal, delay_ms) = match how {
-        How::Fail { error, fatal, retry_after_ms } => (error, fatal, retry_after_ms),
+        How::Fail { error, fatal, retry_after_ms } => (*error, fatal, retry_after_ms),
         How::Release { reason: message, .. } | How::Cancelled { note: message } => {
             (ErrorNote { message, ..ErrorNote::default() }, false, None)
         }

@@ -15,7 +15,7 @@ impl History {
         let mut jobs: Vec<JobSpec> = (0..count).map(|_| self.spec()).collect();
         if wait_ms.is_some() {
             // Who waits under an id of his own waits for that job.
-            jobs.iter_mut().for_each(|spec| spec.dedup = None);
+            jobs.iter_mut().flat_map(|spec| &mut spec.wishes).for_each(|wishes| wishes.dedup = None);
         }
         let jobs = jobs.into_iter().map(Ok).collect();
         self.play(conn, Command::Enqueue(Enqueue { jobs, partial: false, wait_ms }));
@@ -53,14 +53,16 @@ impl History {
             key: KEYS[dice.roll(3) as usize].into(),
             payload: vec![b'p'; dice.roll(40) as usize].into(),
             run_at: if dice.one_in(4) { now + dice.roll(10_000) } else { 0 },
-            expires_at: if dice.one_in(8) { now + dice.roll(10_000) } else { 0 },
-            terms: Terms { policy, weight: dice.roll(3) as u32, ..Terms::default() },
-            gate: Gate {
-                limits: if dice.one_in(4) { vec!["gpu".into()] } else { Vec::new() },
-                ..Gate::default()
-            },
-            hold: dice.one_in(10).then(|| Hold { ttl_ms: dice.roll(9_000), then_run: dice.one_in(2) }),
-            dedup: dice.one_in(4).then(|| unique::dedup(dice)),
+            wishes: Some(Box::new(Wishes {
+                expires_at: if dice.one_in(8) { now + dice.roll(10_000) } else { 0 },
+                terms: Terms { policy, weight: dice.roll(3) as u32, ..Terms::default() },
+                gate: Gate {
+                    limits: if dice.one_in(4) { vec!["gpu".into()] } else { Vec::new() },
+                    ..Gate::default()
+                },
+                hold: dice.one_in(10).then(|| Hold { ttl_ms: dice.roll(9_000), then_run: dice.one_in(2) }),
+                dedup: dice.one_in(4).then(|| unique::dedup(dice)),
+            })),
             id: self.id(),
             ..JobSpec::default()
         }
@@ -115,10 +117,10 @@ impl History {
             let how = match dice.roll(8) {
                 0..4 => How::Complete(windlass_engine::Blob::from(&b"r"[..])),
                 4 | 5 => How::Fail {
-                    error: ErrorNote {
+                    error: Box::new(ErrorNote {
                         message: ["", "boom 17", "boom 4711"][dice.roll(3) as usize].into(),
                         ..ErrorNote::default()
-                    },
+                    }),
                     fatal: dice.one_in(6),
                     retry_after_ms: dice.one_in(2).then(|| dice.roll(2) * 1_500),
                 },

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
     Beat, Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation, Patch,
-    Put, Scope, Select, SetResource, Settlement, Target, Touch,
+    Put, Scope, Select, SetResource, Settlement, Target, Touch, Wishes,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;

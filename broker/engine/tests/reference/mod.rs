@@ -10,7 +10,7 @@ use crate::allowance::Allowance;
 use crate::orders::Orders;
 use crate::unique::{Answer, Claim, Did};
 use std::collections::{BTreeMap, BTreeSet};
-use windlass_engine::command::{Fetch, How, JobSpec};
+use windlass_engine::command::{Fetch, How, JobSpec, Wishes};
 use windlass_engine::fact::{Overrun, Totals};
 use windlass_engine::frame::SettleCode;
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, Seq, SessionId};
@@ -101,13 +101,22 @@ pub(crate) struct Model {
     pub(crate) returns: BTreeMap<Seq, Ms>,
 }
 
+/// What a job of a history asks for; each one has wishes.
+pub(crate) fn wishes(spec: &JobSpec) -> &Wishes {
+    spec.wishes.as_ref().expect("histories wish something")
+}
+
 impl Job {
+    pub(crate) fn wishes(&self) -> &Wishes {
+        wishes(&self.spec)
+    }
+
     pub(crate) fn cost(&self) -> u32 {
-        self.spec.terms.policy.cost.unwrap_or(1)
+        self.wishes().terms.policy.cost.unwrap_or(1)
     }
 
     pub(crate) fn max_attempts(&self) -> u32 {
-        self.spec.terms.policy.max_attempts.unwrap_or(20)
+        self.wishes().terms.policy.max_attempts.unwrap_or(20)
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
@@ -120,7 +129,7 @@ impl Job {
 
     /// It counts against the number of completed jobs its queue keeps.
     fn is_countable(&self) -> bool {
-        self.state == State::Completed && self.spec.terms.policy.keep_done_ms.is_none()
+        self.state == State::Completed && self.wishes().terms.policy.keep_done_ms.is_none()
     }
 
     pub(crate) fn wait(&mut self, run_at: Ms, now: Ms) {
@@ -130,7 +139,7 @@ impl Job {
     }
 
     pub(crate) fn end(&mut self, state: State, settled: bool, now: Ms) {
-        let policy = &self.spec.terms.policy;
+        let policy = &self.wishes().terms.policy;
         let keep = match state {
             State::Dead => policy.keep_dead_ms.unwrap_or(14 * 86_400_000),
             _ => policy.keep_done_ms.unwrap_or(3_600_000),
@@ -219,7 +228,7 @@ impl Model {
             return (spec.id, Did::Duplicate, None);
         }
         self.removed.remove(&spec.id);
-        match &spec.dedup {
+        match &wishes(spec).dedup {
             Some(dedup) => self.enqueue_unique(spec, dedup, now),
             None => self.store(spec, now),
         }
@@ -228,21 +237,21 @@ impl Model {
     pub(crate) fn store(&mut self, spec: &JobSpec, now: Ms) -> Answer {
         self.last_seq += 1;
         self.total(&spec.queue).enqueued += 1;
-        let ttl = spec.terms.policy.ttl_ms.filter(|&ttl| ttl > 0).map(|ttl| now + ttl);
-        let given = Some(spec.expires_at).filter(|&at| at > 0);
+        let ttl = wishes(spec).terms.policy.ttl_ms.filter(|&ttl| ttl > 0).map(|ttl| now + ttl);
+        let given = Some(wishes(spec).expires_at).filter(|&at| at > 0);
         let expires_at = ttl.into_iter().chain(given).min().unwrap_or(0);
         let run_at = spec.run_at.max(now);
-        let state = match spec.hold {
+        let state = match wishes(spec).hold {
             Some(_) => State::Held,
             None if run_at > now => State::Scheduled,
             None => State::Ready,
         };
         self.jobs.push(Job {
-            hold_until: spec.hold.map_or(0, |hold| now + hold.ttl_ms.max(1)),
+            hold_until: wishes(spec).hold.map_or(0, |hold| now + hold.ttl_ms.max(1)),
             payload: spec.payload.len() as u64,
             spec: spec.clone(),
             seq: self.last_seq,
-            level: spec.terms.policy.priority.unwrap_or(4),
+            level: wishes(spec).terms.policy.priority.unwrap_or(4),
             state,
             run_at,
             attempt: 0,

@@ -124,7 +124,7 @@ impl Model {
         job.error = Some("the worker was lost");
         job.crashes += 1;
         let (queue, is_poison) =
-            (job.spec.queue.clone(), job.crashes >= job.spec.terms.policy.max_crashes.unwrap_or(3));
+            (job.spec.queue.clone(), job.crashes >= job.wishes().terms.policy.max_crashes.unwrap_or(3));
         if is_poison {
             job.end(State::Dead, false, now);
         } else {

@@ -265,20 +265,17 @@ impl World {
         let how = match words.names[1] {
             "complete" => How::Complete(vec![b'r'; words.number("result").unwrap_or(0) as usize].into()),
             "fail" => How::Fail {
-                error: ErrorNote {
+                error: Box::new(ErrorNote {
                     kind: words.text("class", ""),
                     message: words.text("error", "boom").replace('_', " "),
                     ..ErrorNote::default()
-                },
+                }),
                 fatal: words.flag("fatal"),
                 retry_after_ms: words.ms("retry_after"),
             },
             "release" => {
-                let throttle = words.ms("closed").map(|ms| Throttle {
-                    limit: words.text("limit", ""),
-                    key: words.text("key", ""),
-                    ms,
-                });
+                let (limit, key) = (words.text("limit", ""), words.text("key", ""));
+                let throttle = words.ms("closed").map(|ms| Box::new(Throttle { limit, key, ms }));
                 let reason = words.text("reason", "");
                 How::Release { delay_ms: words.ms("delay").unwrap_or(0), reason, throttle }
             }

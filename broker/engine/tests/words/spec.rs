@@ -2,7 +2,9 @@
 
 use super::{Words, duration, pairs};
 use crate::world::DAWN;
-use windlass_engine::command::{Code, Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict, Refusal};
+use windlass_engine::command::{
+    Code, Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict, Refusal, Wishes,
+};
 use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::terms::{Gate, Terms};
@@ -36,8 +38,14 @@ fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
         key: words.text("key", ""),
         payload: vec![b'p'; words.number("payload").unwrap_or(0) as usize].into(),
         headers: windlass_engine::Blob::default(),
-        expires_at: words.ms("expires_at").map_or(0, |ms| ms.saturating_add(DAWN)),
         run_at: words.ms("run_at").map(|ms| ms.saturating_add(DAWN)).or(delay).unwrap_or(0),
+        wishes: Some(Box::new(wish_words(words))),
+    }
+}
+
+fn wish_words(words: &mut Words<'_>) -> Wishes {
+    Wishes {
+        expires_at: words.ms("expires_at").map_or(0, |ms| ms.saturating_add(DAWN)),
         terms: Terms {
             tags: words.list("tags", ""),
             weight: words.number("weight").unwrap_or(0),

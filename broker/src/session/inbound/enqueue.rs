@@ -4,13 +4,13 @@ use super::{Rules, policy, unique};
 use crate::session::form::{
     Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset,
 };
-use crate::session::passive;
+use crate::session::passive::{self, Passive};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem::take;
 use uuid::Uuid;
 use windlass_engine::JobId;
-use windlass_engine::command::{Enqueue, Hold, JobSpec};
+use windlass_engine::command::{Enqueue, Hold, JobSpec, Wishes};
 use windlass_engine::limits::{HOLD_TTL_MS_DEFAULT, LABEL_BYTES_MAX};
-use windlass_engine::policy::Policy;
 use windlass_engine::terms::{Gate, Terms};
 use windlass_proto::limits::{
     DELAY_MS_MAX, ENQUEUE_WAIT_MS_DEFAULT, ENQUEUE_WAIT_MS_MAX, LIMITS_MAX, NEED_LABELS_MAX, TAG_BYTES_MAX,
@@ -51,71 +51,91 @@ pub(super) fn enqueue(enqueue: v1::Enqueue, rules: Rules) -> Checked<Enqueue> {
     Ok(Enqueue { jobs: checked, partial, wait_ms })
 }
 
-fn job_spec(spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
-    refuse_unsupported(&spec)?;
-    let v1::JobSpec {
-        id,
-        queue,
-        kind,
-        payload,
-        content_type,
-        content_encoding,
-        headers,
-        run_at_ms,
-        delay_ms,
-        key,
-        tags,
-        policy,
-        expires_at_ms,
-        weight,
-        limits,
-        dedup,
-        after: _,
-        dep_policy: _,
-        group: _,
-        hold,
-        hold_ttl_ms,
-        run_on_hold_timeout,
-        need_labels,
-    } = spec;
+fn job_spec(mut spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
+    let wishes = if is_plain(&spec) { None } else { Some(Box::new(wishes(&mut spec, rules)?)) };
+    let v1::JobSpec { id, queue, kind, payload, content_type, content_encoding, headers, key, .. } = spec;
     if payload.len() > rules.payload_bytes_max {
         let message = format!("a payload of {} bytes, at most {}", payload.len(), rules.payload_bytes_max);
         return Err(too_large("payload", message));
     }
-    let id = if id.is_empty() { JobId(Uuid::now_v7().into_bytes()) } else { job_id(&id, "id")? };
-    let policy = match policy {
-        Some(policy) => policy::policy(policy).map_err(|fault| inside("policy", fault))?,
-        None => Policy::default(),
-    };
-    let passive = v1::JobSpec { content_type, content_encoding, headers, ..v1::JobSpec::default() };
     Ok(JobSpec {
-        id,
+        id: if id.is_empty() { JobId(Uuid::now_v7().into_bytes()) } else { job_id(&id, "id")? },
         queue: name_or(queue, "default", "queue")?,
         kind: name(kind, "kind")?,
         key: text(key, TEXT_BYTES_MAX, "key")?,
         // Copied, so that a small payload does not keep a whole frame of others in memory.
         payload: (&*payload).into(),
-        headers: passive::pack_job(passive)?,
-        run_at: run_at(run_at_ms, delay_ms, rules.now_ms)?,
-        expires_at: expires_at_ms,
-        terms: Terms {
-            policy,
-            weight: if weight == 1 { 0 } else { weight },
-            tags: self::tags(tags, "tags")?,
-        },
-        gate: Gate { limits: self::limits(limits)?, need_labels: self::need_labels(need_labels)? },
-        dedup: dedup
-            .map(|dedup| unique::dedup(dedup, rules))
-            .transpose()
-            .map_err(|fault| inside("dedup", fault))?,
-        hold: match (hold, at_most(hold_ttl_ms, DELAY_MS_MAX, "hold_ttl_ms")?) {
-            (false, 0) if !run_on_hold_timeout => None,
-            (false, 0) => return Err(invalid("run_on_hold_timeout", "it means nothing without hold")),
-            (false, _) => return Err(invalid("hold_ttl_ms", "it means nothing without hold")),
-            (true, 0) => Some(Hold { ttl_ms: HOLD_TTL_MS_DEFAULT, then_run: run_on_hold_timeout }),
-            (true, ttl_ms) => Some(Hold { ttl_ms, then_run: run_on_hold_timeout }),
-        },
+        headers: passive::pack_job(Passive { content_type, content_encoding, headers })?,
+        run_at: run_at(spec.run_at_ms, spec.delay_ms, rules.now_ms)?,
+        wishes,
     })
+}
+
+/// The job asks for nothing beyond the plain. Every field of the schema stands here or in `job_spec`.
+fn is_plain(spec: &v1::JobSpec) -> bool {
+    let v1::JobSpec {
+        id: _,
+        queue: _,
+        kind: _,
+        payload: _,
+        content_type: _,
+        content_encoding: _,
+        headers: _,
+        run_at_ms: _,
+        delay_ms: _,
+        key: _,
+        tags,
+        policy,
+        expires_at_ms: 0,
+        weight: 0 | 1,
+        limits,
+        dedup: None,
+        after,
+        dep_policy: 0,
+        group,
+        hold: false,
+        hold_ttl_ms: 0,
+        run_on_hold_timeout: false,
+        need_labels,
+    } = spec
+    else {
+        return false;
+    };
+    let is_listed = [tags, limits].iter().any(|list| !list.is_empty());
+    policy.is_none() && !is_listed && after.is_empty() && group.is_empty() && need_labels.is_empty()
+}
+
+/// Takes out of a job what it asks for beyond the plain.
+fn wishes(spec: &mut v1::JobSpec, rules: Rules) -> Checked<Wishes> {
+    refuse_unsupported(spec)?;
+    let policy =
+        spec.policy.take().map(policy::policy).transpose().map_err(|fault| inside("policy", fault))?;
+    let dedup = spec.dedup.take().map(|dedup| unique::dedup(dedup, rules)).transpose();
+    Ok(Wishes {
+        expires_at: spec.expires_at_ms,
+        terms: Terms {
+            policy: policy.unwrap_or_default(),
+            weight: if spec.weight == 1 { 0 } else { spec.weight },
+            tags: tags(take(&mut spec.tags), "tags")?,
+        },
+        gate: Gate {
+            limits: limits(take(&mut spec.limits))?,
+            need_labels: need_labels(take(&mut spec.need_labels))?,
+        },
+        dedup: dedup.map_err(|fault| inside("dedup", fault))?,
+        hold: hold(spec)?,
+    })
+}
+
+fn hold(spec: &v1::JobSpec) -> Checked<Option<Hold>> {
+    let (ttl_ms, then_run) = (spec.hold_ttl_ms, spec.run_on_hold_timeout);
+    match (spec.hold, at_most(ttl_ms, DELAY_MS_MAX, "hold_ttl_ms")?) {
+        (false, 0) if !then_run => Ok(None),
+        (false, 0) => Err(invalid("run_on_hold_timeout", "it means nothing without hold")),
+        (false, _) => Err(invalid("hold_ttl_ms", "it means nothing without hold")),
+        (true, 0) => Ok(Some(Hold { ttl_ms: HOLD_TTL_MS_DEFAULT, then_run })),
+        (true, ttl_ms) => Ok(Some(Hold { ttl_ms, then_run })),
+    }
 }
 
 /// A list of tags.

@@ -48,11 +48,11 @@ fn settlement(result: v1::Result, rules: Rules) -> Checked<Settlement> {
 /// would be won by refusing to hear how it ended.
 fn failure(fail: v1::Fail) -> How {
     let v1::Fail { kind, message, trace, fatal, retry_after_ms } = fail;
-    let error = ErrorNote {
+    let error = Box::new(ErrorNote {
         kind: cut(kind, FAIL_KIND_BYTES_MAX),
         message: cut(message, FAIL_MESSAGE_BYTES_MAX),
         trace: cut(trace, FAIL_TRACE_BYTES_MAX),
-    };
+    });
     How::Fail { error, fatal, retry_after_ms: retry_after_ms.map(|ms| ms.min(RETRY_MS_MAX)) }
 }
 
@@ -66,7 +66,7 @@ fn release(release: v1::Release) -> Checked<How> {
         (_, 0) => return Err(invalid("release.throttle_ms", "say how long the limit is to be closed")),
         (limit, ms) => {
             let key = text(throttle_key, TEXT_BYTES_MAX, "release.throttle_key")?;
-            Some(Throttle { limit, key, ms })
+            Some(Box::new(Throttle { limit, key, ms }))
         }
     };
     Ok(How::Release { delay_ms: delay_ms.min(RETRY_MS_MAX), reason: reason(why), throttle })

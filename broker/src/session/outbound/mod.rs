@@ -94,7 +94,7 @@ pub(super) fn enqueued(ones: Vec<EnqueuedOne>) -> v1::Enqueued {
         }
         Err(refusal) => enqueued::One {
             outcome: enqueued::Outcome::Rejected.into(),
-            error: Some(error(refusal)),
+            error: Some(error(*refusal)),
             ..enqueued::One::default()
         },
     });
@@ -108,7 +108,7 @@ fn outcome(outcome: Outcome) -> (enqueued::Outcome, Option<Refusal>) {
         Outcome::Replaced => (enqueued::Outcome::Replaced, None),
         Outcome::Appended => (enqueued::Outcome::Appended, None),
         Outcome::QueuedAfter => (enqueued::Outcome::QueuedAfter, None),
-        Outcome::Rejected(refusal) => (enqueued::Outcome::Rejected, Some(refusal)),
+        Outcome::Rejected(refusal) => (enqueued::Outcome::Rejected, Some(*refusal)),
     }
 }
 

@@ -112,7 +112,7 @@ fn job(view: JobView) -> v1::JobView {
 
 /// What is of variable size, and all else empty.
 fn bodies(payload: Slot, headers: Slot, result: Slot, history: Vec<Slot>) -> v1::JobView {
-    let v1::JobSpec { content_type, content_encoding, headers, .. } = passive::unpack_job(&filled(headers));
+    let passive::Passive { content_type, content_encoding, headers } = passive::unpack_job(&filled(headers));
     let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
     v1::JobView {
         payload: filled(payload),

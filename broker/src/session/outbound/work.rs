@@ -1,6 +1,6 @@
 //! Deliver: leased jobs on their way to a worker.
 
-use super::super::passive;
+use super::super::passive::{self, Passive};
 use super::bytes;
 use bytes::{Bytes, BytesMut};
 use windlass_engine::frame::Work;
@@ -39,7 +39,7 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         limits,
     } = work;
     let limits = limits.unwrap_or_default();
-    let v1::JobSpec { content_type, content_encoding, headers, .. } = passive::unpack_job(&filled(headers));
+    let Passive { content_type, content_encoding, headers } = passive::unpack_job(&filled(headers));
     v1::Work {
         id: bytes(id),
         fence,

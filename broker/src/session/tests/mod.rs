@@ -355,7 +355,7 @@ fn rows_over_the_frame_are_refused_and_the_conversation_goes_on() {
         conf: None,
     };
     let rows = Rows { queues: vec![view; 4_000], ..Rows::default() };
-    session.take(vec![answer(2, Body::Rows(rows)), answer(3, Body::Closed)]);
+    session.take(vec![answer(2, Body::Rows(Box::new(rows))), answer(3, Body::Closed)]);
     let said = said(&mut session);
     let Some(Words::Error(error)) = &said[0].body else { panic!("no Error") };
     assert_eq!((said[0].id, error.code(), said.len()), (2, Code::TooLarge, 2));

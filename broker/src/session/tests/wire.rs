@@ -128,8 +128,8 @@ fn the_answers_of_enqueue() {
     let taken = Refusal::new(EngineCode::Exhausted, "dedup.key", "taken");
     let done = [Outcome::Created, Outcome::Duplicate, Outcome::Replaced, Outcome::Appended]
         .into_iter()
-        .chain([Outcome::QueuedAfter, Outcome::Rejected(taken)]);
-    let ones = done.map(|outcome| one(Ok(stored(outcome)))).chain([one(Err(fault))]).collect();
+        .chain([Outcome::QueuedAfter, Outcome::Rejected(Box::new(taken))]);
+    let ones = done.map(|outcome| one(Ok(stored(outcome)))).chain([one(Err(Box::new(fault)))]).collect();
     session.take(vec![answer(2, Body::Enqueued(ones))]);
     let Some(Words::Enqueued(enqueued)) = said(&mut session).remove(0).body else { panic!("no Enqueued") };
     let outcomes: Vec<enqueued::Outcome> = enqueued.results.iter().map(enqueued::One::outcome).collect();
@@ -168,7 +168,7 @@ fn texts_of_a_settle_are_cut_and_times_are_capped() {
 fn a_page_goes_on_where_its_cursor_says() {
     let mut session = open(terms());
     let rows = Rows { cursor: Some(Cursor::Seq(77)), total: Some(500), ..Rows::default() };
-    session.take(vec![answer(2, Body::Rows(rows))]);
+    session.take(vec![answer(2, Body::Rows(Box::new(rows)))]);
     let Some(Words::Rows(rows)) = said(&mut session).remove(0).body else { panic!("no Rows") };
     assert_eq!((rows.total, rows.total_exact), (500, true));
     let select = Some(Selector { queue: "mail".into(), states: vec![7, 7], ..Selector::default() });
