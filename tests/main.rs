@@ -52,5 +52,7 @@ mod time;
 mod workers;
 // A clock that a test advances.
 mod clock;
+// What the client offers to tests of applications.
+mod testing;
 // Jobs that are unique by a key, and jobs that are held.
 mod unique;

@@ -32,6 +32,9 @@ pub struct Flags {
     /// it; only with --ephemeral
     #[arg(long, env = "WINDLASS_TEST_CLOCK", num_args = 0..=1, default_missing_value = "now", value_name = "INSTANT")]
     pub test_clock: Option<String>,
+    /// End in order when stdin ends, so that a broker does not outlive the program that started it
+    #[arg(long, env = "WINDLASS_UNTIL_STDIN_ENDS", num_args = 0..=1, default_missing_value = "true")]
+    pub until_stdin_ends: Option<bool>,
     /// Listen on an address that is not loopback although there are neither tokens nor TLS
     #[arg(long, env = "WINDLASS_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
@@ -105,6 +108,8 @@ pub struct Settings {
     pub options: Options,
     /// The data directory is a temporary one.
     pub ephemeral: bool,
+    /// The end of stdin is the end of the broker.
+    pub until_stdin_ends: bool,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Largest payload, in bytes.
@@ -200,6 +205,7 @@ impl Flags {
                 clock,
             },
             ephemeral,
+            until_stdin_ends: self.until_stdin_ends.or(file.until_stdin_ends).unwrap_or(false),
             listen,
             max_payload: size(max_payload),
             max_connections: size(connections),
@@ -282,6 +288,7 @@ const KEYS: &[&str] = &[
     "listen",
     "ephemeral",
     "test_clock",
+    "until_stdin_ends",
     "insecure",
     "log",
     "log_level",

@@ -62,6 +62,7 @@ mod producer;
 mod setters;
 mod signal;
 mod stats;
+pub mod testing;
 mod worker;
 
 pub use address::DEFAULT_PORT;

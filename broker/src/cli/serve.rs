@@ -69,7 +69,10 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
     let clock = Arc::new(move || clock.now_ms());
     let network = tokio::spawn(net::serve(listener, broker.door.clone(), options, clock, stop.clone()));
     output::line(&format!("windlass listening on {addr}"));
-    first_of(&mut terminate, &mut interrupt).await;
+    tokio::select! {
+        () = first_of(&mut terminate, &mut interrupt) => {}
+        () = end_of_stdin(settings.until_stdin_ends) => {}
+    }
     tracing::info!("draining; a second signal ends the broker at once");
     let drained = tokio::task::spawn_blocking(|| broker.drain());
     let orderly = async {
@@ -86,6 +89,21 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Waits until whoever started the broker has closed its stdin; for ever if that is not asked for.
+async fn end_of_stdin(is_awaited: bool) {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    if is_awaited {
+        // It cannot be interrupted, so it has a thread of its own, which ends with the process.
+        std::thread::spawn(move || {
+            let _read_in_vain = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            drop(ended);
+        });
+        let _closed = end.await;
+    } else {
+        std::future::pending().await
+    }
 }
 
 async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) {
