@@ -20,6 +20,8 @@ mod cli;
 mod choose;
 // Declared configuration.
 mod apply;
+// What was changed, by whom and why.
+mod audit;
 // Changes of all jobs that a selector means.
 mod bulk;
 // The client library against the real broker, with a misbehaving network between them.

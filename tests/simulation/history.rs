@@ -237,6 +237,8 @@ impl History {
             Fact::Stopped
             | Fact::Told { .. }
             | Fact::Relabelled { .. }
+            | Fact::Audited { .. }
+            | Fact::AuditDropped { .. }
             | Fact::OperationStarted { .. }
             | Fact::OperationMoved { .. }
             | Fact::OperationEnded { .. }

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::ids::{NameId, OperationId, Seq};
 use crate::ledger::job::{Job, State};
 use crate::ledger::tables::Until;
+use crate::limits::AUDITS_MAX;
 use crate::order::Told;
 use crate::roster::lanes::Taste;
 use crate::roster::limits::{BucketId, Waiter};
@@ -42,6 +43,8 @@ impl Engine {
             ensure(self.is_operation_awake(*id), || format!("change {id:?} does not go on"))?;
         }
         self.audit_claims()?;
+        let audits = self.ledger.audits.len();
+        ensure(audits <= AUDITS_MAX, || format!("{audits} entries of the audit"))?;
         ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
         if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
     }

@@ -3,8 +3,8 @@
 mod content;
 
 pub use content::{
-    AttemptEnd, Counts, DeadReason, End, Failures, Merged, NewJob, NewLease, NewSession, Note, Overrun,
-    Reshape, ResourceBody, ResourceKey, RunLimits, Totals,
+    AttemptEnd, Audit, Counts, DeadReason, End, Failures, Merged, NewJob, NewLease, NewSession, Note,
+    Overrun, Reshape, ResourceBody, ResourceKey, RunLimits, Totals,
 };
 
 use crate::blob::Blob;
@@ -351,6 +351,18 @@ pub enum Fact {
         /// All of them.
         labels: Vec<(String, String)>,
     },
+    /// Somebody changed something.
+    Audited {
+        /// Number of the entry.
+        number: u64,
+        /// What, and who.
+        audit: Box<Audit>,
+    },
+    /// The entry is too old, or one of too many.
+    AuditDropped {
+        /// Number of the entry.
+        number: u64,
+    },
 }
 
 /// The record a fact names.
@@ -372,6 +384,8 @@ pub enum Record {
     Operation(OperationId),
     /// A row of the claims table, by the job that holds the key.
     Claim(Seq),
+    /// A row of the audits table.
+    Audit(u64),
     /// The one record of the broker itself.
     Meta,
 }
@@ -390,6 +404,7 @@ impl Fact {
             | Self::Relabelled { id, .. } => Record::Session(*id),
             Self::Counted { queue, .. } => Record::Totals(*queue),
             Self::FailuresCounted { error, .. } | Self::FailuresDropped { error } => Record::Failures(*error),
+            Self::Audited { number, .. } | Self::AuditDropped { number } => Record::Audit(*number),
             Self::Claimed { holder, .. } | Self::Unclaimed { holder } => Record::Claim(*holder),
             Self::Enqueued { seq, .. }
             | Self::Readied { seq }
@@ -442,6 +457,7 @@ impl Fact {
             }
             Self::OperationStarted { operation, .. } => operation.weight(),
             Self::FailuresCounted { failures, .. } => failures.weight(),
+            Self::Audited { audit, .. } => audit.weight(),
             Self::Started { .. }
             | Self::Stopped
             | Self::NameDropped { .. }
@@ -466,6 +482,7 @@ impl Fact {
             | Self::Held { .. }
             | Self::Freed { .. }
             | Self::Told { .. }
+            | Self::AuditDropped { .. }
             | Self::Removed { .. } => 0,
         };
         96 + variable

@@ -8,7 +8,8 @@ use crate::ledger::job::State;
 use crate::order::Order;
 use crate::part::Slot;
 use crate::view::{
-    ConfigView, ErrorView, ExplainView, JobView, LimitView, OperationView, QueueView, ServerView, SessionView,
+    AuditView, ConfigView, ErrorView, ExplainView, JobView, LimitView, OperationView, QueueView, ServerView,
+    SessionView,
 };
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -261,6 +262,8 @@ pub struct Rows {
     pub errors: Vec<ErrorView>,
     /// Changes that were given an id.
     pub operations: Vec<OperationView>,
+    /// What was changed.
+    pub audits: Vec<AuditView>,
     /// Limits.
     pub limits: Vec<LimitView>,
     /// Why jobs do not run.

@@ -35,6 +35,16 @@ pub const OPERATIONS_MAX: usize = 1_000;
 pub const OPERATION_BYTES_MAX: usize = 3_600;
 /// How long a change in the background waits after a start of the broker, so that clients are back.
 pub const OPERATION_REST_MS: u64 = 1_000;
+/// Entries of the audit; the oldest go first.
+pub const AUDITS_MAX: usize = 10_000;
+/// How long an entry of the audit is kept.
+pub const AUDIT_KEEP_MS: u64 = 30 * 86_400_000;
+/// Old entries that go with a new one.
+pub const AUDITS_DROPPED: usize = 8;
+/// Bytes kept of what an entry of the audit was done to.
+pub const AUDIT_TARGET_BYTES_MAX: usize = 512;
+/// Bytes kept of the reason of an entry of the audit, and of its client.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 1_024;
 /// Jobs a change in the background changes before others get their turn.
 pub const CHANGES_PER_SLICE: u64 = 256;
 /// Outcomes before a change is judged by the share that failed.

@@ -1,8 +1,7 @@
 //! Views: what a Query shows of jobs, queues, sessions and the broker.
 
 use crate::command::{Beat, Scope};
-use crate::fact::Totals;
-use crate::fact::{DeadReason, ResourceBody};
+use crate::fact::{Audit, DeadReason, ResourceBody, Totals};
 use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::limit::Limit;
@@ -280,6 +279,15 @@ pub struct SessionView {
     pub beat: Option<Beat>,
     /// What it was told to go by.
     pub told: Told,
+}
+
+/// What somebody changed, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct AuditView {
+    /// Number of the entry, rising.
+    pub number: u64,
+    /// What, and who.
+    pub audit: Audit,
 }
 
 /// A resource as it is stored.

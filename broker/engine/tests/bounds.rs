@@ -2,15 +2,16 @@
 //! many of them are lost, and changes of many jobs.
 
 use windlass_engine::command::{
-    Change, Command, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Pace, Select, Settlement,
+    Change, Command, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Pace, Put, Scope, Select, SetResource, Settlement, Target,
 };
 use windlass_engine::engine::Start;
-use windlass_engine::fact::Fact;
+use windlass_engine::fact::{Fact, ResourceBody};
 use windlass_engine::frame::{Body, Work};
 use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
+use windlass_engine::limit::Limit;
 use windlass_engine::limits::{
-    ENQUEUE_JOBS_MAX, LEASES_PER_TICK, SESSION_LEASES_MAX, SESSION_TTL_MS_DEFAULT, SLOTS_MAX,
+    AUDITS_MAX, ENQUEUE_JOBS_MAX, LEASES_PER_TICK, SESSION_LEASES_MAX, SESSION_TTL_MS_DEFAULT, SLOTS_MAX,
     STOP_SAMPLES_MIN, TIMERS_PER_TICK,
 };
 use windlass_engine::{Blob, Engine, Turn};
@@ -137,6 +138,26 @@ fn many_lost_sessions_are_decided_in_turns_of_bounded_size() {
     assert!(largest <= bound, "{largest} facts in one turn, at most {bound}");
     assert!(crowd.engine.ledger().jobs.iter().all(|job| job.lease.is_none() && job.crashes == 1));
     assert!(crowd.engine.ledger().sessions.is_empty());
+}
+
+#[test]
+fn the_audit_keeps_the_last_entries() {
+    let mut crowd = Crowd::new();
+    crowd.worker(1, 0);
+    let target = || Target::Limit("pause".into());
+    for round in 0..AUDITS_MAX + 20 {
+        let limit = Limit { concurrency: Some(0), ..Limit::default() };
+        let (body, scope) = (ResourceBody::Limit(limit), Scope { queue: "mail".into(), ..Scope::default() });
+        let set = vec![SetResource { target: target(), if_version: 0, body, scope }];
+        let put = match round % 2 {
+            0 => Put { set, ..Put::default() },
+            _ => Put { remove: vec![target()], ..Put::default() },
+        };
+        crowd.turn(Some((1, Command::Put(put))));
+    }
+    let audits = &crowd.engine.ledger().audits;
+    assert_eq!(audits.len(), AUDITS_MAX);
+    assert_eq!(audits.keys().copied().min(), Some(21), "the oldest went first");
 }
 
 fn change_of(id: u8, to: Mutation, pace: Pace) -> Command {

@@ -11,7 +11,7 @@ use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+    AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
 };
 use windlass_engine::{Engine, Turn};
 
@@ -24,6 +24,7 @@ enum Copy {
     Resource(ResourceRow),
     Totals(TotalsRow),
     Operation(OperationRow),
+    Audit(AuditRow),
     Failures(FailuresRow),
     Claim(ClaimRow),
 }
@@ -118,6 +119,7 @@ impl Store {
                 (Record::Session(id), Copy::Session(row)) => engine.load_session(*id, row),
                 (Record::Resource(key), Copy::Resource(row)) => engine.load_resource(*key, row),
                 (Record::Failures(error), Copy::Failures(row)) => engine.load_failures(*error, row),
+                (Record::Audit(number), Copy::Audit(row)) => engine.load_audit(*number, row),
                 (Record::Operation(id), Copy::Operation(row)) => engine.load_operation(*id, row),
                 (Record::Totals(queue), Copy::Totals(row)) => engine.load_totals(*queue, row),
                 (Record::Claim(holder), Copy::Claim(row)) => engine.load_claim(*holder, row),
@@ -154,6 +156,7 @@ fn copy(record: Record, ledger: &Ledger) -> Option<Copy> {
         Record::Session(id) => Copy::Session(ledger.sessions.get(&id)?.clone()),
         Record::Resource(key) => Copy::Resource(ledger.resources.get(&key)?.clone()),
         Record::Failures(error) => Copy::Failures(ledger.failures.get(&error)?.clone()),
+        Record::Audit(number) => Copy::Audit(ledger.audits.get(&number)?.clone()),
         Record::Operation(id) => Copy::Operation(ledger.operations.get(&id)?.clone()),
         Record::Totals(queue) => Copy::Totals(ledger.totals.get(&queue)?.clone()),
         Record::Claim(holder) => Copy::Claim(ledger.claims.get(&holder)?.clone()),

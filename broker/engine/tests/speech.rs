@@ -242,8 +242,22 @@ fn say_rows(rows: &Rows) -> String {
         optional(&mut text, !row.stopped_why.is_empty(), || format!("({})", row.stopped_why));
         text
     });
+    let audits = rows.audits.iter().map(|row| {
+        let audit = &row.audit;
+        let by = if audit.client.is_empty() { "the broker" } else { audit.client.as_str() };
+        let mut text = format!("{} {} {} {}", row.number, audit.verb, audit.changed, audit.target);
+        optional(&mut text, true, || format!("by {by} at {}", say_at(audit.at)));
+        optional(&mut text, !audit.reason.is_empty(), || format!("({})", audit.reason));
+        text
+    });
     let mut text = listed(
-        jobs.chain(queues).chain(sessions).chain(configs).chain(errors).chain(operations).chain(server),
+        jobs.chain(audits)
+            .chain(queues)
+            .chain(sessions)
+            .chain(configs)
+            .chain(errors)
+            .chain(operations)
+            .chain(server),
     );
     if text.is_empty() {
         text.push_str("no rows");

@@ -407,7 +407,8 @@ impl Storm {
         } else {
             self.select()
         };
-        let change = Change { select, to, dry_run, max, pace, operation, reason: String::new() };
+        let (reason, target) = ("ä".repeat(700), "ö".repeat(300));
+        let change = Change { select, to, dry_run, max, pace, operation, reason, target };
         self.play(conn, Command::Change(Box::new(change)));
     }
 
@@ -490,6 +491,9 @@ impl Storm {
     fn query(&mut self, conn: ConnId) {
         let limit = self.dice.roll(4) as usize;
         let query = match self.dice.roll(6) {
+            4 if self.dice.one_in(2) => {
+                Query::Audit { after: self.maybe(Self::number), limit, newest_first: self.dice.one_in(2) }
+            }
             4 => Query::Operations { after: None, limit },
             0 => Query::Job(self.id()),
             1 => Query::Queues { name: String::new(), after: self.name(&["", "mail"]), limit },

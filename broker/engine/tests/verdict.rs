@@ -133,6 +133,20 @@ pub(crate) fn check_change(model: &mut Model, change: &Change, answer: Option<&B
     assert_eq!((*matched, *changed), (found, done), "{change:?}");
 }
 
+/// What changed something left one entry of the audit, in the same turn.
+pub(crate) fn check_audit(change: &Change, answer: Option<&Body>, facts: &[Fact]) {
+    let Some(Body::Changed { changed, .. }) = answer else { return };
+    let entries: Vec<(&str, u64)> = facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Audited { audit, .. } => Some((audit.verb.as_str(), audit.changed)),
+            _ => None,
+        })
+        .collect();
+    let expected = if *changed > 0 { vec![(change.to.name(), *changed)] } else { Vec::new() };
+    assert_eq!(entries, expected, "{change:?}");
+}
+
 pub(crate) fn check_fetch(
     model: &mut Model,
     session: SessionId,

@@ -280,6 +280,7 @@ pub(crate) fn assert_same(one: &Ledger, other: &Ledger) {
     assert_eq!(one.totals, other.totals, "totals differ");
     assert_eq!(one.failures, other.failures, "failures differ");
     assert_eq!(one.operations, other.operations, "operations differ");
+    assert_eq!(one.audits, other.audits, "audits differ");
     assert_eq!(one.claims, other.claims, "claims differ");
     assert_eq!(one.seq_next, other.seq_next, "the next seq differs");
 }

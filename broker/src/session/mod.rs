@@ -379,6 +379,7 @@ fn shows_bodies(command: &Command) -> bool {
         | command::Query::Config { .. }
         | command::Query::Operations { .. }
         | command::Query::Limits { .. }
+        | command::Query::Audit { .. }
         | command::Query::Explain(_)
         | command::Query::Server => false,
     }

@@ -112,6 +112,7 @@ impl Fold {
             | Record::Resource(_)
             | Record::Session(_)
             | Record::Operation(_)
+            | Record::Audit(_)
             | Record::Failures(_)
             | Record::Totals(_)
             | Record::Claim(_)) => {
@@ -210,6 +211,7 @@ fn copy_row(record: Record, ledger: &Ledger) -> Option<Row> {
         Record::Session(id) => Some(Row::Session(id, ledger.sessions.get(&id)?.clone())),
         Record::Resource(key) => Some(Row::Resource(key, ledger.resources.get(&key)?.clone())),
         Record::Failures(error) => Some(Row::Failures(error, ledger.failures.get(&error)?.clone())),
+        Record::Audit(number) => Some(Row::Audit(number, ledger.audits.get(&number)?.clone())),
         Record::Operation(id) => Some(Row::Operation(id, ledger.operations.get(&id)?.clone())),
         Record::Totals(queue) => Some(Row::Totals(queue, ledger.totals.get(&queue)?.clone())),
         Record::Claim(holder) => Some(Row::Claim(holder, ledger.claims.get(&holder)?.clone())),

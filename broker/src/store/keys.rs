@@ -108,6 +108,7 @@ pub fn row(record: Record) -> Option<Vec<u8>> {
         Record::Failures(error) => (b'f', error.to_be_bytes().to_vec()),
         Record::Operation(id) => (b'o', id.0.to_vec()),
         Record::Totals(queue) => (b't', queue.to_be_bytes().to_vec()),
+        Record::Audit(number) => (b'a', number.to_be_bytes().to_vec()),
         Record::Claim(holder) => (b'c', holder.to_be_bytes().to_vec()),
         Record::Resource(key) => {
             let (class, id) = match key {

@@ -127,6 +127,8 @@ impl Parts {
             | Fact::Counted { .. }
             | Fact::Told { .. }
             | Fact::Relabelled { .. }
+            | Fact::Audited { .. }
+            | Fact::AuditDropped { .. }
             | Fact::OperationStarted { .. }
             | Fact::OperationMoved { .. }
             | Fact::OperationEnded { .. }

@@ -15,7 +15,7 @@ use windlass_engine::ids::{NameId, Seq};
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+    AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
 };
 
 /// The format of everything written now.
@@ -60,6 +60,8 @@ pub enum Row {
     Operation(OperationId, OperationRow),
     /// A dedup key, by the job that holds it.
     Claim(Seq, ClaimRow),
+    /// What somebody changed, by number.
+    Audit(u64, AuditRow),
 }
 
 /// A small part inside a block: place in the leaf, part, version, bytes.

@@ -95,6 +95,7 @@ fn load_rows(leaves: &dyn ReadLeaves, engine: &mut Engine) -> Result<(), StoreEr
             Row::Resource(key, row) => engine.load_resource(key, row),
             Row::Totals(queue, row) => engine.load_totals(queue, row),
             Row::Failures(error, row) => engine.load_failures(error, row),
+            Row::Audit(number, row) => engine.load_audit(number, row),
             Row::Operation(id, row) => engine.load_operation(id, row),
             Row::Claim(holder, row) => engine.load_claim(holder, row),
         }

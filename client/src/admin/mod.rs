@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::{
-    ErrorGroupView, ExplainView, JobView, LimitView, Query, QueueView, Rows, Selector, ServerView,
+    AuditView, ErrorGroupView, ExplainView, JobView, LimitView, Query, QueueView, Rows, Selector, ServerView,
     SessionView, Watch,
 };
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
@@ -75,6 +75,15 @@ impl Admin {
             ..Query::default()
         };
         Ok(self.query(query).await?.errors)
+    }
+
+    /// What was changed, when, by whom and why: the last `limit` entries, at most 1,000, the newest first.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn audit(&self, limit: u32) -> Result<Vec<AuditView>> {
+        let query = Query { what: What::Audit.into(), limit, newest_first: true, ..Query::default() };
+        Ok(self.query(query).await?.audits)
     }
 
     /// All limits and pauses, with what is in use.

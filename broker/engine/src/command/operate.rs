@@ -38,6 +38,8 @@ pub struct Change {
     pub operation: Option<OperationId>,
     /// Why; for people.
     pub reason: String,
+    /// The selector in words; for people.
+    pub target: String,
 }
 
 impl Change {
@@ -45,7 +47,7 @@ impl Change {
     #[must_use]
     pub fn new(select: Select, to: Mutation) -> Self {
         let (pace, reason) = (Pace::default(), String::new());
-        Self { select, to, dry_run: false, max: 0, pace, operation: None, reason }
+        Self { select, to, dry_run: false, max: 0, pace, operation: None, reason, target: String::new() }
     }
 }
 

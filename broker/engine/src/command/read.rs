@@ -63,6 +63,15 @@ pub enum Query {
         /// Rows.
         limit: usize,
     },
+    /// What was changed, after the cursor.
+    Audit {
+        /// Number of the last row of the previous page.
+        after: Option<u64>,
+        /// Rows.
+        limit: usize,
+        /// Highest number first.
+        newest_first: bool,
+    },
     /// Changes that were given an id, after the cursor.
     Operations {
         /// Id of the last row of the previous page.

@@ -5,7 +5,9 @@ use crate::fact::{Fact, ResourceKey};
 use crate::ids::{Ms, NameId, OperationId, Seq, SessionId};
 use crate::ledger::job::Job;
 use crate::ledger::names::Name;
-use crate::ledger::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use crate::ledger::tables::{
+    AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+};
 use crate::ledger::{Applied, EvolveError};
 use crate::limits::{EPOCH_MINUTES_MAX, OPERATION_REST_MS, SESSION_TTL_MS_DEFAULT};
 use crate::order::Told;
@@ -54,6 +56,11 @@ impl Engine {
     /// Takes a change from the store.
     pub fn load_operation(&mut self, id: OperationId, row: OperationRow) {
         self.ledger.operations.insert(id, row);
+    }
+
+    /// Takes an entry of the audit from the store.
+    pub fn load_audit(&mut self, number: u64, row: AuditRow) {
+        self.ledger.audits.insert(number, row);
     }
 
     /// Takes a dedup key from the store.

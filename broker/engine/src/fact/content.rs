@@ -55,6 +55,33 @@ pub struct Merged {
     pub at: Ms,
 }
 
+/// What somebody changed, as it is kept for those who ask later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// In whose namespace.
+    pub namespace: NameId,
+    /// When.
+    pub at: Ms,
+    /// Client, host and process; "" = the broker by itself.
+    pub client: String,
+    /// What was done: `put`, `remove`, `stop`, or the word of a mutation or an order.
+    pub verb: String,
+    /// What it was done to, in words.
+    pub target: String,
+    /// Why; for people.
+    pub reason: String,
+    /// Jobs, sessions or resources changed.
+    pub changed: u64,
+}
+
+impl Audit {
+    /// About how many bytes it takes when stored.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        64 + self.client.len() + self.verb.len() + self.target.len() + self.reason.len()
+    }
+}
+
 /// A new lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLease {

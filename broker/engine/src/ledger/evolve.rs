@@ -1,7 +1,7 @@
 //! `evolve`: the one way the ledger changes. Live commands and replay go through it alike.
 
 use super::job::{Ended, Job, State, length};
-use super::tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use super::tables::{AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use super::{Ledger, REPLAYED};
 use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape, ResourceKey};
 use crate::ids::Seq;
@@ -68,6 +68,7 @@ impl Ledger {
             Record::Totals(queue) => self.totals.get(&queue).map(|row| row.since),
             Record::Failures(error) => self.failures.get(&error).map(|row| row.since),
             Record::Operation(id) => self.operations.get(&id).map(|row| row.since),
+            Record::Audit(number) => self.audits.get(&number).map(|row| row.since),
             Record::Claim(holder) => self.claims.get(&holder).map(|row| row.since),
             // Its facts are absolute or rise only, so applying one twice is harmless.
             Record::Meta => Some(REPLAYED),
@@ -101,6 +102,12 @@ impl Ledger {
                     row.since = since;
                     instruct(row, fact);
                 }
+            }
+            Fact::Audited { number, audit } => {
+                self.audits.insert(*number, AuditRow { since, audit: (**audit).clone() });
+            }
+            Fact::AuditDropped { number } => {
+                self.audits.remove(number);
             }
             Fact::Counted { queue, totals } => {
                 self.totals.insert(*queue, TotalsRow { since, totals: *totals });
@@ -237,6 +244,7 @@ fn creates(fact: &Fact) -> bool {
             | Fact::OperationStarted { .. }
             | Fact::FailuresCounted { .. }
             | Fact::Claimed { .. }
+            | Fact::Audited { .. }
             | Fact::Enqueued { .. }
     )
 }
@@ -334,6 +342,8 @@ fn change(job: &mut Job, fact: &Fact) {
         | Fact::Replaced { .. }
         | Fact::Appended { .. }
         | Fact::Told { .. }
+        | Fact::Audited { .. }
+        | Fact::AuditDropped { .. }
         | Fact::Relabelled { .. }
         | Fact::Removed { .. } => {}
     }

@@ -18,7 +18,7 @@ use alloc::collections::BTreeMap;
 use job::Job;
 use jobs::Jobs;
 use names::Names;
-use tables::{ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use tables::{AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 
 /// Set in a record's `since` while the journal is replayed: this replay touched it, so further
 /// facts of the same batch apply too.
@@ -49,6 +49,8 @@ pub struct Ledger {
     pub failures: BTreeMap<NameId, FailuresRow>,
     /// Changes that were given an id.
     pub operations: BTreeMap<OperationId, OperationRow>,
+    /// What was changed, by number; the oldest go first.
+    pub audits: BTreeMap<u64, AuditRow>,
     /// Dedup keys that are taken, by the seq of their holders.
     pub claims: BTreeMap<Seq, ClaimRow>,
     /// Facts for records that are missing are skipped up to this batch: the store already holds
@@ -111,6 +113,9 @@ impl Ledger {
             row.since &= !REPLAYED;
         }
         for row in self.operations.values_mut() {
+            row.since &= !REPLAYED;
+        }
+        for row in self.audits.values_mut() {
             row.since &= !REPLAYED;
         }
         for row in self.claims.values_mut() {

@@ -1,6 +1,6 @@
 //! The small keyed records beside the jobs: sessions, resources, totals, failures, operations, claims.
 
-use crate::fact::{Failures, NewSession, ResourceBody, Totals};
+use crate::fact::{Audit, Failures, NewSession, ResourceBody, Totals};
 use crate::ids::{JobId, Ms, NameId, Seq};
 use crate::operation::Operation;
 use crate::order::{DueOrder, Told};
@@ -40,6 +40,15 @@ pub struct OperationRow {
     pub since: u64,
     /// The change.
     pub operation: Operation,
+}
+
+/// What somebody changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// What, and who.
+    pub audit: Audit,
 }
 
 /// What happened in one way of failing.

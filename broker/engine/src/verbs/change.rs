@@ -155,13 +155,17 @@ impl Engine {
         };
         if in_background && wanted > 0 {
             match self.begin(change.operation, operation, now, turn) {
-                Ok(id) => turn.say(asker.from, say(0, Some(id))),
+                Ok(id) => {
+                    self.audit_change(*asker, change, 0, Some(id), turn);
+                    turn.say(asker.from, say(0, Some(id)));
+                }
                 Err(refusal) => turn.refuse(asker.from, refusal),
             }
             return;
         }
         let most = usize::try_from(wanted).unwrap_or(usize::MAX);
         let changed = self.change_now(survey, found.iter().take(most), now, turn);
+        self.audit_change(*asker, change, changed, None, turn);
         if let Some(id) = change.operation {
             self.make_room(turn);
             let done = Operation { changed, finished_at: now, ..briefly(operation) };

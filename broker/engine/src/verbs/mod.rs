@@ -1,5 +1,6 @@
 //! The verbs: one file each, and the two things that happen without one: time and delivery.
 
+mod audit;
 mod change;
 mod dedup;
 mod dispatch;

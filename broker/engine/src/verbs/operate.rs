@@ -25,7 +25,9 @@ impl Engine {
         let room = match self.roster.operations.fired(id) {
             Ok(room) => room,
             Err((failed, ended)) => {
-                self.end_operation(id, now, format!("{failed} of {ended} failed again"), turn);
+                let why = format!("{failed} of {ended} failed again");
+                self.audit_end(id, now, &why, turn);
+                self.end_operation(id, now, why, turn);
                 return 1;
             }
         };
@@ -44,6 +46,7 @@ impl Engine {
             self.decide(turn, Fact::OperationMoved { id, cursor, changed });
         }
         if cursor.is_none() || operation.max > 0 && changed >= operation.max {
+            self.audit_end(id, now, "", turn);
             self.end_operation(id, now, String::new(), turn);
         } else if room > 0 {
             let at = now.saturating_add(pause(operation.pace.per_second, found.len() as u64));
@@ -86,6 +89,7 @@ impl Engine {
         let (matched, changed) = (row.operation.matched, row.operation.changed);
         if row.operation.is_running() {
             self.end_operation(id, asker.now, "stopped by an operator".into(), turn);
+            self.audit_stop(asker, id, changed, turn);
         }
         turn.say(asker.from, Body::Changed { matched, changed, sample: Vec::new(), operation: None });
     }

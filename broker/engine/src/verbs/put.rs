@@ -26,6 +26,7 @@ impl Engine {
         if let Err(refusal) = checked {
             return turn.refuse(asker.from, refusal);
         }
+        let before = turn.facts.len();
         let mut versions: Vec<Result<u64, Refusal>> = Vec::new();
         for set in &put.set {
             versions.push(Ok(self.set_resource(asker, set, put.dry_run, turn)));
@@ -40,6 +41,7 @@ impl Engine {
         if put.prune && !put.dry_run {
             self.prune(asker.namespace, &put.set, turn);
         }
+        self.audit_put(asker, &put.reason, before, turn);
         turn.say(asker.from, Body::Stored(versions));
     }
 
@@ -131,7 +133,7 @@ impl Engine {
     }
 
     /// The name of a resource, as Put takes it.
-    fn resource_name(&self, key: ResourceKey) -> String {
+    pub(super) fn resource_name(&self, key: ResourceKey) -> String {
         let text = |id| self.ledger.names.text(id);
         match key {
             ResourceKey::Namespace(_) => "namespace".into(),

@@ -27,6 +27,9 @@ impl Engine {
             }
             Query::Config { name, after, limit } => Ok(self.config_page(asker, &name, &after, rows(limit))),
             Query::Operations { after, limit } => Ok(self.operations_page(asker, after, rows(limit))),
+            Query::Audit { after, limit, newest_first } => {
+                Ok(self.audits_page(asker, after, rows(limit), newest_first))
+            }
             Query::Explain(id) => self.explain(asker, id),
             Query::Limits { name, after, limit } => Ok(self.limits_page(asker, &name, &after, rows(limit))),
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),

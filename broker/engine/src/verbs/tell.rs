@@ -34,6 +34,9 @@ impl Engine {
                 self.tell_one(id, tell.order, asker.now.saturating_add(after), asker.now, turn);
             }
         }
+        if !tell.dry_run {
+            self.audit_tell(asker, tell, wanted, turn);
+        }
         turn.say(asker.from, Body::Changed { matched, changed: wanted, sample, operation: None });
     }
 

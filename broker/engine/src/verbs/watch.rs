@@ -361,6 +361,8 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         | Fact::Unclaimed { .. }
         | Fact::Told { .. }
         | Fact::Relabelled { .. }
+        | Fact::Audited { .. }
+        | Fact::AuditDropped { .. }
         | Fact::Counted { .. } => return None,
     })
 }

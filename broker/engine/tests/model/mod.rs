@@ -190,7 +190,10 @@ impl History {
                 verdict::check_touch(model, session, touch, answer, now);
             }
             Command::Tell(tell) => orders::check_tell(model, session, tell, answer, now),
-            Command::Change(change) => verdict::check_change(model, change, answer, now),
+            Command::Change(change) => {
+                verdict::check_change(model, change, answer, now);
+                verdict::check_audit(change, answer, facts);
+            }
             Command::Fetch(fetch) => verdict::check_fetch(model, session, from, fetch, answer, now),
             Command::Put(put) => model.allowance.put(put),
             Command::Sign | Command::Query(_) | Command::Stop(_) | Command::AdvanceClock(_) => {}

@@ -349,6 +349,14 @@ impl World {
                 },
                 limit,
             },
+            "audit" => Query::Audit {
+                after: match cursor {
+                    Some(Cursor::Seq(number)) => Some(number),
+                    _ => None,
+                },
+                limit,
+                newest_first: words.flag("newest"),
+            },
             "operations" => Query::Operations {
                 after: match cursor {
                     Some(Cursor::Operation(id)) => Some(id),

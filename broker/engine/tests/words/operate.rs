@@ -34,10 +34,11 @@ pub(super) fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
     let per_second = words.number("per_second").unwrap_or(0);
     let pace = Pace { per_second, stop_failure_permille: words.number("stop").unwrap_or(0) };
     let operation = words.values.remove("id").map(|id| OperationId(bytes_of(id)));
+    let reason = words.text("reason", "");
     let is_open = words.flag("all") || !words.values.is_empty();
     let select = select_words(words);
     assert!(is_open || select.ids.is_some(), "a change of everything says so");
-    Change { select, to, dry_run, max, pace, operation, reason: String::new() }
+    Change { select, to, dry_run, max, pace, operation, reason, target: "some".into() }
 }
 
 /// `queue=mail state=dead,ready kind=send key=anna attempt=1..3`, and ids.

@@ -1,6 +1,7 @@
 //! `windlass admin`: looks at and steers queues, jobs and workers. A client like any other.
 
 mod apply;
+mod audit;
 mod change;
 mod errors;
 mod jobs;
@@ -65,6 +66,8 @@ enum What {
         #[command(subcommand)]
         what: Option<operations::Operations>,
     },
+    /// What was changed, when, by whom and why
+    Audit(audit::AuditArgs),
     /// Limits and pauses, with what is in use; `apply` sets them
     #[command(alias = "limit")]
     Limits,
@@ -149,6 +152,7 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
         What::Errors(which) => errors::run(admin, args.output, which).await?,
         What::Redrive(redrive) => return change::redrive(admin, args, redrive).await,
         What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,
+        What::Audit(which) => audit::run(admin, args.output, which).await?,
         What::Limits => limits::list(admin, args.output).await?,
         What::Explain { id } => {
             if !limits::explain(admin, args.output, *id).await? {

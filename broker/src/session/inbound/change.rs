@@ -2,7 +2,7 @@
 
 use super::enqueue::tags;
 use super::policy::policy;
-use super::{Rules, selection, tell};
+use super::{Rules, selection, spoken, tell};
 use crate::session::form::{Checked, at_most, inside, invalid, name, reason, text, too_large, unset, within};
 use windlass_engine::OperationId;
 use windlass_engine::command::{Change, Mutation, Pace, Patch, Tell};
@@ -36,6 +36,7 @@ pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Command> {
         return Ok(Command::Tell(Box::new(tell)));
     }
     let to = mutation(to, rules)?;
+    let target = select.as_ref().map(spoken::words).unwrap_or_default();
     let select = selection::selection(select, rules.now_ms)?;
     if select.is_empty() {
         return Err(invalid("select", "say which jobs, or set `all`"));
@@ -51,11 +52,8 @@ pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Command> {
     }
     let pace = Pace { per_second, stop_failure_permille };
     let reason = reason(why);
-    if !reason.is_empty() && !dry_run {
-        tracing::info!(to = to.name(), reason, "change");
-    }
     let select = select.select;
-    Ok(Command::Change(Box::new(Change { select, to, dry_run, max, pace, operation, reason })))
+    Ok(Command::Change(Box::new(Change { select, to, dry_run, max, pace, operation, reason, target })))
 }
 
 /// The id of a bulk change, if one was given.

@@ -14,6 +14,7 @@ mod put;
 mod query;
 mod selection;
 mod settle;
+mod spoken;
 mod tell;
 mod touch;
 mod unique;

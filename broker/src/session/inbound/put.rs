@@ -26,11 +26,7 @@ pub(super) fn put(put: v1::Put, rules: Rules) -> Checked<Put> {
         .enumerate()
         .map(|(index, name)| target(name, "").map_err(|fault| at("remove", index, fault)))
         .collect();
-    let put = Put { set: set?, remove: remove?, dry_run, prune, reason: reason(why) };
-    if !put.reason.is_empty() && !dry_run {
-        tracing::info!(set = put.set.len(), removed = put.remove.len(), reason = put.reason, "put");
-    }
-    Ok(put)
+    Ok(Put { set: set?, remove: remove?, dry_run, prune, reason: reason(why) })
 }
 
 fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {

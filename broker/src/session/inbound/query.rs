@@ -39,13 +39,13 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Operations => operations,
         What::Limits => limits,
         What::Explain => explain,
+        What::Audit => audit,
         What::Keys
         | What::Kinds
         | What::Schedules
         | What::Series
         | What::Scale
         | What::Export
-        | What::Audit
         | What::Logs
         | What::Tokens => return Err(unsupported("what")),
     };
@@ -167,6 +167,13 @@ fn operations(page: Page) -> Checked<Query> {
     unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Operations { after: cursor::operation(&cursor)?, limit })
+}
+
+fn audit(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    unset(&[("name", !name.is_empty()), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
+    Ok(Query::Audit { after: cursor::seq(&cursor)?, limit, newest_first })
 }
 
 fn server(page: Page) -> Checked<Query> {

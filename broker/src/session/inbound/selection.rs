@@ -194,7 +194,7 @@ fn states(states: &[i32]) -> Checked<States> {
     states.iter().enumerate().map(checked).collect()
 }
 
-fn state_of(state: i32) -> Checked<State> {
+pub(super) fn state_of(state: i32) -> Checked<State> {
     Ok(match known(state, "")? {
         v1::State::Unspecified => return Err(invalid("", "no state")),
         v1::State::Held => State::Held,

@@ -7,7 +7,7 @@ use super::work::filled;
 use super::{bytes, state};
 use bytes::Bytes;
 use windlass_engine::command::Beat;
-use windlass_engine::fact::{AttemptEnd, DeadReason, Note, Overrun, ResourceBody};
+use windlass_engine::fact::{AttemptEnd, Audit, DeadReason, Note, Overrun, ResourceBody};
 use windlass_engine::frame::Rows;
 use windlass_engine::ids::Ms;
 use windlass_engine::ledger::job::State;
@@ -15,16 +15,28 @@ use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
 use windlass_engine::policy::Policy;
 use windlass_engine::view::{
-    ConfigView, DiskView, ErrorView, JobView, LeaseView, LimitView, OperationView, QueueView, ServerView,
-    SessionView,
+    AuditView, ConfigView, DiskView, ErrorView, JobView, LeaseView, LimitView, OperationView, QueueView,
+    ServerView, SessionView,
 };
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
 use windlass_proto::v1::{self, attempt::Outcome, beat::Phase, resource::What};
 
 /// A page.
 pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
-    let Rows { jobs, queues, sessions, limits, explains, configs, errors, operations, server, cursor, total } =
-        rows;
+    let Rows {
+        jobs,
+        queues,
+        sessions,
+        limits,
+        explains,
+        configs,
+        errors,
+        operations,
+        audits,
+        server,
+        cursor,
+        total,
+    } = rows;
     v1::Rows {
         cursor: cursor::encode(cursor.as_ref()),
         total: total.unwrap_or(0),
@@ -35,6 +47,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         configs: configs.into_iter().map(config).collect(),
         errors: errors.into_iter().map(error).collect(),
         operations: operations.into_iter().map(operation).collect(),
+        audits: audits.into_iter().map(audit).collect(),
         limits: limits.into_iter().map(limit).collect(),
         explains: explains.into_iter().map(explain::explain).collect(),
         server: server.into_iter().map(|view| self::server(*view)).collect(),
@@ -330,6 +343,12 @@ fn error(view: ErrorView) -> v1::ErrorGroupView {
         queues,
         kinds,
     }
+}
+
+fn audit(view: AuditView) -> v1::AuditView {
+    let AuditView { number, audit } = view;
+    let Audit { namespace: _, at, client, verb, target, reason, changed } = audit;
+    v1::AuditView { seq: number, at_ms: at, by: String::new(), client, verb, target, reason, changed }
 }
 
 fn operation(view: OperationView) -> v1::OperationView {

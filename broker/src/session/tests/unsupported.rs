@@ -127,6 +127,7 @@ fn of_a_query() {
         What::Sessions,
         What::Server,
         What::Operations,
+        What::Audit,
         What::Errors,
         What::Config,
     ];
