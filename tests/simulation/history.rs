@@ -220,20 +220,15 @@ impl History {
             Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } | Fact::Overran { seq, .. } => {
                 assert!(self.life(*seq).fence.is_some(), "job {seq} is not leased: {fact:?}");
             }
-            Fact::Readied { seq } | Fact::Rescheduled { seq, .. } | Fact::Replaced { seq, .. } => {
-                self.waiting(*seq, fact);
-            }
-            Fact::Reshaped { seq, reshape } => {
-                let new = &mut self.waiting(*seq, fact).new;
-                (new.queue, new.key, new.terms) = (reshape.queue, reshape.key, reshape.terms);
-            }
-            Fact::Buried { seq, end } => {
-                self.waiting(*seq, fact);
-                self.end(*seq, State::Dead, *end);
-            }
-            Fact::Held { seq, .. } | Fact::Blocked { seq } => self.waiting(*seq, fact).is_kept_back = true,
-            Fact::Freed { seq, .. } => self.waiting(*seq, fact).is_kept_back = false,
-            Fact::Appended { seq, .. } => panic!("nobody appends to job {seq}"),
+            Fact::Readied { seq }
+            | Fact::Rescheduled { seq, .. }
+            | Fact::Replaced { seq, .. }
+            | Fact::Reshaped { seq, .. }
+            | Fact::Buried { seq, .. }
+            | Fact::Held { seq, .. }
+            | Fact::Blocked { seq }
+            | Fact::Freed { seq, .. }
+            | Fact::Appended { seq, .. } => self.waited(*seq, fact),
             Fact::Stopped
             | Fact::Told { .. }
             | Fact::Relabelled { .. }
@@ -251,6 +246,22 @@ impl History {
             | Fact::Claimed { .. }
             | Fact::Unclaimed { .. }
             | Fact::Counted { .. } => {}
+        }
+    }
+
+    /// What happens to a job that waits.
+    fn waited(&mut self, seq: Seq, fact: &Fact) {
+        let life = self.waiting(seq, fact);
+        if let Fact::Reshaped { reshape, .. } = fact {
+            (life.new.queue, life.new.key, life.new.terms) = (reshape.queue, reshape.key, reshape.terms);
+        } else if let Fact::Held { .. } | Fact::Blocked { .. } = fact {
+            life.is_kept_back = true;
+        } else if let Fact::Freed { .. } = fact {
+            life.is_kept_back = false;
+        } else if let Fact::Buried { end, .. } = fact {
+            self.end(seq, State::Dead, *end);
+        } else {
+            assert!(!matches!(fact, Fact::Appended { .. }), "nobody appends to job {seq}");
         }
     }
 

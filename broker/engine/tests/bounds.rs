@@ -2,7 +2,8 @@
 //! many of them are lost, and changes of many jobs.
 
 use windlass_engine::command::{
-    Change, Command, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Pace, Put, Scope, Select, SetResource, Settlement, Target,
+    Change, Command, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Pace, Put, Scope, Select, SetResource,
+    Settlement, Target,
 };
 use windlass_engine::engine::Start;
 use windlass_engine::fact::{Fact, ResourceBody};

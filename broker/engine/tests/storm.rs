@@ -376,7 +376,7 @@ impl Storm {
     fn change(&mut self, conn: ConnId) {
         if self.dice.one_in(12) {
             let id = self.operation();
-            return self.play(conn, Command::Stop(id));
+            return self.play(conn, Command::Stop { id, reason: String::new() });
         }
         let to = match self.dice.roll(10) {
             0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.number() },

@@ -44,7 +44,7 @@ pub struct Scope {
 }
 
 /// What a resource's name stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// `namespace`
     Namespace,

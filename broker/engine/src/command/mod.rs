@@ -40,7 +40,12 @@ pub enum Command {
     /// Tells sessions something.
     Tell(Box<Tell>),
     /// Ends a change that is under way.
-    Stop(OperationId),
+    Stop {
+        /// Its identity.
+        id: OperationId,
+        /// Why; for people.
+        reason: String,
+    },
     /// Reads.
     Query(Query),
     /// Configuration.

@@ -124,7 +124,7 @@ impl Engine {
             | Command::Touch(_)
             | Command::Change(_)
             | Command::Tell(_)
-            | Command::Stop(_)
+            | Command::Stop { .. }
             | Command::Query(_)
             | Command::Watch(_)
             | Command::Put(_)
@@ -144,7 +144,7 @@ impl Engine {
             Command::Touch(touch) => self.touch(asker, touch, turn),
             Command::Change(change) => self.change(asker, *change, turn),
             Command::Tell(tell) => self.tell_sessions(asker, &tell, turn),
-            Command::Stop(id) => self.stop_operation(asker, id, turn),
+            Command::Stop { id, reason } => self.stop_operation(asker, id, &reason, turn),
             Command::Query(query) => self.query(asker, query, turn),
             Command::Watch(watch) => self.watch(asker, *watch, turn),
             Command::Put(put) => self.put(asker, &put, turn),

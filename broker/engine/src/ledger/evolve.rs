@@ -4,7 +4,7 @@ use super::job::{Ended, Job, State, length};
 use super::tables::{AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
 use super::{Ledger, REPLAYED};
 use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape, ResourceKey};
-use crate::ids::Seq;
+use crate::ids::{Seq, SessionId};
 use crate::operation::Operation;
 use crate::order::{DueOrder, Told};
 use core::fmt;
@@ -90,25 +90,10 @@ impl Ledger {
                 self.set_resource(*key, Some(row), batch);
             }
             Fact::ResourceRemoved { key } => self.set_resource(*key, None, batch),
-            Fact::SessionOpened { id, session } => {
-                let (session, told, due) = ((**session).clone(), Told::default(), None);
-                self.sessions.insert(*id, SessionRow { since, session, told, due });
-            }
-            Fact::SessionClosed { id } => {
-                self.sessions.remove(id);
-            }
-            Fact::Told { id, .. } | Fact::Relabelled { id, .. } => {
-                if let Some(row) = self.sessions.get_mut(id) {
-                    row.since = since;
-                    instruct(row, fact);
-                }
-            }
-            Fact::Audited { number, audit } => {
-                self.audits.insert(*number, AuditRow { since, audit: (**audit).clone() });
-            }
-            Fact::AuditDropped { number } => {
-                self.audits.remove(number);
-            }
+            Fact::SessionOpened { id, .. }
+            | Fact::SessionClosed { id }
+            | Fact::Told { id, .. }
+            | Fact::Relabelled { id, .. } => self.attended(*id, since, fact),
             Fact::Counted { queue, totals } => {
                 self.totals.insert(*queue, TotalsRow { since, totals: *totals });
             }
@@ -117,7 +102,9 @@ impl Ledger {
             | Fact::OperationStarted { .. }
             | Fact::OperationMoved { .. }
             | Fact::OperationEnded { .. }
-            | Fact::OperationRemoved { .. } => self.operated(since, fact),
+            | Fact::OperationRemoved { .. }
+            | Fact::Audited { .. }
+            | Fact::AuditDropped { .. } => self.operated(since, fact),
             Fact::Reshaped { seq, reshape } => self.reshaped(*seq, batch, since, reshape),
             Fact::Claimed { holder, claim } => {
                 self.claims.insert(*holder, ClaimRow { since, claim: (**claim).clone() });
@@ -157,6 +144,19 @@ impl Ledger {
         }
     }
 
+    /// Applies a fact about a session.
+    fn attended(&mut self, id: SessionId, since: u64, fact: &Fact) {
+        if let Fact::SessionOpened { session, .. } = fact {
+            let (session, told, due) = ((**session).clone(), Told::default(), None);
+            self.sessions.insert(id, SessionRow { since, session, told, due });
+        } else if let Fact::SessionClosed { .. } = fact {
+            self.sessions.remove(&id);
+        } else if let Some(row) = self.sessions.get_mut(&id) {
+            row.since = since;
+            instruct(row, fact);
+        }
+    }
+
     /// Applies a fact about what operators ask for and ask about.
     fn operated(&mut self, since: u64, fact: &Fact) {
         if let Fact::FailuresCounted { error, failures } = fact {
@@ -164,6 +164,12 @@ impl Ledger {
         }
         if let Fact::FailuresDropped { error } = fact {
             self.failures.remove(error);
+        }
+        if let Fact::Audited { number, audit } = fact {
+            self.audits.insert(*number, AuditRow { since, audit: (**audit).clone() });
+        }
+        if let Fact::AuditDropped { number } = fact {
+            self.audits.remove(number);
         }
         if let Fact::OperationStarted { id, operation } = fact {
             self.operations.insert(*id, OperationRow { since, operation: (**operation).clone() });
@@ -265,87 +271,59 @@ fn prepare(job: &mut Job, fact: &Fact) {
     }
 }
 
-/// What a fact does to its job.
+/// What a fact does to a job that runs, or is about to.
 fn change(job: &mut Job, fact: &Fact) {
-    match fact {
-        Fact::Readied { .. } => job.state = State::Ready,
-        Fact::Leased { lease, .. } => job.lease(lease),
-        Fact::Extended { ends_at, .. } => job.lease.iter_mut().for_each(|lease| lease.ends_at = *ends_at),
-        Fact::CancelAsked { revoke_at, .. } => {
-            // Who cancels a job does not want it again, however its run went so far.
-            job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, None));
+    if let Fact::Readied { .. } = fact {
+        job.state = State::Ready;
+    } else if let Fact::Leased { lease, .. } = fact {
+        job.lease(lease);
+    } else if let Fact::Extended { ends_at, .. } = fact {
+        job.lease.iter_mut().for_each(|lease| lease.ends_at = *ends_at);
+    } else if let Fact::CancelAsked { revoke_at, .. } = fact {
+        // Who cancels a job does not want it again, however its run went so far.
+        job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, None));
+    } else if let Fact::Overran { how, revoke_at, .. } = fact {
+        job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, Some(*how)));
+    } else if let Fact::Returned { run_at, counts, note, settled, now, .. } = fact {
+        job.notes += u32::from(note.is_some());
+        job.unlease(*counts, *settled);
+        job.wait(*run_at, *now);
+    } else if let Fact::Retried { reset, run_at, now, .. } = fact {
+        // Who runs it again wants it to run, however late it is.
+        if let Some(plan) = &mut job.plan {
+            plan.expires_at = 0;
         }
-        Fact::Overran { how, revoke_at, .. } => {
-            job.lease
-                .iter_mut()
-                .for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, Some(*how)));
+        if *reset {
+            job.attempt = 0;
+            job.crashes = 0;
         }
-        Fact::Completed { end, result, result_dropped, .. } => {
-            job.settled = true;
-            let (result_len, result_dropped) = (length(result.len()), *result_dropped);
-            job.end(State::Completed, Ended { end: *end, reason: None, result_len, result_dropped });
-        }
-        Fact::Returned { run_at, counts, note, settled, now, .. } => {
-            job.notes += u32::from(note.is_some());
-            job.unlease(*counts, *settled);
-            job.wait(*run_at, *now);
-        }
-        Fact::Died { end, reason, counts, note, settled, .. } => {
-            job.notes += u32::from(note.is_some());
-            job.unlease(*counts, *settled);
-            job.end(State::Dead, ended(*end, Some(*reason)));
-        }
-        Fact::Cancelled { end, note, settled, .. } => {
-            job.notes += u32::from(note.is_some());
-            job.settled = *settled;
-            job.end(State::Cancelled, ended(*end, None));
-        }
-        Fact::Expired { end, .. } => job.end(State::Expired, ended(*end, None)),
-        Fact::Buried { end, .. } => {
-            job.settled = false;
-            job.end(State::Dead, ended(*end, Some(DeadReason::Operator)));
-        }
-        Fact::Retried { reset, run_at, now, .. } => {
-            // Who runs it again wants it to run, however late it is.
-            if let Some(plan) = &mut job.plan {
-                plan.expires_at = 0;
-            }
-            if *reset {
-                job.attempt = 0;
-                job.crashes = 0;
-            }
-            job.wait(*run_at, *now);
-        }
-        Fact::Rescheduled { run_at, now, .. } => job.wait(*run_at, *now),
-        Fact::Started { .. }
-        | Fact::Stopped
-        | Fact::Named { .. }
-        | Fact::NameDropped { .. }
-        | Fact::ResourceSet { .. }
-        | Fact::ResourceRemoved { .. }
-        | Fact::SessionOpened { .. }
-        | Fact::SessionClosed { .. }
-        | Fact::Counted { .. }
-        | Fact::Claimed { .. }
-        | Fact::Unclaimed { .. }
-        | Fact::Enqueued { .. }
-        | Fact::Reshaped { .. }
-        | Fact::FailuresCounted { .. }
-        | Fact::FailuresDropped { .. }
-        | Fact::OperationStarted { .. }
-        | Fact::OperationMoved { .. }
-        | Fact::OperationEnded { .. }
-        | Fact::OperationRemoved { .. }
-        | Fact::Blocked { .. }
-        | Fact::Held { .. }
-        | Fact::Freed { .. }
-        | Fact::Replaced { .. }
-        | Fact::Appended { .. }
-        | Fact::Told { .. }
-        | Fact::Audited { .. }
-        | Fact::AuditDropped { .. }
-        | Fact::Relabelled { .. }
-        | Fact::Removed { .. } => {}
+        job.wait(*run_at, *now);
+    } else if let Fact::Rescheduled { run_at, now, .. } = fact {
+        job.wait(*run_at, *now);
+    } else {
+        finish(job, fact);
+    }
+}
+
+/// What a fact does to a job that ends.
+fn finish(job: &mut Job, fact: &Fact) {
+    if let Fact::Completed { end, result, result_dropped, .. } = fact {
+        job.settled = true;
+        let (result_len, result_dropped) = (length(result.len()), *result_dropped);
+        job.end(State::Completed, Ended { end: *end, reason: None, result_len, result_dropped });
+    } else if let Fact::Died { end, reason, counts, note, settled, .. } = fact {
+        job.notes += u32::from(note.is_some());
+        job.unlease(*counts, *settled);
+        job.end(State::Dead, ended(*end, Some(*reason)));
+    } else if let Fact::Cancelled { end, note, settled, .. } = fact {
+        job.notes += u32::from(note.is_some());
+        job.settled = *settled;
+        job.end(State::Cancelled, ended(*end, None));
+    } else if let Fact::Expired { end, .. } = fact {
+        job.end(State::Expired, ended(*end, None));
+    } else if let Fact::Buried { end, .. } = fact {
+        job.settled = false;
+        job.end(State::Dead, ended(*end, Some(DeadReason::Operator)));
     }
 }
 

@@ -35,7 +35,7 @@ impl Engine {
         turn: &mut Turn,
     ) {
         let target = match operation {
-            Some(id) => format!("operation {}: {}", text(id), change.target),
+            Some(id) => format!("operation {id}: {}", change.target),
             None => change.target.clone(),
         };
         if changed > 0 || operation.is_some() {
@@ -48,14 +48,20 @@ impl Engine {
     pub(super) fn audit_end(&mut self, id: OperationId, now: Ms, why: &str, turn: &mut Turn) {
         let Some(operation) = self.ledger.operations.get(&id).map(|row| &row.operation) else { return };
         let (namespace, verb) = (operation.namespace, operation.to.name());
-        let (changed, target) = (operation.changed, format!("operation {} ended", text(id)));
+        let (changed, target) = (operation.changed, format!("operation {id} ended"));
         self.audited(namespace, None, now, Done { verb, target, reason: why, changed }, turn);
     }
 
     /// A change in the background was ended by an operator.
-    pub(super) fn audit_stop(&mut self, asker: Asker, id: OperationId, changed: u64, turn: &mut Turn) {
-        let target = format!("operation {}", text(id));
-        let done = Done { verb: "stop", target, reason: "", changed };
+    pub(super) fn audit_stop(
+        &mut self,
+        asker: Asker,
+        target: String,
+        reason: &str,
+        changed: u64,
+        turn: &mut Turn,
+    ) {
+        let done = Done { verb: "stop", target, reason, changed };
         self.audited(asker.namespace, Some(asker.session), asker.now, done, turn);
     }
 
@@ -156,9 +162,4 @@ fn listed(names: &[String]) -> String {
         text = text + gap + name;
     }
     text
-}
-
-/// An operation's id as the command line writes it.
-fn text(id: OperationId) -> String {
-    format!("{}", crate::ids::JobId(id.0))
 }

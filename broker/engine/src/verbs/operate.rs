@@ -80,7 +80,7 @@ impl Engine {
         self.decide(turn, Fact::OperationEnded { id, at: now, why });
     }
 
-    pub(crate) fn stop_operation(&mut self, asker: Asker, id: OperationId, turn: &mut Turn) {
+    pub(crate) fn stop_operation(&mut self, asker: Asker, id: OperationId, reason: &str, turn: &mut Turn) {
         let row = self.ledger.operations.get(&id).filter(|row| row.operation.namespace == asker.namespace);
         let Some(row) = row else {
             let refusal = Refusal::new(Code::NotFound, "operation", "no change of this id is known");
@@ -89,7 +89,8 @@ impl Engine {
         let (matched, changed) = (row.operation.matched, row.operation.changed);
         if row.operation.is_running() {
             self.end_operation(id, asker.now, "stopped by an operator".into(), turn);
-            self.audit_stop(asker, id, changed, turn);
+            let target = format!("operation {id}");
+            self.audit_stop(asker, target, reason, changed, turn);
         }
         turn.say(asker.from, Body::Changed { matched, changed, sample: Vec::new(), operation: None });
     }

@@ -134,7 +134,10 @@ impl World {
                 Command::Change(Box::new(change_words(verb, &mut words)))
             }
             "tell" => Command::Tell(Box::new(self.tell_words(&mut words))),
-            "stop" => Command::Stop(OperationId(bytes_of(words.names[0]))),
+            "stop" => {
+                let (id, reason) = (OperationId(bytes_of(words.names[0])), words.text("reason", ""));
+                Command::Stop { id, reason }
+            }
             "watch" => Command::Watch(Box::new(self.watch_words(&mut words, &mut asked))),
             "query" => Command::Query(self.query_words(&mut words)),
             "put" => {

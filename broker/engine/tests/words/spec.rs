@@ -112,6 +112,5 @@ pub(super) fn policy_words(words: &mut Words<'_>) -> Policy {
             "skip" => Ordering::SerialSkipFailed,
             _ => Ordering::Fair,
         }),
-        ..Policy::default()
     }
 }

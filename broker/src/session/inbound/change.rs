@@ -3,7 +3,9 @@
 use super::enqueue::tags;
 use super::policy::policy;
 use super::{Rules, selection, spoken, tell};
-use crate::session::form::{Checked, at_most, inside, invalid, name, reason, text, too_large, unset, within};
+use crate::session::form::{
+    Checked, at, at_most, inside, invalid, name, reason, text, too_large, unset, within,
+};
 use windlass_engine::OperationId;
 use windlass_engine::command::{Change, Mutation, Pace, Patch, Tell};
 use windlass_engine::{Command, policy::Policy};
@@ -17,20 +19,18 @@ pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Command> {
     let v1::Change { select, max, dry_run, per_second, stop_failure_permille, reason: why, operation, to } =
         change;
     let operation = operation_id(&operation)?;
+    let paces = [("per_second", per_second > 0), ("stop_failure_permille", stop_failure_permille > 0)];
     if let Some(To::Stop(v1::Stop {})) = to {
         let id = operation.ok_or_else(|| invalid("operation", "say which change is to stop"))?;
-        return Ok(Command::Stop(id));
+        let others = [("select", select.is_some()), ("max", max > 0), ("dry_run", dry_run)];
+        meaningless(&others, "a change that stops is named by its operation alone")?;
+        meaningless(&paces, "a change stops at once")?;
+        return Ok(Command::Stop { id, reason: reason(why) });
     }
     within(Some(stop_failure_permille), 0..=1_000, "stop_failure_permille")?;
     if let Some(To::Tell(words)) = to {
-        let jobs_only = [
-            ("operation", operation.is_some()),
-            ("per_second", per_second > 0),
-            ("stop_failure_permille", stop_failure_permille > 0),
-        ];
-        if let Some((field, _)) = jobs_only.into_iter().find(|(_, is_set)| *is_set) {
-            return Err(invalid(field, "that is for changes of jobs; sessions are told `within_ms`"));
-        }
+        meaningless(&[("operation", operation.is_some())], "sessions may be told twice; leave it out")?;
+        meaningless(&paces, "that is for changes of jobs; sessions are told `within_ms`")?;
         let select = selection::selection(select, rules.now_ms)?;
         let tell = Tell { dry_run, max, reason: reason(why), ..tell::tell(words, &select)? };
         return Ok(Command::Tell(Box::new(tell)));
@@ -54,6 +54,14 @@ pub(super) fn change(change: v1::Change, rules: Rules) -> Checked<Command> {
     let reason = reason(why);
     let select = select.select;
     Ok(Command::Change(Box::new(Change { select, to, dry_run, max, pace, operation, reason, target })))
+}
+
+/// Refuses the first field that is set and has no meaning here.
+fn meaningless(fields: &[(&str, bool)], why: &str) -> Checked<()> {
+    match fields.iter().find(|(_, is_set)| *is_set) {
+        Some((field, _)) => Err(invalid(field, why)),
+        None => Ok(()),
+    }
 }
 
 /// The id of a bulk change, if one was given.
@@ -110,6 +118,9 @@ fn patch(patch: v1::Patch, rules: Rules) -> Checked<Patch> {
     }
     if payload.as_ref().is_some_and(|payload| payload.len() > rules.payload_bytes_max) {
         return Err(too_large("payload", format!("a payload has at most {} bytes", rules.payload_bytes_max)));
+    }
+    if let Some(index) = remove_tags.iter().position(|tag| add_tags.contains(tag)) {
+        return Err(at("remove_tags", index, invalid("", "the same tag is added")));
     }
     Ok(Patch {
         payload: payload.map(|payload| (&*payload).into()),

@@ -112,7 +112,7 @@ fn wishes(spec: &mut v1::JobSpec, rules: Rules) -> Checked<Wishes> {
         spec.policy.take().map(policy::policy).transpose().map_err(|fault| inside("policy", fault))?;
     let dedup = spec.dedup.take().map(|dedup| unique::dedup(dedup, rules)).transpose();
     Ok(Wishes {
-        expires_at: spec.expires_at_ms,
+        expires_at: expires_at(spec.expires_at_ms, spec.run_at_ms)?,
         terms: Terms {
             policy: policy.unwrap_or_default(),
             weight: if spec.weight == 1 { 0 } else { spec.weight },
@@ -181,6 +181,14 @@ fn run_at(run_at_ms: u64, delay_ms: u64, now_ms: u64) -> Checked<u64> {
     at_most(delay_ms, DELAY_MS_MAX, "delay_ms")?;
     at_most(run_at_ms, now_ms.saturating_add(DELAY_MS_MAX), "run_at_ms")?;
     Ok(if delay_ms > 0 { now_ms.saturating_add(delay_ms) } else { run_at_ms })
+}
+
+/// Compared with what was said, not with the clock: the same job sent again later must not be refused.
+fn expires_at(expires_at_ms: u64, run_at_ms: u64) -> Checked<u64> {
+    if expires_at_ms > 0 && expires_at_ms <= run_at_ms {
+        return Err(invalid("expires_at_ms", "the job would expire before it may run"));
+    }
+    Ok(expires_at_ms)
 }
 
 /// Refuses what this broker does not do. A value that says what it does anyway is taken.

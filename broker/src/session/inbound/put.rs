@@ -4,6 +4,7 @@ use super::Rules;
 use super::limit::limit;
 use super::policy::policy;
 use crate::session::form::{Checked, at, inside, invalid, known, name, reason, unset, unsupported};
+use std::collections::HashSet;
 use windlass_engine::command::{Put, Scope, SetResource, Target};
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::policy::Policy;
@@ -26,7 +27,15 @@ pub(super) fn put(put: v1::Put, rules: Rules) -> Checked<Put> {
         .enumerate()
         .map(|(index, name)| target(name, "").map_err(|fault| at("remove", index, fault)))
         .collect();
-    Ok(Put { set: set?, remove: remove?, dry_run, prune, reason: reason(why) })
+    let (set, remove) = (set?, remove?);
+    let mut seen = HashSet::new();
+    if let Some(index) = set.iter().position(|set| !seen.insert(&set.target)) {
+        return Err(at("set", index, invalid("name", "the same resource is set twice")));
+    }
+    if let Some(index) = remove.iter().position(|target| seen.contains(target)) {
+        return Err(at("remove", index, invalid("", "the same resource is set")));
+    }
+    Ok(Put { set, remove, dry_run, prune, reason: reason(why) })
 }
 
 fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {

@@ -105,8 +105,8 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         false => Some(session_id(&session, "session")?),
     };
     tests.extend(session.map(Test::Session));
-    tests.extend(within(NumberColumn::Created, created));
-    tests.extend(within(NumberColumn::Finished, finished));
+    tests.extend(within(NumberColumn::Created, created, "created_before_at_ms")?);
+    tests.extend(within(NumberColumn::Finished, finished, "finished_before_at_ms")?);
     let mut select = Select {
         ids: if ids.is_empty() { None } else { Some(self::ids(&ids)?) },
         queue: optional_name(queue, "queue")?,
@@ -134,9 +134,12 @@ fn failed_so(text: &str) -> Checked<Test> {
 }
 
 /// A span of time: at or after the first instant, before the second; 0 is no bound.
-fn within(column: NumberColumn, (after, before): (u64, u64)) -> Option<Test> {
+fn within(column: NumberColumn, (after, before): (u64, u64), field: &str) -> Checked<Option<Test>> {
+    if before > 0 && before <= after {
+        return Err(invalid(field, "no instant is before this one and after the other"));
+    }
     let last = if before > 0 { before - 1 } else { u64::MAX };
-    (after > 0 || before > 0).then_some(Test::Number(column, after, last))
+    Ok((after > 0 || before > 0).then_some(Test::Number(column, after, last)))
 }
 
 /// Moves what an index answers out of the condition: states, and a single queue.

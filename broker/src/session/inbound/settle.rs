@@ -59,6 +59,9 @@ fn failure(fail: v1::Fail) -> How {
 fn release(release: v1::Release) -> Checked<How> {
     let v1::Release { delay_ms, reason: why, throttle_limit, throttle_key, throttle_ms } = release;
     let throttle = match (optional_name(throttle_limit, "release.throttle_limit")?, throttle_ms) {
+        (limit, 0) if limit.is_empty() && !throttle_key.is_empty() => {
+            return Err(invalid("release.throttle_key", "a key of a limit, and no limit is named"));
+        }
         (limit, 0) if limit.is_empty() => None,
         (limit, _) if limit.is_empty() => {
             return Err(invalid("release.throttle_limit", "throttle_ms closes a limit, and none is named"));

@@ -9,8 +9,7 @@ use windlass_engine::filter::{NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::frame::{Cursor, EnqueuedOne, Signal, Stored};
 use windlass_engine::part::Slot;
 use windlass_proto::v1::{
-    Cancel, Change, Fail, Limit, Put, QueueConf, Release, Resource, Selector, Touch, change::To, enqueued,
-    resource,
+    Cancel, Change, Fail, Limit, Put, Release, Resource, Selector, change::To, enqueued, resource,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -251,80 +250,4 @@ fn signals_belong_to_no_request() {
         })
         .collect();
     assert_eq!(types, [(0, v1::signal::Type::Cancel), (0, v1::signal::Type::Goaway)]);
-}
-
-#[test]
-fn what_is_out_of_form_is_refused_at_its_field() {
-    let spec = |spoil: fn(&mut JobSpec)| {
-        let mut spec = job("k");
-        spoil(&mut spec);
-        enqueue(vec![spec])
-    };
-    let fetch = Fetch { sources: vec![source("a")], slots: 1, ..Fetch::default() };
-    let change =
-        |select| Request::Change(Change { select, to: Some(To::Delete(v1::Delete {})), ..Change::default() });
-    let query = |what: i32| Query { what, ..Query::default() };
-    let put = |name: &str, what| {
-        let resource = Resource { name: name.into(), if_version: 0, what };
-        Request::Put(Put { set: vec![resource], ..Put::default() })
-    };
-    let conf = || Some(resource::What::Queue(QueueConf::default()));
-    let cases = [
-        ("jobs", enqueue(Vec::new())),
-        ("jobs[0].kind", enqueue(vec![job("")])),
-        ("jobs[0].id", spec(|job| job.id = Bytes::from_static(&[0; 16]))),
-        ("jobs[0].queue", spec(|job| job.queue = "a b".into())),
-        ("jobs[0].key", spec(|job| job.key = "x".repeat(201))),
-        ("jobs[0].delay_ms", spec(|job| (job.delay_ms, job.run_at_ms) = (1, 1))),
-        ("jobs[0].delay_ms", spec(|job| job.delay_ms = u64::MAX)),
-        ("jobs[0].run_at_ms", spec(|job| job.run_at_ms = u64::MAX)),
-        ("jobs[0].weight", spec(|job| job.weight = 1_001)),
-        ("jobs[0].dep_policy", spec(|job| job.dep_policy = 9)),
-        ("wait", Request::Enqueue(Enqueue { wait: 9, jobs: vec![job("k")], ..Enqueue::default() })),
-        ("sources", Request::Fetch(Fetch { sources: Vec::new(), ..fetch.clone() })),
-        ("sources[0].queue", Request::Fetch(Fetch { sources: vec![source("")], ..fetch.clone() })),
-        (
-            "sources[0].weight",
-            Request::Fetch(Fetch { sources: vec![Source { weight: 1_001, ..source("a") }], ..fetch.clone() }),
-        ),
-        ("kinds[0]", Request::Fetch(Fetch { kinds: vec!["a b".into()], ..fetch.clone() })),
-        ("slots", Request::Fetch(Fetch { slots: 0, ..fetch.clone() })),
-        ("slots", Request::Fetch(Fetch { slots: 10_001, ..fetch.clone() })),
-        ("slots", Request::Fetch(Fetch { stream: 1, ..Fetch::default() })),
-        ("once", Request::Fetch(Fetch { once: 10_001, ..fetch.clone() })),
-        ("wait_ms", Request::Fetch(Fetch { wait_ms: 1, ..fetch.clone() })),
-        ("wait_ms", Request::Fetch(Fetch { once: 1, wait_ms: 600_001, ..fetch.clone() })),
-        ("lease_ms", Request::Fetch(Fetch { lease_ms: u64::MAX, ..fetch.clone() })),
-        ("stream", Request::Fetch(Fetch { close: true, ..fetch })),
-        ("results", Request::Settle(Settle::default())),
-        ("", Request::Touch(Touch::default())),
-        (
-            "beat.phase",
-            Request::Touch(Touch { beat: Some(v1::Beat { phase: 9, ..Default::default() }), jobs: vec![] }),
-        ),
-        ("select", change(None)),
-        ("select.ids[0]", change(Some(Selector { ids: vec![Bytes::new()], ..Selector::default() }))),
-        ("to", Request::Change(Change::default())),
-        ("what", Request::Query(query(0))),
-        ("what", Request::Query(query(99))),
-        ("select", Request::Query(query(What::Jobs.into()))),
-        ("select.ids", Request::Query(query(What::Job.into()))),
-        ("limit", Request::Query(Query { limit: 1_001, ..query(What::Queues.into()) })),
-        ("cursor", Request::Query(Query { cursor: Bytes::from_static(b"x"), ..query(What::Queues.into()) })),
-        ("set[0].name", put("queue/", conf())),
-        ("set[0].name", put("kind/mail", conf())),
-        ("set[0].name", put("cheese/mail", conf())),
-        ("set[0].what", put("queue/mail", None)),
-        (
-            "set[0].limit.concurrency",
-            put("limit/pause:queue/a", Some(resource::What::Limit(Limit::default()))),
-        ),
-    ];
-    for (field, request) in cases {
-        let shown = format!("{request:?}");
-        let refused = refused(ask(&mut open(terms()), 2, request));
-        assert_eq!(refused, (2, Code::Invalid, field.to_owned()), "{shown}");
-    }
-    let large = spec(|job| job.payload = Bytes::from(vec![0; PAYLOAD_BYTES_DEFAULT + 1]));
-    assert_eq!(refused(ask(&mut open(terms()), 2, large)), (2, Code::TooLarge, "jobs[0].payload".into()));
 }
