@@ -190,6 +190,8 @@ pub struct SettledOne {
     pub code: SettleCode,
     /// The job's state now, if the job is known.
     pub state: Option<State>,
+    /// What of it could not be done although it counted.
+    pub error: Option<Box<Refusal>>,
 }
 
 /// Whether a lease was still there.

@@ -117,6 +117,9 @@ pub const RESUME_WINDOW_MS: u64 = 3_000;
 pub const IDLE_SESSION_MS: u64 = 600_000;
 /// Longest wait of a long poll.
 pub const WAIT_MS_MAX: u64 = 600_000;
+/// Least time from a delivery to the next one of the same job when its visibility timeout runs out, so
+/// that a job with a tiny one does not keep the broker busy.
+pub const REDELIVERY_MS_MIN: u64 = 1_000;
 /// Longest visibility timeout.
 pub const LEASE_MS_MAX: u64 = 7 * 86_400_000;
 /// Longest delay of a retry or release: one year.

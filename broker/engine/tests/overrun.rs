@@ -23,7 +23,18 @@ impl Lease {
         let (timeout_ms, stall_ms) = (policy.timeout_ms.unwrap_or(0), policy.stall_ms.unwrap_or(0));
         let at = |ms: u64| if ms > 0 { now + ms } else { 0 };
         let (up_at, timeout_at, stall_at) = (at(timeout_ms), at(timeout_ms), at(stall_ms));
-        Self { session, ends_at, revoke_at: 0, stream, overran: None, up_at, timeout_at, stall_ms, stall_at }
+        Self {
+            session,
+            leased_at: now,
+            ends_at,
+            revoke_at: 0,
+            stream,
+            overran: None,
+            up_at,
+            timeout_at,
+            stall_ms,
+            stall_at,
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -67,7 +67,9 @@ impl World {
             }
             Body::Settled(ones) => listed(asked.jobs.iter().zip(ones).map(|(id, one)| {
                 let state = one.state.map_or("gone", State::name);
-                if one.code == SettleCode::Settled {
+                if let Some(left) = &one.error {
+                    format!("{} {state}, but {} {}", name(*id), left.code.name(), left.field)
+                } else if one.code == SettleCode::Settled {
                     format!("{} {state}", name(*id))
                 } else {
                     format!("{} {}, it is {state}", name(*id), say_code(one.code))

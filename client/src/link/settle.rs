@@ -140,6 +140,9 @@ impl State {
         match code {
             // A settle that was sent twice because of a cut is as good as one.
             SettleCode::Settled | SettleCode::AlreadySettled => {
+                if let Some(left) = why() {
+                    tracing::warn!(job = %shown(&sent.id), %left, "an outcome was taken, but not all of it");
+                }
                 self.leases.end(sent.fence);
                 sent.who.learn(Ok(JobState::try_from(one.state).unwrap_or(JobState::Unspecified)));
             }

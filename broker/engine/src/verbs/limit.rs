@@ -1,6 +1,6 @@
 //! Limits coming, changing and going: what they bound is counted anew, and who waited is asked again.
 
-use crate::command::{Scope, Throttle};
+use crate::command::{Code, Refusal, Scope, Throttle};
 use crate::engine::{Asker, Engine, Turn, share};
 use crate::fact::{Fact, ResourceBody, ResourceKey};
 use crate::frame::{Cursor, Rows};
@@ -12,6 +12,7 @@ use crate::roster::Timer;
 use crate::roster::limits::Waiter;
 use crate::view::LimitView;
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::vec::Vec;
 
 impl Engine {
@@ -64,19 +65,28 @@ impl Engine {
         }
     }
 
-    /// A handler was told to slow down, say by a 429: the limit is closed for every worker. A name
-    /// without a limit behind it closes nothing.
-    pub(crate) fn push_back(&mut self, asker: Asker, throttle: &Throttle) {
+    /// A handler was told to slow down, say by a 429: the limit is closed for every worker.
+    pub(crate) fn push_back(&mut self, asker: Asker, throttle: &Throttle) -> Result<(), Refusal> {
         let names = &self.ledger.names;
         let name = Name::Limit(asker.namespace, throttle.limit.clone());
-        let Some(limit) = names.find(&name) else { return };
+        let limit = names.find(&name).and_then(|id| Some((id, self.roster.limits.get(id)?)));
+        let Some((limit, row)) = limit else {
+            let message =
+                format!("there is no limit {:?}, so nothing was closed; put it first", throttle.limit);
+            return Err(Refusal::new(Code::NotFound, "release.throttle_limit", message));
+        };
         let key = match throttle.key.as_str() {
-            "" => Some(0),
+            "" => Some(row.key),
             key => names.find(&Name::Key(asker.namespace, key.into())),
         };
-        let Some(id) = key.and_then(|key| self.roster.limits.bucket_of(names, limit, key)) else { return };
+        let Some(id) = key.and_then(|key| self.roster.limits.bucket_of(names, limit, key)) else {
+            let message =
+                format!("the limit keeps no job of the key {:?}, so nothing was closed", throttle.key);
+            return Err(Refusal::new(Code::NotFound, "release.throttle_key", message));
+        };
         let until = asker.now.saturating_add(throttle.ms.min(DELAY_MS_MAX));
         self.roster.limits.push_back(id, until);
+        Ok(())
     }
 
     pub(crate) fn limits_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {

@@ -6,7 +6,9 @@ use crate::fact::{AttemptEnd, Counts, DeadReason, End, Fact, Note, Overrun};
 use crate::frame::Signal;
 use crate::ids::{Ms, Seq};
 use crate::ledger::job::{Job, State};
-use crate::limits::{DELAY_MS_MAX, ERROR_KIND_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ERROR_TRACE_BYTES_MAX};
+use crate::limits::{
+    DELAY_MS_MAX, ERROR_KIND_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ERROR_TRACE_BYTES_MAX, REDELIVERY_MS_MIN,
+};
 use crate::policy::{default, mix};
 use crate::verbs::overrun::Said;
 use alloc::boxed::Box;
@@ -126,17 +128,18 @@ impl Engine {
         self.decide(turn, fact);
     }
 
-    /// The visibility timeout ran out: the attempt counts, the job runs again at once, unless it
-    /// was to stop.
+    /// The visibility timeout ran out: the attempt counts, the job runs again at once, or a second after its
+    /// delivery, unless it was to stop.
     pub(crate) fn expire_lease(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
         let lease = self.ledger.jobs.get(seq).and_then(|job| job.lease.as_ref());
         if lease.is_some_and(|lease| lease.revoke_at > 0) {
             return self.revoke(seq, now, turn);
         }
+        let since = lease.map_or(0, |lease| now.saturating_sub(lease.leased_at));
+        let delay_ms = Some(REDELIVERY_MS_MIN.saturating_sub(since));
         self.tell_lost(seq, "the visibility timeout ran out", turn);
         let error = ErrorNote { message: "the visibility timeout ran out".into(), ..ErrorNote::default() };
-        let failure =
-            Failure { end: AttemptEnd::Expired, error, fatal: false, delay_ms: Some(0), settled: false };
+        let failure = Failure { end: AttemptEnd::Expired, error, fatal: false, delay_ms, settled: false };
         self.fail(seq, failure, now, turn);
     }
 

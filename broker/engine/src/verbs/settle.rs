@@ -10,6 +10,7 @@ use crate::ledger::job::{Job, State};
 use crate::limits::{DELAY_MS_MAX, SMALL_RESULT_BYTES};
 use crate::verbs::outcome::Failure;
 use crate::verbs::overrun::Said;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 impl Engine {
@@ -26,12 +27,13 @@ impl Engine {
                 Some(_) => SettleCode::LeaseLost,
                 None => SettleCode::UnknownJob,
             };
-            return SettledOne { code, state: None };
+            return SettledOne { code, state: None, error: None };
         };
         let (seq, code) = (job.seq, lease_code(job, asker.session, result.fence));
         let lease = job.lease.as_ref();
         let asked_to_stop = lease.is_some_and(|lease| lease.revoke_at > 0);
         let overran = lease.and_then(|lease| lease.overran);
+        let mut error = None;
         if code == SettleCode::Settled {
             match result.how {
                 How::Fail { .. } | How::Release { .. } | How::Cancelled { .. } if overran.is_some() => {
@@ -47,13 +49,15 @@ impl Engine {
                     self.fail(seq, failure, asker.now, turn);
                 }
                 How::Release { delay_ms, reason, throttle } => {
-                    throttle.into_iter().for_each(|throttle| self.push_back(asker, &throttle));
+                    // The run is over whether or not there is such a limit.
+                    error = throttle.and_then(|throttle| self.push_back(asker, &throttle).err());
                     self.release(seq, asker, delay_ms, reason, turn);
                 }
                 How::Cancelled { note } => self.cancelled(seq, asker, note, turn),
             }
         }
-        SettledOne { code, state: self.ledger.jobs.get(seq).map(|job| job.state) }
+        let state = self.ledger.jobs.get(seq).map(|job| job.state);
+        SettledOne { code, state, error: error.map(Box::new) }
     }
 
     fn complete(&mut self, seq: Seq, asker: Asker, result: Blob, turn: &mut Turn) {

@@ -49,6 +49,7 @@ pub(crate) struct Job {
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
     pub(crate) session: SessionId,
+    pub(crate) leased_at: Ms,
     /// 0 = it lives with its session.
     pub(crate) ends_at: Ms,
     pub(crate) revoke_at: Ms,
@@ -424,10 +425,12 @@ impl Model {
                     } else if self.job(id).is_some_and(|job| job.overran().is_some()) {
                         self.fail_overrun(id, None, now);
                     } else {
+                        let mut run_at = now;
                         if let Some(job) = self.job(id) {
                             job.error = Some("the visibility timeout ran out");
+                            run_at = job.lease.as_ref().map_or(now, |lease| now.max(lease.leased_at + 1_000));
                         }
-                        self.fail(id, false, false, now, now);
+                        self.fail(id, false, false, run_at, now);
                     }
                 }
                 Event::Revoke(id) if self.job(id).is_some_and(|job| job.overran().is_some()) => {

@@ -7,7 +7,7 @@ mod resource;
 mod rows;
 mod work;
 
-use super::form::cut;
+use super::form::{at, cut};
 use super::window::Faults;
 use bytes::{Bytes, BytesMut};
 use windlass_engine::command::{Code, Refusal};
@@ -115,16 +115,19 @@ fn outcome(outcome: Outcome) -> (enqueued::Outcome, Option<Refusal>) {
 /// The answer to Settle: the engine's answers, with the faults that never reached it at their places.
 pub(super) fn settled(ones: &[SettledOne], faults: Faults) -> v1::Settled {
     let mut results = Vec::with_capacity(ones.len() + faults.len());
-    let mut decided = ones.iter().map(|SettledOne { code, state: now }| settled::One {
-        code: settle_code(*code).into(),
-        error: None,
-        state: now.map_or(v1::State::Unspecified, state).into(),
-    });
-    for (index, fault) in faults {
-        results.extend(decided.by_ref().take(index - results.len()));
-        results.push(settled::One { error: Some(error(fault)), ..settled::One::default() });
+    let (mut decided, mut faults) = (ones.iter(), faults.into_iter().peekable());
+    loop {
+        let index = results.len();
+        if let Some((_, fault)) = faults.next_if(|(place, _)| *place == index) {
+            results.push(settled::One { error: Some(error(fault)), ..settled::One::default() });
+        } else if let Some(SettledOne { code, state: now, error: left }) = decided.next() {
+            let left = left.as_ref().map(|left| error(at("results", index, (**left).clone())));
+            let state = now.map_or(v1::State::Unspecified, state);
+            results.push(settled::One { code: settle_code(*code).into(), error: left, state: state.into() });
+        } else {
+            break;
+        }
     }
-    results.extend(decided);
     v1::Settled { results }
 }
 

@@ -309,7 +309,7 @@ fn a_faulty_result_does_not_keep_the_others_from_being_settled() {
         panic!("no Settle")
     };
     assert_eq!(taken.len(), 2);
-    let one = |code| SettledOne { code, state: Some(JobState::Completed) };
+    let one = |code| SettledOne { code, state: Some(JobState::Completed), error: None };
     session.take(vec![answer(2, Body::Settled(vec![one(SettleCode::Settled), one(SettleCode::LeaseLost)]))]);
     let Some(Words::Settled(settled)) = said(&mut session).remove(0).body else { panic!("no Settled") };
     let told: Vec<(i32, String)> = settled
