@@ -1,11 +1,17 @@
-//! A job while it runs: what it is held to.
+//! A job while it runs: what it is held to, and what its handler says.
 
-use crate::harness::{Broker, Peer, complete, eventually, fail, fetch_once, job, stream};
+use crate::harness::{
+    Broker, Peer, body, complete, eventually, fail, fetch_once, hello, job, reading, result_of, stream,
+};
+use bytes::Bytes;
 use windlass_proto::v1::attempt::Outcome;
 use windlass_proto::v1::hello::{Running, running::Held};
 use windlass_proto::v1::result::How;
 use windlass_proto::v1::signal::Type;
-use windlass_proto::v1::{Cancelled, DeadReason, JobSpec, Policy, SettleCode, State, Work};
+use windlass_proto::v1::{
+    self, Cancelled, DeadReason, Hello, JobSpec, JobTouch, LogLine, Policy, Query, Selector, SettleCode,
+    State, Touch, Watch, Work, client_frame::Request, query::What,
+};
 
 /// A worker that is asked to stop the one job it runs. The job, and why.
 fn asked_to_stop(worker: &mut Peer, policy: Policy) -> (Work, String) {
@@ -61,4 +67,136 @@ fn what_a_run_is_held_to_survives_kill_9_of_the_broker() {
     assert_eq!(resumed.settle(&work, complete("")), SettleCode::Settled);
     let done = eventually("it is kept", || Some(resumed.job(&id)));
     assert_eq!((done.state(), done.crashes), (State::Completed, 0));
+}
+
+/// Says something of a run.
+fn tell(worker: &mut Peer, work: &Work, touch: JobTouch) {
+    let jobs = vec![JobTouch { id: work.id.clone(), fence: work.fence, ..touch }];
+    let touched = body!(worker.ask(Request::Touch(Touch { beat: None, jobs })), Touched);
+    assert_eq!(touched.jobs[0].code(), SettleCode::Settled);
+}
+
+fn checkpoint(bytes: &[u8]) -> JobTouch {
+    JobTouch { checkpoint: Some(bytes.to_vec().into()), ..JobTouch::default() }
+}
+
+/// A worker that is noticed quickly when it dies.
+fn mortal(broker: &Broker) -> Peer {
+    Peer::with(broker.addr(), Hello { session_ttl_ms: 1_000, ..hello() })
+}
+
+fn lines(peer: &mut Peer, id: &Bytes, limit: u32) -> Vec<(u32, u32, String)> {
+    let select = Selector { ids: vec![id.clone()], ..Selector::default() };
+    let (mut cursor, mut lines) = (Bytes::new(), Vec::new());
+    loop {
+        let query = Query { select: Some(select.clone()), limit, cursor, ..reading(What::Logs) };
+        let rows = peer.rows(query);
+        assert!(rows.logs.len() <= limit as usize && rows.logs.iter().all(|row| row.job == *id));
+        let told = rows.logs.into_iter().map(|row| (row.attempt, row.line.unwrap_or_default()));
+        lines.extend(told.map(|(attempt, line)| (attempt, line.level, line.text)));
+        cursor = rows.cursor;
+        if cursor.is_empty() {
+            return lines;
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_reaches_the_next_attempt_after_a_crash_of_the_worker_and_of_the_broker() {
+    let mut broker = Broker::start();
+    let mut looking = broker.peer();
+    let id = looking.enqueue(job("k"));
+    let mut worker = mortal(&broker);
+    let work = worker.fetch("q");
+    assert!(work.checkpoint.is_empty());
+    let large = vec![7; 64 << 10];
+    for bytes in [&b"page 1"[..], b"page 2", &large] {
+        tell(&mut worker, &work, checkpoint(bytes));
+    }
+    // Killed without a word: what was answered is there.
+    drop(worker);
+    let mut second = broker.peer();
+    let again = second.fetch("q");
+    assert_eq!((&again.id, again.crashes, &again.checkpoint[..]), (&id, 1, &large[..]));
+    tell(&mut second, &again, checkpoint(b"page 9"));
+    broker.kill();
+    broker.restart();
+    let mut third = broker.peer();
+    let last = third.fetch("q");
+    assert_eq!((&last.id, &last.checkpoint[..]), (&id, &b"page 9"[..]));
+    // A failure may bring the next one.
+    let failed = v1::Result { checkpoint: Some(b"page 10"[..].into()), ..result_of(&last, fail("no")) };
+    assert_eq!(third.settle_all(vec![failed])[0].code(), SettleCode::Settled);
+    let retried = third.fetch("q");
+    assert_eq!(&retried.checkpoint[..], b"page 10");
+    assert_eq!(third.settle(&retried, complete("")), SettleCode::Settled);
+}
+
+#[test]
+fn what_a_handler_says_is_shown_while_it_runs_and_after_its_end_and_a_restart() {
+    let mut broker = Broker::start();
+    let mut worker = broker.peer();
+    let id = worker.enqueue(job("k"));
+    let work = worker.fetch("q");
+    let line = |text: &str| LogLine { at_ms: 1, level: 4, text: text.into() };
+    let said = JobTouch {
+        progress_permille: Some(430),
+        note: "page 3 of 7".into(),
+        logs: vec![line("one"), line("two")],
+        ..JobTouch::default()
+    };
+    tell(&mut worker, &work, said);
+    let running = worker.job(&id);
+    assert_eq!((running.progress_permille, &*running.note), (430, "page 3 of 7"));
+    let told = |texts: &[&str]| texts.iter().map(|text| (1, 4, (*text).to_owned())).collect::<Vec<_>>();
+    assert_eq!(lines(&mut worker, &id, 1), told(&["one", "two"]), "before they are written, too");
+    tell(&mut worker, &work, JobTouch { logs: vec![line("three")], ..JobTouch::default() });
+    assert_eq!(worker.settle(&work, complete("")), SettleCode::Settled);
+    broker.kill();
+    broker.restart();
+    let mut looking = broker.peer();
+    let done = looking.job(&id);
+    assert_eq!((done.state(), done.progress_permille, &*done.note), (State::Completed, 430, "page 3 of 7"));
+    assert_eq!(lines(&mut looking, &id, 2), told(&["one", "two", "three"]));
+}
+
+#[test]
+fn output_reaches_whoever_watches_and_a_late_one_sees_its_end() {
+    let broker = Broker::start();
+    let (mut worker, mut early, mut late) = (broker.peer(), broker.peer(), broker.peer());
+    let id = worker.enqueue(job("k"));
+    let work = worker.fetch("q");
+    let watch = || {
+        let select = Selector { ids: vec![id.clone()], ..Selector::default() };
+        let names = vec!["job.output".to_owned(), "job.completed".to_owned()];
+        Request::Watch(Watch {
+            select: Some(select),
+            names,
+            until_finished: true,
+            with_stream: true,
+            ..Watch::default()
+        })
+    };
+    let output = |text: &str| JobTouch { stream: text.to_owned().into(), ..JobTouch::default() };
+    let first = early.say(watch());
+    early.server();
+    tell(&mut worker, &work, output("Hello, "));
+    tell(&mut worker, &work, output("wor"));
+    let second = late.say(watch());
+    late.server();
+    tell(&mut worker, &work, output("ld"));
+    assert_eq!(worker.settle(&work, complete("")), SettleCode::Settled);
+    let heard = |peer: &mut Peer, stream| {
+        let mut pieces = Vec::new();
+        loop {
+            let event = body!(peer.answer(stream), Event);
+            match &*event.name {
+                "job.output" => pieces.push(String::from_utf8(event.data.to_vec()).unwrap()),
+                _ if event.end => return pieces,
+                name => assert_eq!(name, "job.completed"),
+            }
+        }
+    };
+    assert_eq!(heard(&mut early, first), ["Hello, ", "wor", "ld"]);
+    assert_eq!(heard(&mut late, second), ["Hello, wor", "ld"]);
 }

@@ -213,7 +213,7 @@ impl<'a> Shop<'a> {
                 } else {
                     How::Release { delay_ms: 0, reason: "not now".into(), throttle: None }
                 };
-                results.push(Settlement { id: work.id, fence: work.fence, how });
+                results.push(Settlement { id: work.id, fence: work.fence, how, checkpoint: None });
             }
         }
         if !results.is_empty() {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
-use windlass_engine::frame::Body;
+use windlass_engine::frame::{Body, Work};
 use windlass_engine::part::Slot;
 use windlass_engine::view::JobView;
 use windlass_engine::{Command, ConnId, Frame, Request};
@@ -377,14 +377,17 @@ pub fn weight(frame: &Frame) -> usize {
     };
     64 + match &frame.body {
         Body::Deliver { works, .. } => {
-            works.iter().map(|work| 200 + slot(&work.payload) + slot(&work.headers)).sum()
+            let run = |work: &Work| work.run.as_ref().map_or(0, |run| slot(&run.checkpoint));
+            works.iter().map(|work| 200 + slot(&work.payload) + slot(&work.headers) + run(work)).sum()
         }
         Body::Rows(rows) => {
             let parts = |job: &JobView| -> usize {
                 [&job.payload, &job.headers, &job.result].into_iter().chain(&job.history).map(slot).sum()
             };
             let others = rows.queues.len() + rows.sessions.len() + 1;
-            rows.jobs.iter().map(|job| 400 + parts(job)).sum::<usize>() + 400 * others
+            let logs = rows.logs.iter().flat_map(|logs| &logs.chunks).map(|(_, chunk)| slot(chunk));
+            let jobs = rows.jobs.iter().map(|job| 400 + parts(job));
+            jobs.sum::<usize>() + logs.sum::<usize>() + 400 * others
         }
         Body::Enqueued(ones) => ones.iter().map(|one| 64 + slot(&one.result)).sum(),
         Body::Event { event, data, .. } => {

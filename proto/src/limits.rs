@@ -96,6 +96,8 @@ pub const HISTORY_MAX: usize = 10;
 pub const CHECKPOINT_BYTES_MAX: usize = 64 * KIB;
 /// Log lines in one `JobTouch`.
 pub const LOG_LINES_PER_TOUCH_MAX: usize = 100;
+/// A line of a log: longer ones are cut.
+pub const LOG_TEXT_BYTES_MAX: usize = 4 * KIB;
 /// Time that a cancelled handler has by default.
 pub const CANCEL_GRACE_MS_DEFAULT: u64 = 30_000;
 /// Time that a cancelled handler may be given at most.

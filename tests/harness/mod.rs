@@ -17,7 +17,7 @@ pub(crate) use patience::eventually;
 pub(crate) use peer::{Peer, body, encode, hello};
 pub(crate) use program::Program;
 pub(crate) use proxy::Proxy;
-pub(crate) use verbs::{complete, fail, fetch_once, fresh_id, hex, job, result_of, stream};
+pub(crate) use verbs::{complete, fail, fetch_once, fresh_id, hex, job, reading, result_of, stream};
 
 /// The two programs under test.
 pub(crate) const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass-under-test");

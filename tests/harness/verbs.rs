@@ -156,6 +156,6 @@ impl Peer {
     }
 }
 
-fn reading(what: What) -> Query {
+pub(crate) fn reading(what: What) -> Query {
     Query { what: what.into(), ..Query::default() }
 }

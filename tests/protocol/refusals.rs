@@ -155,17 +155,20 @@ fn settles_and_touches() -> Vec<Case> {
         (Request::Touch(Touch { beat: Some(beat), jobs: Vec::new() }), "beat.phase"),
         (touch(|touch| touch.id = Bytes::new()), "jobs[0].id"),
         (touch(|touch| touch.extend_ms = Some(DAYS_8)), "jobs[0].extend_ms"),
+        (touch(|touch| touch.progress_permille = Some(1_001)), "jobs[0].progress_permille"),
+        (
+            touch(|touch| touch.logs = vec![LogLine { level: 8, ..LogLine::default() }]),
+            "jobs[0].logs[0].level",
+        ),
         (Request::Hello(Hello::default()), ""),
         (Request::Touch(Touch::default()), ""),
     ];
-    let unsupported = [
-        (touch(|touch| touch.progress_permille = Some(1)), "jobs[0].progress_permille"),
-        (touch(|touch| touch.note = "x".into()), "jobs[0].note"),
-        (touch(|touch| touch.logs = vec![LogLine::default()]), "jobs[0].logs"),
-        (touch(|touch| touch.checkpoint = Some(Bytes::new())), "jobs[0].checkpoint"),
-        (touch(|touch| touch.stream = Bytes::from_static(b"x")), "jobs[0].stream"),
+    let too_large = [
+        (touch(|touch| touch.logs = vec![LogLine::default(); 101]), "jobs[0].logs"),
+        (touch(|touch| touch.checkpoint = Some(vec![0; 65_537].into())), "jobs[0].checkpoint"),
+        (touch(|touch| touch.stream = vec![0; 65_537].into()), "jobs[0].stream"),
     ];
-    both(invalid, Code::Invalid, unsupported, Code::Unsupported)
+    both(invalid, Code::Invalid, too_large, Code::TooLarge)
 }
 
 fn change_of(select: Selector, to: To) -> Change {

@@ -220,6 +220,7 @@ impl History {
             Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } | Fact::Overran { seq, .. } => {
                 assert!(self.life(*seq).fence.is_some(), "job {seq} is not leased: {fact:?}");
             }
+            Fact::Reported { seq, .. } => drop(self.life(*seq).new.id),
             Fact::Readied { seq }
             | Fact::Rescheduled { seq, .. }
             | Fact::Replaced { seq, .. }

@@ -3,10 +3,11 @@
 
 use super::actor::{Actor, Link};
 use super::bodies::{message_of, result_of};
+use super::random::Random;
 use super::scene::{KINDS, QUEUES, Scene};
 use std::collections::BTreeMap;
 use windlass_broker::door::Door;
-use windlass_engine::command::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Touch};
+use windlass_engine::command::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Telling, Touch};
 use windlass_engine::frame::{Body, Signal, Work};
 use windlass_engine::ids::Ms;
 use windlass_engine::{Command, Frame, JobId};
@@ -68,7 +69,7 @@ impl Worker {
         }
         let is_poll = random.chance(30);
         let lease_ms = random.chance(25).then(|| random.between(1_000, 12_000));
-        let few = |random: &mut super::random::Random| u32::try_from(random.between(1, 5)).expect("few");
+        let few = |random: &mut Random| u32::try_from(random.between(1, 5)).expect("few");
         let is_weighted = random.chance(40);
         self.stream = self.link.ask(Command::Fetch(Box::new(Fetch {
             stream: 0,
@@ -113,7 +114,7 @@ impl Worker {
             } else {
                 any_end(id, fence, scene)
             };
-            let result = Settlement { id, fence, how };
+            let result = Settlement { id, fence, how, checkpoint: None };
             self.unsure.insert(id, result.clone());
             results.push(result);
         }
@@ -140,6 +141,7 @@ impl Worker {
             id,
             fence,
             how: How::Complete(b"wrong"[..].into()),
+            checkpoint: None,
         }]));
     }
 
@@ -149,6 +151,7 @@ impl Worker {
             id,
             fence: fence - u64::from(random.chance(5)),
             extend_ms: random.chance(60).then(|| random.between(0, 9_000)),
+            telling: random.chance(40).then(|| Box::new(telling(random))),
         });
         let touch = Touch { beat: None, jobs: jobs.collect() };
         self.link.ask(Command::Touch(touch));
@@ -315,5 +318,18 @@ impl Actor for Worker {
 
     fn is_done(&self) -> bool {
         self.holds.is_empty() && self.unsure.is_empty()
+    }
+}
+
+/// Something to say, small or large.
+fn telling(random: &mut Random) -> Telling {
+    let lines = u16::try_from(random.between(0, 3)).unwrap_or(0);
+    let mut bytes = |most| vec![b'x'; usize::try_from(random.between(0, most)).unwrap_or(0)];
+    Telling {
+        note: Some(String::from_utf8(bytes(20)).unwrap_or_default()),
+        lines,
+        logs: vec![b'l'; usize::from(lines) * 100],
+        checkpoint: Some(bytes(6_000).into()),
+        ..Telling::default()
     }
 }

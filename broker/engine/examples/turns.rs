@@ -153,7 +153,12 @@ impl Bench {
 
 fn settlements(frame: &Frame) -> Vec<(ConnId, Settlement)> {
     let Body::Deliver { works, .. } = &frame.body else { return Vec::new() };
-    let settle = |id, fence| Settlement { id, fence, how: How::Complete(windlass_engine::Blob::default()) };
+    let settle = |id, fence| Settlement {
+        id,
+        fence,
+        how: How::Complete(windlass_engine::Blob::default()),
+        checkpoint: None,
+    };
     works.iter().map(|work| (frame.to.conn, settle(work.id, work.fence))).collect()
 }
 

@@ -10,7 +10,7 @@ use crate::order::Told;
 use crate::roster::lanes::Taste;
 use crate::roster::limits::{BucketId, Waiter};
 use crate::roster::stream::{Stream, StreamKey};
-use crate::roster::{LeaseMark, Presence, Run, Timer};
+use crate::roster::{LeaseMark, Presence, Timer};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -45,6 +45,7 @@ impl Engine {
         self.audit_claims()?;
         let audits = self.ledger.audits.len();
         ensure(audits <= AUDITS_MAX, || format!("{audits} entries of the audit"))?;
+        self.audit_runs()?;
         ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
         if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
     }
@@ -129,8 +130,22 @@ impl Engine {
         self.roster.sessions.get(&job.lease.as_ref()?.session)?.leases.get(&job.seq)
     }
 
-    fn run_of(&self, seq: Seq) -> Option<&Run> {
-        self.mark(self.ledger.jobs.get(seq)?)?.run.as_deref()
+    /// What runs have said adds up, is written some time, and every Touch is answered.
+    fn audit_runs(&self) -> Verdict {
+        let marks = self.roster.sessions.values().flat_map(|presence| &presence.leases);
+        let mut bytes = 0;
+        for (seq, run) in marks.filter_map(|(&seq, mark)| Some((seq, mark.run.as_ref()?))) {
+            bytes += run.told.weight();
+            let at = run.told.flush_at;
+            let timed = at == 0 || self.roster.timers.contains(at, Timer::Flush(seq));
+            ensure(timed, || format!("nobody writes what the run of {seq} said"))?;
+        }
+        let sum = self.roster.runs_bytes;
+        ensure(bytes == sum, || format!("runs have said {bytes} bytes, not {sum}"))?;
+        ensure(self.roster.ended_runs.is_empty(), || "a run ended and was not written".into())?;
+        let timed =
+            |(key, (at, _)): (&StreamKey, &(u64, _))| self.roster.timers.contains(*at, Timer::Touched(*key));
+        ensure(self.roster.touches.iter().all(timed), || "a Touch has no answer".into())
     }
 
     fn audit_queues(&self) -> Verdict {
@@ -323,6 +338,8 @@ impl Engine {
                 }
                 Timer::TimeUp(seq) => self.run_of(seq).is_some_and(|run| run.timeout_at == at),
                 Timer::Stall(seq) => self.run_of(seq).is_some_and(|run| run.stall_timer_at == at),
+                Timer::Flush(seq) => self.run_of(seq).is_some_and(|run| run.told.flush_at == at),
+                Timer::Touched(key) => self.roster.touches.get(&key).is_some_and(|(until, _)| *until == at),
                 Timer::Expire(seq) => job(seq).is_some_and(|job| job.expires_at() == at),
                 Timer::Bucket(id) => {
                     self.roster.limits.find(id).is_some_and(|found| found.opens_at == Some(at))

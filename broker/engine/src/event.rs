@@ -36,6 +36,10 @@ names! {
     JobReady = "job.ready",
     /// A worker got it.
     JobStarted = "job.started",
+    /// Its handler told how far it is.
+    JobProgress = "job.progress",
+    /// Its handler wrote some output; only for who asks for it.
+    JobOutput = "job.output",
     /// An attempt failed, and the job runs again.
     JobFailed = "job.failed",
     /// Its worker was lost, and the job runs again.

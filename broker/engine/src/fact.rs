@@ -4,7 +4,7 @@ mod content;
 
 pub use content::{
     AttemptEnd, Audit, Counts, DeadReason, End, Failures, Merged, NewJob, NewLease, NewSession, Note,
-    Overrun, Reshape, ResourceBody, ResourceKey, RunLimits, Totals,
+    Overrun, Report, Reshape, ResourceBody, ResourceKey, RunLimits, Totals,
 };
 
 use crate::blob::Blob;
@@ -322,6 +322,13 @@ pub enum Fact {
         /// When its lease is revoked.
         revoke_at: Ms,
     },
+    /// A handler has said something of its job that is kept.
+    Reported {
+        /// The job.
+        seq: Seq,
+        /// What.
+        report: Box<Report>,
+    },
     /// The payload of the job is one item longer.
     Appended {
         /// The job.
@@ -412,6 +419,7 @@ impl Fact {
             | Self::Extended { seq, .. }
             | Self::CancelAsked { seq, .. }
             | Self::Overran { seq, .. }
+            | Self::Reported { seq, .. }
             | Self::Completed { seq, .. }
             | Self::Returned { seq, .. }
             | Self::Died { seq, .. }
@@ -456,6 +464,7 @@ impl Fact {
                 reshape.payload.as_ref().map_or(0, |(_, payload)| payload.len())
             }
             Self::OperationStarted { operation, .. } => operation.weight(),
+            Self::Reported { report, .. } => report.weight(),
             Self::FailuresCounted { failures, .. } => failures.weight(),
             Self::Audited { audit, .. } => audit.weight(),
             Self::Started { .. }

@@ -179,8 +179,17 @@ pub struct Work {
     pub suspect: bool,
     /// Slots it takes.
     pub cost: u32,
-    /// What the run is held to.
-    pub limits: Option<RunLimits>,
+    /// What few runs have.
+    pub run: Option<Box<RunWork>>,
+}
+
+/// What goes with a run beyond the plain.
+#[derive(Clone, Debug, Default)]
+pub struct RunWork {
+    /// What it is held to.
+    pub limits: RunLimits,
+    /// What an earlier run has stored for it.
+    pub checkpoint: Slot,
 }
 
 /// What became of one result of a Settle.
@@ -270,12 +279,29 @@ pub struct Rows {
     pub limits: Vec<LimitView>,
     /// Why jobs do not run.
     pub explains: Vec<ExplainView>,
+    /// Lines of a job's log.
+    pub logs: Option<Box<LogRows>>,
     /// The broker.
     pub server: Option<Box<ServerView>>,
     /// Where the next page begins; None = this was the last.
     pub cursor: Option<Cursor>,
     /// How many there are in all, if that is known.
     pub total: Option<u64>,
+}
+
+/// Lines of a job's log: they are still in the chunks in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct LogRows {
+    /// The job.
+    pub id: Option<JobId>,
+    /// By their versions.
+    pub chunks: Vec<(u32, Slot)>,
+    /// Lines of the first chunk that the page before had.
+    pub skip: u32,
+    /// Most lines of the page.
+    pub limit: usize,
+    /// There are more behind these, from this version on.
+    pub next: Option<u32>,
 }
 
 /// Where a page ended.
@@ -289,6 +315,8 @@ pub enum Cursor {
     Session(SessionId),
     /// After this change.
     Operation(OperationId),
+    /// In a log: this chunk, after so many of its lines.
+    Log(u32, u32),
 }
 
 impl Frame {
@@ -326,15 +354,22 @@ impl Frame {
             | Body::Error(_)
             | Body::Cut => &mut [],
         };
-        works.iter_mut().flat_map(|work| [&mut work.payload, &mut work.headers])
+        works.iter_mut().flat_map(|work| {
+            let checkpoint = work.run.as_mut().map(|run| &mut run.checkpoint);
+            [&mut work.payload, &mut work.headers].into_iter().chain(checkpoint)
+        })
     }
 
     /// The slots of the jobs in a page of rows, and those of results that were waited for.
     pub fn row_slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
         let mut event: Option<&mut Slot> = None;
+        let mut logs: Option<&mut LogRows> = None;
         let mut ones: &mut [EnqueuedOne] = &mut [];
         let jobs: &mut [JobView] = match &mut self.body {
-            Body::Rows(rows) => &mut rows.jobs,
+            Body::Rows(rows) => {
+                logs = rows.logs.as_deref_mut();
+                &mut rows.jobs
+            }
             Body::Enqueued(enqueued) => {
                 ones = enqueued;
                 &mut []
@@ -356,9 +391,11 @@ impl Frame {
             | Body::Cut => &mut [],
         };
         let rows = jobs.iter_mut().flat_map(|job| {
-            [&mut job.payload, &mut job.headers, &mut job.result].into_iter().chain(job.history.iter_mut())
+            let bodies = [&mut job.payload, &mut job.headers, &mut job.result, &mut job.note];
+            bodies.into_iter().chain(job.history.iter_mut())
         });
-        rows.chain(ones.iter_mut().map(|one| &mut one.result)).chain(event)
+        let logs = logs.into_iter().flat_map(|logs| logs.chunks.iter_mut().map(|(_, chunk)| chunk));
+        rows.chain(logs).chain(ones.iter_mut().map(|one| &mut one.result)).chain(event)
     }
 }
 

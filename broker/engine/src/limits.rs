@@ -127,6 +127,27 @@ pub const DELAY_MS_MAX: u64 = 366 * 86_400_000;
 /// Time a running job has to stop after a cancel, when the Change names none.
 pub const CANCEL_GRACE_MS_DEFAULT: u64 = 30_000;
 
+/// Least time between two writes of a run's checkpoints; what comes meanwhile is written together.
+pub const CHECKPOINT_EVERY_MS: u64 = 200;
+/// Lines of one half of a job's log: a chunk more than the thousand that are always kept.
+pub const LOG_LINES_MAX: u16 = 1_100;
+/// Bytes of one half of a job's log, likewise.
+pub const LOG_BYTES_MAX: usize = (256 + 16) << 10;
+/// Lines of a log at which they are written at once.
+pub const LOG_CHUNK_LINES: u16 = 100;
+/// Bytes of a log at which they are written at once.
+pub const LOG_CHUNK_BYTES: usize = 16 << 10;
+/// How long lines of a log wait for others to be written with them.
+pub const LOG_WAIT_MS: u64 = 1_000;
+/// Chunks of a log on one page.
+pub const PAGE_CHUNKS_MAX: usize = 64;
+/// Bytes kept of the output of one run.
+pub const OUTPUT_RING_BYTES: usize = 64 << 10;
+/// Jobs whose output one watch may ask for.
+pub const OUTPUT_IDS_MAX: usize = 64;
+/// Bytes of notes, log lines, checkpoints and output in memory, of all runs together. Beyond it notes and
+/// output are not remembered, and lines are written at once.
+pub const RUNS_BYTES_MAX: usize = 64 << 20;
 /// Time a run has to stop after it broke what it is held to.
 pub const OVERRUN_GRACE_MS: u64 = 30_000;
 /// Longest `timeout_ms` and `stall_ms` of a policy: 30 days.

@@ -40,6 +40,12 @@ pub enum Part {
     Result = 2,
     /// One attempt of the history; the version is its number.
     History = 3,
+    /// What a run has stored for the next one.
+    Checkpoint = 4,
+    /// Lines of its log.
+    Log = 5,
+    /// What a handler said last, for people.
+    Note = 6,
 }
 
 /// The name of a part: immutable once written.

@@ -74,6 +74,10 @@ pub struct JobView {
     pub result: Slot,
     /// The last attempts, oldest first; only when one job is asked for.
     pub history: Vec<Slot>,
+    /// How far its handler is, in thousandths, as it said last.
+    pub progress: u16,
+    /// What its handler said last; of a job that does not run only with its history.
+    pub note: Slot,
 }
 
 /// A lease as an operator sees it.

@@ -40,6 +40,9 @@ mod orders;
 // The same for runs that are held to something.
 mod overrun;
 
+// The same for what handlers say.
+mod said;
+
 // Whether the engine and the naive rules agree.
 mod verdict;
 

@@ -169,6 +169,9 @@ fn say_work(work: &Work) -> String {
     optional(&mut text, work.crashes > 0, || format!("crashes={}", work.crashes));
     optional(&mut text, work.snoozes > 0, || format!("snoozes={}", work.snoozes));
     optional(&mut text, work.suspect, || "alone".into());
+    if let Some(Slot::Part(key)) = work.run.as_ref().map(|run| &run.checkpoint) {
+        text.push_str(&format!(" checkpoint {}", key.version));
+    }
     text
 }
 
@@ -198,7 +201,15 @@ fn say_event(label: &str, event: Option<&Event>, data: &Slot, lagged: bool) -> S
     if let Some(job) = event.and_then(|event| event.job.as_ref()) {
         text.push_str(&format!(" {}", name(job.id)));
     }
-    optional(&mut text, *data != Slot::Empty, || "with result".into());
+    let is_output = event.is_some_and(|event| event.name.name() == "job.output");
+    if let Slot::Bytes(bytes) = data
+        && is_output
+    {
+        text.push_str(&format!(" of {}", bytes.len()));
+    }
+    let is_progress = event.is_some_and(|event| event.name.name() == "job.progress");
+    optional(&mut text, is_progress, || event.map(|event| event.note.clone()).unwrap_or_default());
+    optional(&mut text, *data != Slot::Empty && !is_output, || "with result".into());
     optional(&mut text, lagged, || "lagged".into());
     text
 }
@@ -261,6 +272,14 @@ fn say_rows(rows: &Rows) -> String {
             .chain(operations)
             .chain(server),
     );
+    if let Some(logs) = &rows.logs {
+        let chunks = logs.chunks.iter().map(|(version, chunk)| match chunk {
+            Slot::Bytes(_) => format!("{version} fresh"),
+            _ => version.to_string(),
+        });
+        text = format!("chunks {}", listed(chunks)).trim_end().into();
+        optional(&mut text, logs.next.is_some(), || "and more".into());
+    }
     if text.is_empty() {
         text.push_str("no rows");
     }
@@ -276,6 +295,11 @@ fn say_job(row: &JobView) -> String {
     optional(&mut text, !row.history.is_empty(), || format!("history={}", row.history.len()));
     let payload = row.payload != Slot::Empty;
     optional(&mut text, payload, || "with payload".into());
+    optional(&mut text, row.progress > 0, || format!("progress={}", row.progress));
+    match &row.note {
+        Slot::Bytes(note) => optional(&mut text, true, || format!("'{}'", String::from_utf8_lossy(note))),
+        note => optional(&mut text, *note != Slot::Empty, || "with note".into()),
+    }
     let result = row.result != Slot::Empty;
     optional(&mut text, result, || "with result".into());
     text

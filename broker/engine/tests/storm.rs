@@ -127,7 +127,8 @@ impl Storm {
             45..49 => {
                 let (id, fence) = self.lease();
                 let extend_ms = self.maybe(Self::number);
-                let jobs = vec![JobTouch { id, fence, extend_ms }];
+                let telling = crate::said::random(&mut self.dice);
+                let jobs = vec![JobTouch { id, fence, extend_ms, telling }];
                 let labels =
                     (0..self.dice.roll(2) * self.dice.roll(34)).map(|n| (n.to_string(), String::new()));
                 let beat = Beat { labels: labels.collect(), ..Beat::default() };
@@ -329,6 +330,7 @@ impl Storm {
             },
             from_seq: self.maybe(Self::number).unwrap_or(0),
             until_finished: self.dice.one_in(3),
+            with_stream: self.dice.one_in(3),
             with_result: self.dice.one_in(2),
         };
         let next = self.world.request(conn, Asked::default());
@@ -368,7 +370,7 @@ impl Storm {
                 },
                 _ => How::Cancelled { note: String::new() },
             };
-            results.push(Settlement { id, fence, how });
+            results.push(Settlement { id, fence, how, checkpoint: None });
         }
         self.play(conn, Command::Settle(results));
     }

@@ -3,6 +3,7 @@
 use crate::allowance::Moment;
 use crate::ears::Ears;
 use crate::reference::{Job, Lease, Model, Stream};
+use crate::said::Said;
 use crate::unique::Did;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use windlass_engine::Fact;
 use windlass_engine::command::{Change, Code, Enqueue, Fetch, How, Settlement, Touch};
 use windlass_engine::fact::NewLease;
 use windlass_engine::frame::{Body, Frame, SettleCode, Work};
-use windlass_engine::ids::{Ms, Request, Seq, SessionId};
+use windlass_engine::ids::{JobId, Ms, Request, Seq, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::terms::Gate;
 
@@ -35,6 +36,7 @@ pub(crate) fn check_enqueue(model: &mut Model, enqueue: &Enqueue, answer: Option
     }
 }
 
+/// What was stored for next runs: bytes by job.
 pub(crate) fn check_settle(
     model: &mut Model,
     session: SessionId,
@@ -42,7 +44,8 @@ pub(crate) fn check_settle(
     answer: Option<&Body>,
     facts: &[Fact],
     now: Ms,
-) {
+) -> Vec<(JobId, usize)> {
+    let mut saved = Vec::new();
     let Some(Body::Settled(ones)) = answer else { panic!("Settle is answered by {answer:?}") };
     assert_eq!(ones.len(), results.len(), "one answer a result");
     for (result, one) in results.iter().zip(ones) {
@@ -53,6 +56,8 @@ pub(crate) fn check_settle(
         }
         assert_eq!(one.code, code, "settling {:?} fence {}", result.id, result.fence);
         if code == SettleCode::Settled {
+            let checkpoint = result.checkpoint.as_ref().filter(|_| !matches!(result.how, How::Complete(_)));
+            saved.extend(checkpoint.map(|checkpoint| (result.id, checkpoint.len())));
             let job = model.job(result.id).expect("it is leased");
             let run_at = retry_time(job, &result.how, facts, now);
             model.settle(result.id, &result.how, run_at, now);
@@ -60,6 +65,7 @@ pub(crate) fn check_settle(
         }
         assert_eq!(one.state, model.job(result.id).map(|job| job.state), "state after settling");
     }
+    saved
 }
 
 /// Where the engine's jitter put a retry; it must lie in the policy's range.
@@ -88,34 +94,42 @@ pub(crate) fn check_backoff(job: &Job, run_at: Ms, now: Ms) {
     );
 }
 
+/// True if a run that stands was touched.
 pub(crate) fn check_touch(
     model: &mut Model,
     session: SessionId,
     touch: &Touch,
     answer: Option<&Body>,
     now: Ms,
-) {
-    let Some(Body::Touched(ones)) = answer else { panic!("Touch is answered by {answer:?}") };
-    for (touch, one) in touch.jobs.iter().zip(ones) {
-        let mut code = model.code(session, touch.id, touch.fence);
-        let Some(job) = model.job(touch.id) else {
-            code = SettleCode::UnknownJob;
-            assert_eq!(one.code, code);
-            continue;
-        };
-        assert_eq!(one.code, code, "touching {:?}", touch.id);
-        let Some(lease) = job.lease.as_mut().filter(|_| code == SettleCode::Settled) else { continue };
-        if let Some(extend_ms) = touch.extend_ms
-            && lease.ends_at > 0
-        {
-            lease.ends_at = now + extend_ms.max(1);
-        }
-        lease.touched(now);
+) -> bool {
+    let one = match answer {
+        Some(Body::Touched(ones)) => ones.first(),
+        // Its checkpoint is to be written first.
+        None => None,
+        _ => panic!("Touch is answered by {answer:?}"),
+    };
+    let Some(touch) = touch.jobs.first() else { return false };
+    let known = model.job(touch.id).is_some();
+    let code = if known { model.code(session, touch.id, touch.fence) } else { SettleCode::UnknownJob };
+    assert!(one.is_none_or(|one| one.code == code), "touching {:?}: {one:?}", touch.id);
+    let lease = model.job(touch.id).and_then(|job| job.lease.as_mut());
+    let Some(lease) = lease.filter(|_| code == SettleCode::Settled) else {
+        assert!(one.is_some(), "nothing is waited for");
+        return false;
+    };
+    if let Some(extend_ms) = touch.extend_ms
+        && lease.ends_at > 0
+    {
+        lease.ends_at = now + extend_ms.max(1);
+    }
+    lease.touched(now);
+    if let Some(one) = one {
         assert_eq!(one.cancel, lease.revoke_at > 0, "asked to stop");
         assert_eq!(one.reason.is_empty(), lease.overran.is_none(), "why it is to stop");
         let left = if lease.ends_at > 0 { (lease.ends_at - now).max(1) } else { 0 };
         assert_eq!(one.ends_in_ms, left, "time left");
     }
+    true
 }
 
 pub(crate) fn check_change(model: &mut Model, change: &Change, answer: Option<&Body>, now: Ms) {
@@ -292,7 +306,7 @@ fn check_order(moment: &Moment<'_>, model: &Model, stream: &Stream, job: &Job, e
 // ---------------------------------------------------------------------- the whole
 
 /// The streams that had to end did, with one last frame each, and no others.
-pub(crate) fn check_ends(model: &Model, ears: &Ears, world: &World, frames: &[Frame]) {
+pub(crate) fn check_ends(model: &Model, (ears, said): (&Ears, &Said), world: &World, frames: &[Frame]) {
     let last: Vec<Request> = frames
         .iter()
         .filter(|frame| frame.last && matches!(frame.body, Body::Deliver { .. }))
@@ -303,7 +317,10 @@ pub(crate) fn check_ends(model: &Model, ears: &Ears, world: &World, frames: &[Fr
     assert_eq!(set, model.ends, "streams that end");
     for (request, asked) in &world.asked {
         let open = world.conns.values().any(|conn| *conn == request.conn);
-        let waits = model.streams.contains_key(request) || ears.listens(*request) || asked.is_mute;
+        let waits = model.streams.contains_key(request)
+            || ears.listens(*request)
+            || said.waits(*request)
+            || asked.is_mute;
         assert!(asked.is_over || waits || !open, "nobody answers {request:?}");
     }
 }

@@ -247,7 +247,7 @@ fn deliver(bytes: usize) -> Body {
         created_at: 0,
         suspect: false,
         cost: 1,
-        limits: None,
+        run: None,
     };
     Body::Deliver { works: vec![work], end: false }
 }

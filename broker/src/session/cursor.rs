@@ -14,6 +14,7 @@ const SEQ: u8 = 1;
 const NAME: u8 = 2;
 const SESSION: u8 = 3;
 const OPERATION: u8 = 4;
+const LOG: u8 = 5;
 
 /// The cursor as the client gets it; empty stands for the end.
 pub(super) fn encode(cursor: Option<&Cursor>) -> Bytes {
@@ -31,6 +32,11 @@ pub(super) fn encode(cursor: Option<&Cursor>) -> Bytes {
         Cursor::Operation(id) => {
             bytes.put_u8(OPERATION);
             bytes.put_slice(&id.0);
+        }
+        Cursor::Log(chunk, lines) => {
+            bytes.put_u8(LOG);
+            bytes.put_u32(*chunk);
+            bytes.put_u32(*lines);
         }
         Cursor::Session(id) => {
             bytes.put_u8(SESSION);
@@ -60,6 +66,14 @@ pub(super) fn operation(bytes: &[u8]) -> Checked<Option<OperationId>> {
     read(bytes, OPERATION, |place| Some(OperationId(place.try_into().ok()?)))
 }
 
+/// A place in a log.
+pub(super) fn log(bytes: &[u8]) -> Checked<Option<(u32, u32)>> {
+    read(bytes, LOG, |place| {
+        let (chunk, lines) = place.split_first_chunk::<4>()?;
+        Some((u32::from_be_bytes(*chunk), u32::from_be_bytes(lines.try_into().ok()?)))
+    })
+}
+
 fn read<T>(bytes: &[u8], noun: u8, place: impl FnOnce(&[u8]) -> Option<T>) -> Checked<Option<T>> {
     let found = match bytes {
         [] => return Ok(None),
@@ -84,6 +98,7 @@ mod tests {
         assert_eq!(session(&encode(Some(&Cursor::Session(id)))).unwrap(), Some(id));
         let id = OperationId([8; 16]);
         assert_eq!(operation(&encode(Some(&Cursor::Operation(id)))).unwrap(), Some(id));
+        assert_eq!(log(&encode(Some(&Cursor::Log(3, 9)))).unwrap(), Some((3, 9)));
         assert_eq!(seq(&encode(None)).unwrap(), None);
     }
 

@@ -3,15 +3,20 @@
 //! Both directions stand side by side, because one must read what the other wrote, also years later:
 //! the bytes are stored. They are protobuf, so that later fields do not make old ones unreadable.
 
-use super::form::{Checked, invalid, text, too_large};
+use super::form::{Checked, at, cut, invalid, text, too_large};
 use bytes::Bytes;
 use prost::Message;
 use std::collections::BTreeMap;
 use windlass_engine::Blob;
 use windlass_proto::limits::{
-    HEADER_VALUE_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TEXT_BYTES_MAX, is_name,
+    HEADER_VALUE_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, LOG_TEXT_BYTES_MAX, TEXT_BYTES_MAX, is_name,
 };
-use windlass_proto::v1::Complete;
+use windlass_proto::v1::{Complete, LogLine};
+
+/// Debug, in the words of syslog.
+const LOG_LEVEL_MAX: u32 = 7;
+/// Info.
+const LOG_LEVEL_DEFAULT: u32 = 6;
 
 /// The passive fields of a job, under the numbers that JobSpec gives them.
 #[derive(Clone, PartialEq, Message)]
@@ -71,6 +76,31 @@ pub(super) fn pack_result(complete: Complete, bytes_max: usize) -> Checked<Blob>
     }
     let content_type = text(content_type, TEXT_BYTES_MAX, "complete.content_type")?;
     Ok(Complete { result, content_type }.encode_to_vec().into())
+}
+
+/// Packs lines of a log, one behind the other.
+pub(super) fn pack_lines(lines: Vec<LogLine>) -> Checked<Vec<u8>> {
+    let mut packed = Vec::new();
+    for (index, line) in lines.into_iter().enumerate() {
+        if line.level > LOG_LEVEL_MAX {
+            let message = format!("a level is 0 to {LOG_LEVEL_MAX}, as in syslog");
+            return Err(at("logs", index, invalid("level", message)));
+        }
+        let level = if line.level == 0 { LOG_LEVEL_DEFAULT } else { line.level };
+        let line = LogLine { level, text: cut(line.text, LOG_TEXT_BYTES_MAX), ..line };
+        line.encode_length_delimited(&mut packed).expect("a vector takes whatever is written");
+    }
+    Ok(packed)
+}
+
+/// The next line of those that were packed.
+pub(super) fn unpack_line(packed: &mut Bytes) -> Option<LogLine> {
+    if packed.is_empty() {
+        return None;
+    }
+    LogLine::decode_length_delimited(packed)
+        .inspect_err(|error| tracing::error!(%error, "the stored log of a job cannot be read"))
+        .ok()
 }
 
 /// A result with its content type.

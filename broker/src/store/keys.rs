@@ -96,7 +96,9 @@ pub fn read_chunk(leaf: u64, key: &[u8]) -> Option<PartKey> {
 /// The part with this number.
 #[must_use]
 pub fn read_part(number: u8) -> Option<Part> {
-    [Part::Payload, Part::Headers, Part::Result, Part::History].into_iter().find(|part| *part as u8 == number)
+    let parts =
+        [Part::Payload, Part::Headers, Part::Result, Part::History, Part::Checkpoint, Part::Log, Part::Note];
+    parts.into_iter().find(|part| *part as u8 == number)
 }
 
 /// The key of a table row; None for what is no table row.

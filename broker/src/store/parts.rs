@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use windlass_engine::Blob;
-use windlass_engine::fact::{Fact, Note};
+use windlass_engine::fact::{Fact, Note, Report};
 use windlass_engine::ids::Seq;
 use windlass_engine::part::{Part, PartKey, Slot};
 use windlass_engine::policy::mix;
@@ -115,6 +115,7 @@ impl Parts {
             Fact::Appended { seq, version, item, .. } => {
                 self.insert(*seq, Part::Payload, *version, item.clone());
             }
+            Fact::Reported { seq, report } => self.follow_report(*seq, report),
             Fact::Removed { seq, .. } => self.remove_job(*seq),
             Fact::Started { .. }
             | Fact::Stopped
@@ -149,6 +150,20 @@ impl Parts {
             | Fact::Blocked { .. }
             | Fact::Held { .. }
             | Fact::Freed { .. } => {}
+        }
+    }
+
+    /// A checkpoint or a note takes the place of the one before, which nobody can have read in this turn:
+    /// jobs are delivered at its end.
+    fn follow_report(&mut self, seq: Seq, report: &Report) {
+        let singles = [(Part::Checkpoint, &report.checkpoint), (Part::Note, &report.note)];
+        for (part, bytes) in singles {
+            let Some((version, bytes)) = bytes else { continue };
+            self.remove_piece(PartKey { seq, part, version: version - 1 });
+            self.insert(seq, part, *version, bytes.clone());
+        }
+        if let Some((version, _, bytes)) = &report.logs {
+            self.insert(seq, Part::Log, *version, bytes.clone());
         }
     }
 
@@ -220,7 +235,7 @@ impl Parts {
     }
 
     /// Reads a part from the leaves, with its neighbours of the same leaf: jobs that were enqueued
-    /// together mostly leave together.
+    /// together mostly leave together, and the chunks of a log are read one after the other.
     fn read(&mut self, wanted: PartKey) -> Result<Blob, StoreError> {
         let leaf = keys::leaf_of(wanted.seq);
         let mut found = None;
@@ -233,7 +248,7 @@ impl Parts {
                 let key = PartKey { seq: leaf * keys::LEAF_JOBS + u64::from(place), part, version };
                 if key == wanted {
                     found = Some(bytes);
-                } else if key.seq > wanted.seq && key.part == wanted.part {
+                } else if key.part == wanted.part && (key.seq, key.version) > (wanted.seq, wanted.version) {
                     neighbours.push((key, bytes));
                 }
             }

@@ -226,13 +226,15 @@ mod tests {
                 result_len: 3,
                 result_dropped: false,
             })),
-            plan: Some(Box::new(Plan { expires_at: 1, ..Plan::default() })),
+            plan: Some(Box::new(Plan { expires_at: 1, reports: Some(Box::default()), ..Plan::default() })),
         };
-        assert!(encode_leaf(&vec![job.clone()]).len() <= 240 + 9);
-        let leaf = vec![job; 16];
-        let bytes = encode_leaf(&leaf);
-        assert!(bytes.len() <= crate::store::seam::VALUE_MAX, "{}", bytes.len());
-        assert_eq!(decode_leaf(&bytes).unwrap(), leaf);
+        // No job is leased and has ended.
+        for job in [Job { lease: None, ..job.clone() }, Job { ended: None, ..job }] {
+            let leaf = vec![job; 16];
+            let bytes = encode_leaf(&leaf);
+            assert!(bytes.len() <= crate::store::seam::VALUE_MAX, "{}", bytes.len());
+            assert_eq!(decode_leaf(&bytes).unwrap(), leaf);
+        }
     }
 
     #[test]

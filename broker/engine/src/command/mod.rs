@@ -15,7 +15,7 @@ pub use enqueue::{Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict, Wishes}
 pub use operate::{Change, Select, Tell};
 pub use read::{Fields, JobsQuery, Query, Watch};
 pub use refusal::{Code, Refusal};
-pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Throttle, Touch};
+pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Telling, Throttle, Touch};
 
 use crate::ids::{JobId, OperationId, SessionId};
 use alloc::boxed::Box;

@@ -41,6 +41,15 @@ pub enum Query {
     },
     /// Why a job is not running.
     Explain(JobId),
+    /// A page of a job's log.
+    Logs {
+        /// The job.
+        id: JobId,
+        /// From this chunk on, without so many of its lines.
+        after: (u32, u32),
+        /// Lines.
+        limit: usize,
+    },
     /// The broker itself.
     Server,
     /// Ways of failing, the most frequent first.
@@ -140,6 +149,8 @@ pub struct Watch {
     pub until_finished: bool,
     /// Tell the result of a completed job.
     pub with_result: bool,
+    /// Tell the output of the named jobs.
+    pub with_stream: bool,
 }
 
 impl Watch {

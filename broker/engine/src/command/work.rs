@@ -38,6 +38,8 @@ pub struct Settlement {
     pub fence: u64,
     /// How it went.
     pub how: How,
+    /// For the next run; None = what is stored stays.
+    pub checkpoint: Option<Box<Blob>>,
 }
 
 /// How a lease ended.
@@ -127,4 +129,23 @@ pub struct JobTouch {
     pub fence: u64,
     /// A lease with a visibility timeout ends this long from now.
     pub extend_ms: Option<u64>,
+    /// What its handler says.
+    pub telling: Option<Box<Telling>>,
+}
+
+/// What a handler says of its run.
+#[derive(Clone, Debug, Default)]
+pub struct Telling {
+    /// How far it is, in thousandths.
+    pub progress: Option<u16>,
+    /// For people.
+    pub note: Option<String>,
+    /// How many lines there are for the log.
+    pub lines: u16,
+    /// The lines, encoded by the session floor.
+    pub logs: Vec<u8>,
+    /// For the next run; no bytes = what is stored is of no use any more.
+    pub checkpoint: Option<Blob>,
+    /// A piece of output, for whoever watches.
+    pub output: Blob,
 }

@@ -34,6 +34,9 @@ impl Engine {
         self.remember(&fact);
         let freeing = if has_claim { freeing(&fact) } else { None };
         turn.facts.push(fact);
+        if !self.roster.ended_runs.is_empty() {
+            self.finish_runs(turn);
+        }
         if let Some((seq, now)) = freeing {
             self.settle_claim(seq, now, turn);
         }
@@ -56,6 +59,10 @@ impl Engine {
             if let Some(job) = self.ledger.jobs.get(seq) {
                 self.roster.retime(job, fact);
             }
+            return false;
+        }
+        if let Fact::Reported { .. } = fact {
+            self.ledger.evolve(batch, fact);
             return false;
         }
         let mut has_claim = false;

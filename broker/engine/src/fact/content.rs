@@ -106,6 +106,29 @@ pub struct RunLimits {
     pub stall_ms: u32,
 }
 
+/// What the handlers of a job have said, as far as it is kept. The numbers are versions of parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// For the next run; no bytes = there is nothing for it any more.
+    pub checkpoint: Option<(u32, Blob)>,
+    /// How far it is, in thousandths.
+    pub progress: Option<u16>,
+    /// For people.
+    pub note: Option<(u32, Blob)>,
+    /// Lines for the log, how many, encoded by the session floor.
+    pub logs: Option<(u32, u16, Blob)>,
+}
+
+impl Report {
+    /// About how many bytes it takes when stored.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let bytes = |part: &Option<(u32, Blob)>| part.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        let logs = self.logs.as_ref().map_or(0, |(.., bytes)| bytes.len());
+        64 + bytes(&self.checkpoint) + bytes(&self.note) + logs
+    }
+}
+
 /// How a run broke what it is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overrun {

@@ -124,6 +124,7 @@ impl Ledger {
             | Fact::Extended { seq, .. }
             | Fact::CancelAsked { seq, .. }
             | Fact::Overran { seq, .. }
+            | Fact::Reported { seq, .. }
             | Fact::Completed { seq, .. }
             | Fact::Returned { seq, .. }
             | Fact::Died { seq, .. }
@@ -284,6 +285,8 @@ fn change(job: &mut Job, fact: &Fact) {
         job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, None));
     } else if let Fact::Overran { how, revoke_at, .. } = fact {
         job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, Some(*how)));
+    } else if let Fact::Reported { report, .. } = fact {
+        job.plan.get_or_insert_default().reports.get_or_insert_default().take(report);
     } else if let Fact::Returned { run_at, counts, note, settled, now, .. } = fact {
         job.notes += u32::from(note.is_some());
         job.unlease(*counts, *settled);
@@ -309,6 +312,7 @@ fn change(job: &mut Job, fact: &Fact) {
 fn finish(job: &mut Job, fact: &Fact) {
     if let Fact::Completed { end, result, result_dropped, .. } = fact {
         job.settled = true;
+        job.drop_checkpoint();
         let (result_len, result_dropped) = (length(result.len()), *result_dropped);
         job.end(State::Completed, Ended { end: *end, reason: None, result_len, result_dropped });
     } else if let Fact::Died { end, reason, counts, note, settled, .. } = fact {

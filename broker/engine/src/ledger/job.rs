@@ -15,6 +15,7 @@
 
 use crate::fact::{Counts, DeadReason, End, NewJob, NewLease, Overrun, Reshape, RunLimits};
 use crate::ids::{JobId, Ms, NameId, Seq, SessionId};
+use crate::ledger::reports::Reports;
 use crate::limits::HISTORY_MAX;
 use crate::part::{Part, PartKey, Slot};
 use crate::policy::Ordering;
@@ -164,6 +165,8 @@ pub struct Plan {
     pub dedup: bool,
     /// Where its payload and its headers lie.
     pub pieces: Pieces,
+    /// What its handlers have said.
+    pub reports: Option<Box<Reports>>,
 }
 
 /// Which versions of its parts are a job's payload and headers: both can be replaced, and a payload can
@@ -444,9 +447,10 @@ impl Job {
             })
             .chain(payload)
             .chain(notes)
+            .chain(self.report_parts())
     }
 
-    fn slot(&self, part: Part, version: u32, len: u32) -> Slot {
+    pub(crate) fn slot(&self, part: Part, version: u32, len: u32) -> Slot {
         if len == 0 { Slot::Empty } else { Slot::Part(PartKey { seq: self.seq, part, version }) }
     }
 }

@@ -6,6 +6,7 @@ mod evolve;
 pub mod job;
 pub mod jobs;
 pub mod names;
+pub mod reports;
 pub mod tables;
 
 pub use evolve::{Applied, EvolveError};

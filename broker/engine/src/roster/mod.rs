@@ -15,6 +15,7 @@ mod serial;
 pub(crate) mod sources;
 pub(crate) mod stream;
 mod timers;
+mod told;
 pub(crate) mod watches;
 
 pub(crate) use ended_ids::EndedIds;
@@ -22,11 +23,13 @@ pub(crate) use operations::Operations;
 pub(crate) use presence::{LeaseMark, Presence};
 pub(crate) use run::Run;
 pub(crate) use timers::{Timer, Timers};
+pub(crate) use told::Unwritten;
 
 use crate::command::Change;
 use crate::engine::Asker;
 use crate::fact::{Fact, Failures, Totals};
-use crate::ids::{ConnId, Ms, NameId, Seq, SessionId};
+use crate::frame::TouchedOne;
+use crate::ids::{ConnId, Ms, NameId, Request, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
 use crate::limits::SESSION_LEASES_MAX;
@@ -71,6 +74,12 @@ pub(crate) struct Roster {
     pub(crate) watches: Watches,
     /// Silence does not count while a connection is open.
     pub(crate) ignores_silence: bool,
+    /// Bytes that runs have said and that are in memory.
+    pub(crate) runs_bytes: usize,
+    /// Runs that ended in this decision and had something to say.
+    pub(crate) ended_runs: Vec<(Seq, Box<Run>)>,
+    /// Touches that are answered when what they brought is written, then.
+    pub(crate) touches: BTreeMap<Request, (Ms, Vec<TouchedOne>)>,
 }
 
 /// A change whose jobs are being counted.
@@ -254,8 +263,8 @@ impl Roster {
         if mark.revoke_at > 0 {
             self.timers.remove(mark.revoke_at, Timer::Revoke(job.seq));
         }
-        if let Some(run) = &mark.run {
-            self.disarm(job.seq, run);
+        if let Some(run) = mark.run {
+            self.end_run(job.seq, run);
         }
         if let Some(key) = mark.stream
             && let Some(stream) = self.streams.open.get_mut(&key)
@@ -347,6 +356,11 @@ impl Roster {
             self.timers.insert(*until, Timer::Poll(key));
         }
         self.shift_runs(moved);
+        for (&key, (until, _)) in &mut self.touches {
+            self.timers.remove(*until, Timer::Touched(key));
+            *until = moved(*until);
+            self.timers.insert(*until, Timer::Touched(key));
+        }
         for (&id, presence) in &mut self.sessions {
             presence.last_sign = moved(presence.last_sign);
             if presence.hangup_at > 0 {

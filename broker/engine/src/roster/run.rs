@@ -1,5 +1,6 @@
-//! Runs as they go: the clocks of a lease whose run is held to something.
+//! Runs as they go: the clocks of a lease whose run is held to something, and what its handler says.
 
+use super::told::{Told, Unwritten};
 use super::{Roster, Timer};
 use crate::fact::RunLimits;
 use crate::ids::{Ms, Seq};
@@ -18,11 +19,14 @@ pub(crate) struct Run {
     pub(crate) stall_at: Ms,
     /// Where the timer for that stands: a touch moves the end, and not the timer.
     pub(crate) stall_timer_at: Ms,
+    /// What its handler has said.
+    pub(crate) told: Told,
 }
 
 impl Run {
     fn new(limits: RunLimits, timeout_at: Ms, stall_at: Ms) -> Self {
-        Self { timeout_at, stall_ms: limits.stall_ms, stall_at, stall_timer_at: stall_at }
+        let (stall_ms, stall_timer_at) = (limits.stall_ms, stall_at);
+        Self { timeout_at, stall_ms, stall_at, stall_timer_at, told: Told::default() }
     }
 
     /// Its handler was heard of. What it has after a restart is not taken back.
@@ -32,8 +36,12 @@ impl Run {
         }
     }
 
-    fn timers(&self, seq: Seq) -> [(Ms, Timer); 2] {
-        [(self.timeout_at, Timer::TimeUp(seq)), (self.stall_timer_at, Timer::Stall(seq))]
+    fn timers(&self, seq: Seq) -> [(Ms, Timer); 3] {
+        [
+            (self.timeout_at, Timer::TimeUp(seq)),
+            (self.stall_timer_at, Timer::Stall(seq)),
+            (self.told.flush_at, Timer::Flush(seq)),
+        ]
     }
 }
 
@@ -48,6 +56,44 @@ impl Roster {
         let run = Run::new(limits, lease.timeout_at(), stall_at);
         self.arm(job.seq, &run);
         Some(Box::new(run))
+    }
+
+    /// A run is over. What it said and is not written yet is to be written now.
+    pub(super) fn end_run(&mut self, seq: Seq, mut run: Box<Run>) {
+        self.disarm(seq, &run);
+        self.runs_bytes -= run.told.weight();
+        run.told.flush_at = 0;
+        if run.told.has_unwritten() {
+            self.ended_runs.push((seq, run));
+        }
+    }
+
+    /// The run of a lease that stands, of which there is now something to remember.
+    pub(crate) fn any_run(&mut self, job: &Job) -> Option<&mut Run> {
+        let session = job.lease.as_ref()?.session;
+        let mark = self.sessions.get_mut(&session)?.leases.get_mut(&job.seq)?;
+        Some(mark.run.get_or_insert_default())
+    }
+
+    /// What the run has said is written then at the latest.
+    pub(crate) fn flush_by(&mut self, job: &Job, at: Ms) {
+        let Some(run) = self.run_mut(job) else { return };
+        let before = core::mem::replace(&mut run.told.flush_at, at);
+        if before > 0 {
+            self.timers.remove(before, Timer::Flush(job.seq));
+        }
+        self.timers.insert(at, Timer::Flush(job.seq));
+    }
+
+    /// What the run has said and is not written yet.
+    pub(crate) fn take_unwritten(&mut self, job: &Job, now: Ms) -> Option<Unwritten> {
+        let run = self.run_mut(job)?;
+        let (before, flush_at) = (run.told.weight(), core::mem::take(&mut run.told.flush_at));
+        let unwritten = run.told.take(now);
+        let after = run.told.weight();
+        self.runs_bytes = self.runs_bytes + after - before;
+        self.timers.remove(flush_at, Timer::Flush(job.seq));
+        Some(unwritten)
     }
 
     pub(super) fn arm(&mut self, seq: Seq, run: &Run) {
@@ -73,14 +119,11 @@ impl Roster {
     pub(super) fn still(&mut self, job: &Job) {
         let overran = job.lease.as_ref().is_some_and(|lease| lease.overran.is_some());
         let Some(run) = self.run_mut(job) else { return };
-        let before = run.clone();
-        (run.stall_at, run.stall_timer_at) = (0, 0);
-        if overran {
-            run.timeout_at = 0;
-        }
-        let after = run.clone();
-        self.disarm(job.seq, &before);
-        self.arm(job.seq, &after);
+        let stall_at = core::mem::take(&mut run.stall_timer_at);
+        run.stall_at = 0;
+        let timeout_at = if overran { core::mem::take(&mut run.timeout_at) } else { 0 };
+        self.timers.remove(stall_at, Timer::Stall(job.seq));
+        self.timers.remove(timeout_at, Timer::TimeUp(job.seq));
     }
 
     /// The clocks of all runs move.
@@ -89,6 +132,7 @@ impl Roster {
             for at in [&mut run.timeout_at, &mut run.stall_at, &mut run.stall_timer_at] {
                 *at = if *at > 0 { moved(*at) } else { 0 };
             }
+            run.told.shift(&moved);
         });
     }
 

@@ -41,6 +41,10 @@ pub(crate) enum Timer {
     TimeUp(Seq),
     /// A run was perhaps not touched in time.
     Stall(Seq),
+    /// What a run has said is to be written.
+    Flush(Seq),
+    /// A Touch is answered, whose checkpoints are written by now.
+    Touched(Request),
 }
 
 /// All timers.

@@ -66,6 +66,9 @@ impl Interest {
 pub(crate) struct Watch {
     pub(crate) interest: Interest,
     pub(crate) with_result: bool,
+    pub(crate) with_stream: bool,
+    /// Jobs whose output so far it is still to see.
+    pub(crate) tails: BTreeSet<JobId>,
     /// Events were dropped that it should have heard.
     pub(crate) lagged: bool,
     /// A wide watch: the number of the first event it has not looked at. 0 = it is narrow.

@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, Turn};
 use crate::fact::{Fact, NewLease};
-use crate::frame::{Body, Frame, Work};
+use crate::frame::{Body, Frame, RunWork, Work};
 use crate::ids::{Ms, NameId, Request, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::Job;
@@ -10,11 +10,13 @@ use crate::limits::{
     DELIVER_BYTES_MAX, DELIVER_WORKS_MAX, LEASE_BYTES_PER_TICK, LEASE_MS_MAX, LEASES_PER_TICK,
     TURNED_AWAY_PER_TICK,
 };
+use crate::part::Slot;
 use crate::policy::default;
 use crate::roster::lanes::Taste;
 use crate::roster::queue::{QueueIndex, spot};
 use crate::roster::stream::{StreamKey, Texts};
 use crate::roster::{Presence, Round};
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -309,7 +311,7 @@ impl Engine {
             }
         }
         let job = self.ledger.jobs.get(seq)?;
-        let bytes = job.payload_len as usize + job.headers_len as usize;
+        let bytes = job.payload_len as usize + job.headers_len as usize + job.checkpoint_len();
         let stream = self.roster.streams.open.get_mut(&key)?;
         let work = work(&self.ledger, &mut stream.texts, job, now);
         match &mut stream.poll {
@@ -362,8 +364,16 @@ fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
         created_at: job.created_at,
         suspect: job.is_suspect(),
         cost: policies.cost(),
-        limits: job.lease.as_ref().and_then(|lease| lease.limits),
+        run: run_work(job),
     }
+}
+
+/// What goes with a run beyond the plain.
+fn run_work(job: &Job) -> Option<Box<RunWork>> {
+    let limits = job.lease.as_ref().and_then(|lease| lease.limits);
+    let checkpoint = if job.plan.is_some() { job.checkpoint() } else { Slot::Empty };
+    let is_plain = limits.is_none() && checkpoint == Slot::Empty;
+    (!is_plain).then(|| Box::new(RunWork { limits: limits.unwrap_or_default(), checkpoint }))
 }
 
 fn deliver(to: Request, works: Vec<Work>) -> Frame {

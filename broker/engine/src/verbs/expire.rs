@@ -39,6 +39,8 @@ impl Engine {
                 Timer::Unclaim(holder) => self.end_window(holder, turn),
                 Timer::TimeUp(seq) => self.time_up(seq, now, turn),
                 Timer::Stall(seq) => self.stall(seq, now, turn),
+                Timer::Flush(seq) => self.write_report(seq, now, turn),
+                Timer::Touched(key) => self.answer_touch(key, turn),
             }
         }
     }

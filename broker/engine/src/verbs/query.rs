@@ -31,6 +31,7 @@ impl Engine {
                 Ok(self.audits_page(asker, after, rows(limit), newest_first))
             }
             Query::Explain(id) => self.explain(asker, id),
+            Query::Logs { id, after, limit } => self.logs_page(asker.namespace, id, after, limit),
             Query::Limits { name, after, limit } => Ok(self.limits_page(asker, &name, &after, rows(limit))),
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };

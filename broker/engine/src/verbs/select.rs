@@ -142,6 +142,8 @@ impl Engine {
             payload: shown(fields.payload, job.payload()),
             headers: shown(fields.headers, job.headers()),
             result: shown(fields.result, job.result()),
+            progress: self.progress_of(job),
+            note: self.note_of(job, fields),
             history: if fields.history { job.history().map(note).collect() } else { Vec::new() },
         }
     }

@@ -139,6 +139,7 @@ impl Engine {
 
     pub(crate) fn bye(&mut self, asker: Asker, keep_leases: bool, turn: &mut Turn) {
         let (id, now) = (asker.session, asker.now);
+        self.answer_touches(asker, turn);
         if keep_leases {
             for key in self.streams_of(asker.from.conn) {
                 self.end_stream(key, turn);
@@ -301,7 +302,7 @@ impl Engine {
         self.roster.streams.open.range(range).map(|(&key, _)| key).collect()
     }
 
-    fn leases(&self, id: SessionId) -> Vec<Seq> {
+    pub(crate) fn leases(&self, id: SessionId) -> Vec<Seq> {
         self.roster
             .sessions
             .get(&id)

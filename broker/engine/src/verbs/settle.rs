@@ -35,6 +35,9 @@ impl Engine {
         let overran = lease.and_then(|lease| lease.overran);
         let mut error = None;
         if code == SettleCode::Settled {
+            if let Some(checkpoint) = result.checkpoint {
+                self.save(seq, *checkpoint);
+            }
             match result.how {
                 How::Fail { .. } | How::Release { .. } | How::Cancelled { .. } if overran.is_some() => {
                     let how = overran.unwrap_or(Overrun::TimedOut);

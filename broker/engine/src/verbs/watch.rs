@@ -9,7 +9,8 @@ use crate::frame::{Body, Frame};
 use crate::ids::{ConnId, JobId, NameId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::limits::{
-    DELIVER_BYTES_MAX, EVENT_NOTE_BYTES_MAX, EVENTS_PER_WATCH, STREAMS_MAX, WATCHED_IDS_MAX, WIDE_WATCHES_MAX,
+    DELIVER_BYTES_MAX, EVENT_NOTE_BYTES_MAX, EVENTS_PER_WATCH, OUTPUT_IDS_MAX, STREAMS_MAX, WATCHED_IDS_MAX,
+    WIDE_WATCHES_MAX,
 };
 use crate::part::Slot;
 use crate::roster::watches::{Interest, Watch, WatchKey};
@@ -44,6 +45,10 @@ impl Engine {
             let message = "name the jobs whose end is waited for";
             return Err(Refusal::new(Code::Invalid, "select.ids", message));
         }
+        if asked.with_stream && (!asked.is_narrow() || asked.ids.len() > OUTPUT_IDS_MAX) {
+            let message = format!("name the jobs whose output is watched, at most {OUTPUT_IDS_MAX}");
+            return Err(Refusal::new(Code::Invalid, "with_stream", message));
+        }
         if watches.of_conn(conn).len() >= STREAMS_MAX {
             return exhausted("stream", format!("a connection has at most {STREAMS_MAX} watches"));
         }
@@ -59,7 +64,8 @@ impl Engine {
     fn open_watch(&mut self, asker: Asker, asked: Asked) {
         let (key, namespace, is_narrow) = (asker.from, asker.namespace, asked.is_narrow());
         let ids: BTreeSet<JobId> = asked.ids.into_iter().collect();
-        let mut watch = Watch { with_result: asked.with_result, lagged: false, next: 0, ..Watch::default() };
+        let mut watch =
+            Watch { with_result: asked.with_result, with_stream: asked.with_stream, ..Watch::default() };
         if asked.until_finished {
             let has_ended = |&id: &JobId| self.find(namespace, id).is_none_or(|job| job.state.is_final());
             let (owed, open) = ids.iter().copied().partition(has_ended);
@@ -75,12 +81,17 @@ impl Engine {
             key: asked.key,
             states: asked.states,
         };
+        if asked.with_stream {
+            let has_output =
+                |id: &JobId| self.find(namespace, *id).is_some_and(|job| self.has_output(job.seq));
+            watch.tails = watch.interest.ids.iter().copied().filter(has_output).collect();
+        }
         let watches = &mut self.roster.watches;
         if is_narrow {
             for &id in &watch.interest.ids {
                 watches.name_job(namespace, id, key);
             }
-            if !watch.owed.is_empty() {
+            if !watch.owed.is_empty() || !watch.tails.is_empty() {
                 watches.behind.insert(key);
             }
         }
@@ -105,17 +116,76 @@ impl Engine {
         let Some(name) = event_of(fact).filter(|_| self.has_ears() || !direct.is_empty()) else { return };
         let note = self.event_note(fact);
         let result = if let Fact::Completed { result, .. } = fact { result.clone() } else { Blob::default() };
-        let event =
-            self.event(name, Some(seq), note, self.ledger.jobs.get(seq).map_or(0, |job| job.namespace));
+        self.announce(name, seq, note, &result, turn);
+    }
+
+    /// Tells how far a run is.
+    pub(crate) fn tell_progress(&mut self, seq: Seq, turn: &mut Turn) {
+        if !self.roster.watches.is_on() {
+            return;
+        }
+        let Some(told) = self.run_of(seq).map(|run| &run.told) else { return };
+        let percent = told.progress.map(|done| match (done / 10, done % 10) {
+            (whole, 0) => format!("{whole} %"),
+            (whole, rest) => format!("{whole}.{rest} %"),
+        });
+        let words = [percent.as_deref(), told.note.as_deref()];
+        let note: Vec<&str> = words.into_iter().flatten().filter(|words| !words.is_empty()).collect();
+        let note = clipped(note.join(": "), EVENT_NOTE_BYTES_MAX);
+        self.announce(EventName::JobProgress, seq, note, &Blob::default(), turn);
+    }
+
+    fn announce(&mut self, name: EventName, seq: Seq, note: String, result: &Blob, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let (namespace, id) = (job.namespace, job.id);
+        let direct = self.roster.watches.of_job(namespace, id);
+        if !self.has_ears() && direct.is_empty() {
+            return;
+        }
+        let event = self.event(name, Some(seq), note, namespace);
         self.roster.watches.keep(&event);
-        self.tell_wide(&event, &result, turn);
+        self.tell_wide(&event, result, turn);
         for key in direct {
             if self.roster.watches.open.contains_key(&key) {
-                self.tell_narrow(key, &event, &result, turn);
+                self.tell_narrow(key, &event, result, turn);
             } else {
                 self.tell_waiting(key, &event, turn);
             }
         }
+    }
+
+    /// Tells a piece of output to whoever watches it now. One who does not read misses it.
+    pub(crate) fn tell_output(&mut self, seq: Seq, piece: &Blob, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let (namespace, id) = (job.namespace, job.id);
+        let wants = |key: &Request| {
+            let watch = self.roster.watches.open.get(key);
+            // Whoever is still to be told the tail finds the piece there.
+            watch.is_some_and(|watch| watch.with_stream && !watch.tails.contains(&id))
+        };
+        let keys: Vec<Request> =
+            self.roster.watches.of_job(namespace, id).into_iter().filter(wants).collect();
+        for key in keys {
+            let is_choked = self.roster.choked.contains(&key.conn);
+            let event = self.output_event(seq, namespace);
+            let Some(watch) = self.roster.watches.open.get_mut(&key) else { continue };
+            if !watch.interest.takes(&event) {
+            } else if is_choked {
+                watch.lagged = true;
+            } else {
+                turn.frames.push(told(key, watch, &event, Slot::of(piece)));
+            }
+        }
+    }
+
+    fn has_output(&self, seq: Seq) -> bool {
+        self.run_of(seq).is_some_and(|run| run.told.has_output())
+    }
+
+    /// Output is nobody's but who watches it: it is not among the last events.
+    fn output_event(&mut self, seq: Seq, namespace: NameId) -> Arc<Event> {
+        let number = self.roster.watches.skip_number();
+        self.numbered(number, EventName::JobOutput, Some(seq), String::new(), namespace)
     }
 
     /// Tells what became of a session.
@@ -134,6 +204,18 @@ impl Engine {
     }
 
     fn event(&mut self, name: EventName, seq: Option<Seq>, note: String, namespace: NameId) -> Arc<Event> {
+        let number = self.roster.watches.take_number();
+        self.numbered(number, name, seq, note, namespace)
+    }
+
+    fn numbered(
+        &self,
+        number: u64,
+        name: EventName,
+        seq: Option<Seq>,
+        note: String,
+        namespace: NameId,
+    ) -> Arc<Event> {
         let names = &self.ledger.names;
         let job = seq.and_then(|seq| self.ledger.jobs.get(seq)).map(|job| EventJob {
             id: job.id,
@@ -144,7 +226,6 @@ impl Engine {
             kind: names.shared(job.kind),
             key: names.shared(job.key),
         });
-        let number = self.roster.watches.take_number();
         Arc::new(Event { number, at: self.now, name, namespace, job, note })
     }
 
@@ -266,7 +347,7 @@ impl Engine {
 
     /// A watch of named jobs hears how they ended.
     fn pay(&mut self, key: WatchKey, turn: &mut Turn) {
-        let (mut bytes, mut count) = (0, 0);
+        let (mut bytes, mut count) = (self.pay_tails(key, turn), 0);
         while let Some(watch) = self.roster.watches.open.get_mut(&key)
             && let Some(id) = watch.owed.pop_first()
         {
@@ -286,6 +367,25 @@ impl Engine {
             }
         }
         self.end_if_done(key, turn);
+    }
+
+    /// A watch that has just been opened sees the end of what its jobs have put out so far. Its bytes.
+    fn pay_tails(&mut self, key: WatchKey, turn: &mut Turn) -> usize {
+        let mut bytes = 0;
+        while let Some(watch) = self.roster.watches.open.get_mut(&key)
+            && let Some(id) = watch.tails.pop_first()
+        {
+            let namespace = watch.interest.namespace;
+            let Some(seq) = self.find(namespace, id).map(|job| job.seq) else { continue };
+            let Some(tail) = self.run_of(seq).map(|run| run.told.tail()) else { continue };
+            let event = self.output_event(seq, namespace);
+            let Some(watch) = self.roster.watches.open.get_mut(&key) else { continue };
+            if watch.interest.takes(&event) && !tail.is_empty() {
+                bytes += tail.len();
+                turn.frames.push(told(key, watch, &event, Slot::Bytes(tail)));
+            }
+        }
+        bytes
     }
 
     /// How a job that has ended stands now: it may be gone, or run again.
@@ -343,6 +443,7 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         Fact::Expired { .. } => EventName::JobExpired,
         Fact::Removed { .. } => EventName::JobRemoved,
         Fact::Extended { .. }
+        | Fact::Reported { .. }
         | Fact::Started { .. }
         | Fact::Stopped
         | Fact::Named { .. }

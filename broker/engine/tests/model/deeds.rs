@@ -127,7 +127,8 @@ impl History {
                 6 => How::Release { delay_ms: dice.roll(2) * 700, reason: String::new(), throttle: None },
                 _ => How::Cancelled { note: String::new() },
             };
-            Settlement { id, fence, how }
+            let checkpoint = dice.one_in(6).then(|| Box::new(vec![b's'; dice.roll(30) as usize].into()));
+            Settlement { id, fence, how, checkpoint }
         });
         let results = results.collect();
         self.play(conn, Command::Settle(results));
@@ -138,7 +139,11 @@ impl History {
         let extend_ms = self.dice.one_in(2).then(|| self.dice.roll(20_000));
         let labels = if self.dice.one_in(2) { orders::labels(&mut self.dice) } else { Vec::new() };
         let beat = self.dice.one_in(3).then(|| Beat { labels, ..Beat::default() });
-        self.play(conn, Command::Touch(Touch { beat, jobs: vec![JobTouch { id, fence, extend_ms }] }));
+        let telling = said::random(&mut self.dice);
+        self.play(
+            conn,
+            Command::Touch(Touch { beat, jobs: vec![JobTouch { id, fence, extend_ms, telling }] }),
+        );
     }
 
     pub(super) fn tell(&mut self, conn: ConnId) {

@@ -8,6 +8,7 @@ use crate::ears::{self, Ears};
 use crate::fold::Store;
 use crate::orders;
 use crate::reference::Model;
+use crate::said::{self, Said};
 use crate::unique;
 use crate::verdict;
 use crate::world::{Asked, World};
@@ -40,6 +41,7 @@ pub(crate) struct History {
     known: Vec<(SessionId, JobId, u64)>,
     pub(crate) pressure: bool,
     ears: Ears,
+    said: Said,
 }
 
 impl History {
@@ -50,8 +52,15 @@ impl History {
         world.joins = dice.one_in(2);
         let most = 1 + dice.roll(4) as usize;
         model.keep_max.insert("mail".into(), most);
-        let mut history =
-            Self { world, model, dice, known: Vec::new(), pressure: false, ears: Ears::default() };
+        let mut history = Self {
+            world,
+            model,
+            dice,
+            known: Vec::new(),
+            pressure: false,
+            ears: Ears::default(),
+            said: Said::default(),
+        };
         let conn = history.connect(None, None, 60_000);
         let policy = Policy { keep_done_max: Some(most as u32), ..Policy::default() };
         let body = ResourceBody::Policy(policy);
@@ -142,7 +151,8 @@ impl History {
             }
         }
         self.ears.check(&self.world, &self.model, frames, facts);
-        verdict::check_ends(&self.model, &self.ears, &self.world, frames);
+        self.said.check(&self.world, &self.model, frames);
+        verdict::check_ends(&self.model, (&self.ears, &self.said), &self.world, frames);
         verdict::check_state(&self.model, &self.world, self.pressure);
         let open: BTreeSet<ConnId> = self.world.conns.values().copied().collect();
         self.world.asked.retain(|from, asked| !asked.is_over && !asked.is_mute && open.contains(&from.conn));
@@ -184,10 +194,17 @@ impl History {
             }
             Command::Enqueue(enqueue) => verdict::check_enqueue(model, enqueue, answer, now),
             Command::Watch(watch) => self.ears.watch(from, watch, model),
-            Command::Settle(results) => verdict::check_settle(model, session, results, answer, facts, now),
+            Command::Settle(results) => {
+                let settled = verdict::check_settle(model, session, results, answer, facts, now);
+                for (id, bytes) in settled {
+                    self.said.settled(id, bytes, now);
+                }
+            }
             Command::Touch(touch) => {
                 touch.beat.iter().for_each(|beat| model.orders.beat(session, beat));
-                verdict::check_touch(model, session, touch, answer, now);
+                if verdict::check_touch(model, session, touch, answer, now) {
+                    self.said.touched(from, &touch.jobs[0], answer.is_some(), now);
+                }
             }
             Command::Tell(tell) => orders::check_tell(model, session, tell, answer, now),
             Command::Change(change) => {
@@ -258,6 +275,7 @@ impl History {
         };
         self.world.now += self.dice.roll(30_000);
         self.world.restart(in_order);
+        self.said.restart(&self.world);
         self.model.restart(!in_order, self.world.now);
         self.pressure = false;
     }

@@ -6,9 +6,10 @@ mod spec;
 
 use crate::world::{Asked, World, bytes_of};
 use std::collections::BTreeMap;
+use windlass_engine::Blob;
 use windlass_engine::command::{
     Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, Settlement, Tell,
-    Throttle, Touch, Watch,
+    Telling, Throttle, Touch, Watch,
 };
 use windlass_engine::event::EventName;
 use windlass_engine::filter::States;
@@ -246,6 +247,7 @@ impl World {
             names: names.iter().map(named).collect(),
             until_finished: words.flag("until_finished"),
             with_result: words.flag("with_result"),
+            with_stream: words.flag("with_stream"),
             ids: words.ids(),
             queue: words.text("queue", ""),
             kind: words.text("kind", ""),
@@ -285,8 +287,9 @@ impl World {
             "cancelled" => How::Cancelled { note: words.text("note", "") },
             other => panic!("a lease does not end by '{other}'"),
         };
+        let checkpoint = words.number("checkpoint").map(|bytes| Box::new(bytes_like(b'c', bytes)));
         words.finish(part);
-        Settlement { id, fence, how }
+        Settlement { id, fence, how, checkpoint }
     }
 
     fn touch_words(&self, conn: ConnId, verb: &str, rest: &str) -> Touch {
@@ -299,7 +302,8 @@ impl World {
             let mut words = Words::of(part);
             let id = words.ids()[0];
             let fence = self.fence(conn, id, &words.text("fence", ""));
-            let touch = JobTouch { id, fence, extend_ms: words.ms("extend") };
+            let extend_ms = words.ms("extend");
+            let touch = JobTouch { id, fence, extend_ms, telling: telling_words(&mut words) };
             words.finish(part);
             touch
         });
@@ -312,6 +316,13 @@ impl World {
         let cursor = if words.flag("more") { self.cursor.clone() } else { None };
         match what {
             "job" => Query::Job(words.ids()[0]),
+            "logs" => {
+                let after = match cursor {
+                    Some(Cursor::Log(chunk, lines)) => (chunk, lines),
+                    _ => (0, 0),
+                };
+                Query::Logs { id: words.ids()[0], after, limit }
+            }
             "jobs" => {
                 let newest_first = words.flag("newest");
                 let (history, payload) = (words.flag("history"), words.flag("payload"));
@@ -376,6 +387,29 @@ impl World {
 fn labels_of(words: &mut Words<'_>) -> Vec<(String, String)> {
     let many = (0..words.number("labels").unwrap_or(0)).map(|n| (n.to_string(), String::new()));
     many.chain(pairs(&words.list("has", ""))).collect()
+}
+
+fn bytes_like(byte: u8, count: u32) -> Blob {
+    vec![byte; count as usize].into()
+}
+
+/// `progress=500 note=half lines=3 checkpoint=10 output=100`, bytes as numbers.
+fn telling_words(words: &mut Words<'_>) -> Option<Box<Telling>> {
+    let telling = Telling {
+        progress: words.number("progress").map(|done| u16::try_from(done).expect("thousandths")),
+        note: words.values.remove("note").map(|note| note.replace('_', " ")),
+        lines: words.number("lines").map_or(0, |lines| u16::try_from(lines).expect("few lines")),
+        logs: Vec::new(),
+        checkpoint: words.number("checkpoint").map(|bytes| bytes_like(b'c', bytes)),
+        output: words.number("output").map_or(Blob::default(), |bytes| bytes_like(b'o', bytes)),
+    };
+    let logs = vec![b'l'; 20 * usize::from(telling.lines)];
+    let is_plain = telling.progress.is_none()
+        && telling.note.is_none()
+        && telling.lines == 0
+        && telling.checkpoint.is_none()
+        && telling.output.is_empty();
+    (!is_plain).then(|| Box::new(Telling { logs, ..telling }))
 }
 
 /// `a:b` as a pair.

@@ -40,13 +40,13 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Limits => limits,
         What::Explain => explain,
         What::Audit => audit,
+        What::Logs => logs,
         What::Keys
         | What::Kinds
         | What::Schedules
         | What::Series
         | What::Scale
         | What::Export
-        | What::Logs
         | What::Tokens => return Err(unsupported("what")),
     };
     let looks_back = what == What::Errors as i32;
@@ -65,6 +65,14 @@ fn job(page: Page) -> Checked<Query> {
 
 fn explain(page: Page) -> Checked<Query> {
     one_id(page).map(Query::Explain)
+}
+
+/// Which log is said as for a single job.
+fn logs(page: Page) -> Checked<Query> {
+    unset(&[("newest_first", page.newest_first)])?;
+    let (limit, cursor) = (page.limit, page.cursor.clone());
+    let id = one_id(Page { cursor: Bytes::new(), ..page })?;
+    Ok(Query::Logs { id, after: cursor::log(&cursor)?.unwrap_or_default(), limit })
 }
 
 fn one_id(page: Page) -> Checked<JobId> {

@@ -1,7 +1,7 @@
 //! Settle: how runs ended. Each result stands for itself, so a fault in one does not keep the others
 //! from being settled.
 
-use super::Rules;
+use super::{Rules, touch};
 use crate::session::form::{Checked, at, cut, invalid, job_id, optional_name, reason, text, unset};
 use crate::session::passive;
 use crate::session::window::Faults;
@@ -30,8 +30,9 @@ pub(super) fn settle(settle: v1::Settle, rules: Rules) -> Checked<(Vec<Settlemen
 
 fn settlement(result: v1::Result, rules: Rules) -> Checked<Settlement> {
     let v1::Result { id, fence, how, spawn, checkpoint } = result;
-    unset(&[("spawn", !spawn.is_empty()), ("checkpoint", checkpoint.is_some())])?;
+    unset(&[("spawn", !spawn.is_empty())])?;
     let id = job_id(&id, "id")?;
+    let checkpoint = checkpoint.map(touch::checkpoint).transpose()?.map(Box::new);
     let how = match how {
         None => return Err(invalid("how", "a result says how the run ended")),
         Some(result::How::Complete(complete)) => {
@@ -41,7 +42,7 @@ fn settlement(result: v1::Result, rules: Rules) -> Checked<Settlement> {
         Some(result::How::Release(release)) => self::release(release)?,
         Some(result::How::Cancelled(v1::Cancelled { note })) => How::Cancelled { note: reason(note) },
     };
-    Ok(Settlement { id, fence, how })
+    Ok(Settlement { id, fence, how, checkpoint })
 }
 
 /// Texts over their bounds are cut and times over a year count as one: the run is over, and nothing

@@ -1,9 +1,12 @@
-//! Touch: beats, and leases that are to last longer.
+//! Touch: beats, leases that are to last longer, and what handlers say.
 
-use crate::session::form::{Checked, at, at_most, inside, invalid, job_id, known, unset};
+use crate::session::form::{Checked, at, at_most, inside, invalid, job_id, known, reason, too_large, within};
 use crate::session::hello::labels;
-use windlass_engine::command::{Beat, JobTouch, Touch};
-use windlass_proto::limits::LEASE_MS_MAX;
+use crate::session::passive;
+use bytes::Bytes;
+use windlass_engine::Blob;
+use windlass_engine::command::{Beat, JobTouch, Telling, Touch};
+use windlass_proto::limits::{CHECKPOINT_BYTES_MAX, LEASE_MS_MAX};
 use windlass_proto::v1::{self, beat::Phase};
 
 /// Checks a Touch.
@@ -16,7 +19,7 @@ pub(super) fn touch(touch: v1::Touch) -> Checked<Touch> {
     let jobs: Checked<Vec<JobTouch>> = jobs
         .into_iter()
         .enumerate()
-        .map(|(index, job)| job_touch(&job).map_err(|fault| at("jobs", index, fault)))
+        .map(|(index, job)| job_touch(job).map_err(|fault| at("jobs", index, fault)))
         .collect();
     Ok(Touch { beat, jobs: jobs? })
 }
@@ -28,15 +31,36 @@ fn beat(beat: v1::Beat) -> Checked<Beat> {
     Ok(Beat { phase: phase.into(), busy, slots, rss_bytes, loop_lag_ms, labels })
 }
 
-fn job_touch(touch: &v1::JobTouch) -> Checked<JobTouch> {
+fn job_touch(touch: v1::JobTouch) -> Checked<JobTouch> {
     let v1::JobTouch { id, fence, extend_ms, progress_permille, note, logs, checkpoint, stream } = touch;
-    unset(&[
-        ("progress_permille", progress_permille.is_some()),
-        ("note", !note.is_empty()),
-        ("logs", !logs.is_empty()),
-        ("checkpoint", checkpoint.is_some()),
-        ("stream", !stream.is_empty()),
-    ])?;
+    let id = job_id(&id, "id")?;
     let extend_ms = extend_ms.map(|ms| at_most(ms, LEASE_MS_MAX, "extend_ms")).transpose()?;
-    Ok(JobTouch { id: job_id(id, "id")?, fence: *fence, extend_ms })
+    let progress = within(progress_permille, 0..=1_000, "progress_permille")?;
+    if stream.len() > CHECKPOINT_BYTES_MAX {
+        let message = format!("{} bytes of output at once, at most {CHECKPOINT_BYTES_MAX}", stream.len());
+        return Err(too_large("stream", message));
+    }
+    let telling = Telling {
+        progress: progress.and_then(|progress| u16::try_from(progress).ok()),
+        note: (!note.is_empty()).then(|| reason(note)),
+        lines: u16::try_from(logs.len()).unwrap_or(u16::MAX),
+        logs: passive::pack_lines(logs)?,
+        checkpoint: checkpoint.map(self::checkpoint).transpose()?,
+        output: stream[..].into(),
+    };
+    let is_plain = telling.progress.is_none()
+        && telling.note.is_none()
+        && telling.lines == 0
+        && telling.checkpoint.is_none()
+        && telling.output.is_empty();
+    Ok(JobTouch { id, fence, extend_ms, telling: (!is_plain).then(|| Box::new(telling)) })
+}
+
+/// What a run stores for the next one.
+pub(super) fn checkpoint(bytes: Bytes) -> Checked<Blob> {
+    if bytes.len() > CHECKPOINT_BYTES_MAX {
+        let message = format!("a checkpoint of {} bytes, at most {CHECKPOINT_BYTES_MAX}", bytes.len());
+        return Err(too_large("checkpoint", message));
+    }
+    Ok(bytes[..].into())
 }

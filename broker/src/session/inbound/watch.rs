@@ -28,7 +28,6 @@ pub(super) fn watch(watch: v1::Watch, rules: Rules) -> Checked<Watch> {
     if close {
         return Err(invalid("stream", "close names the stream to close"));
     }
-    unset(&[("with_stream", with_stream)])?;
     if names.len() > EVENT_NAMES_MAX {
         return Err(too_large("names", format!("at most {EVENT_NAMES_MAX} names of events")));
     }
@@ -58,5 +57,6 @@ pub(super) fn watch(watch: v1::Watch, rules: Rules) -> Checked<Watch> {
         from_seq,
         until_finished,
         with_result,
+        with_stream,
     })
 }

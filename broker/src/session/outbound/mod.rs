@@ -3,6 +3,7 @@
 
 mod event;
 mod explain;
+mod log;
 mod resource;
 mod rows;
 mod work;

@@ -2,6 +2,7 @@
 
 use super::super::{cursor, passive};
 use super::explain;
+use super::log;
 use super::resource::{self, policy};
 use super::work::filled;
 use super::{bytes, state};
@@ -29,6 +30,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         sessions,
         limits,
         explains,
+        logs,
         configs,
         errors,
         operations,
@@ -37,7 +39,12 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         cursor,
         total,
     } = rows;
+    let (logs, cursor) = match logs {
+        Some(logs) => log::lines(*logs),
+        None => (Vec::new(), cursor),
+    };
     v1::Rows {
+        logs,
         cursor: cursor::encode(cursor.as_ref()),
         total: total.unwrap_or(0),
         total_exact: total.is_some(),
@@ -87,6 +94,8 @@ fn job(view: JobView) -> v1::JobView {
         headers,
         result,
         history,
+        progress,
+        note,
     } = view;
     let v1::JobView { finished_at_ms, remove_at_ms, dead_reason, error_fingerprint, .. } =
         end_of_job(ended, dead, error);
@@ -117,6 +126,8 @@ fn job(view: JobView) -> v1::JobView {
         dead_reason,
         error_fingerprint,
         result_dropped,
+        progress_permille: progress.into(),
+        note: String::from_utf8_lossy(&filled(note)).into_owned(),
         cost,
         policy: (own != Policy::default()).then(|| policy(&own)),
         ..bodies(payload, headers, result, history)

@@ -3,7 +3,7 @@
 use super::super::passive::{self, Passive};
 use super::bytes;
 use bytes::{Bytes, BytesMut};
-use windlass_engine::frame::Work;
+use windlass_engine::frame::{RunWork, Work};
 use windlass_engine::part::Slot;
 use windlass_proto::frame::write_frame;
 use windlass_proto::limits::FRAME_BYTES_MAX;
@@ -36,9 +36,9 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         created_at,
         suspect,
         cost,
-        limits,
+        run,
     } = work;
-    let limits = limits.unwrap_or_default();
+    let RunWork { limits, checkpoint } = run.map(|run| *run).unwrap_or_default();
     let Passive { content_type, content_encoding, headers } = passive::unpack_job(&filled(headers));
     v1::Work {
         id: bytes(id),
@@ -57,7 +57,7 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         deliveries,
         crashes,
         snoozes,
-        checkpoint: Bytes::new(),
+        checkpoint: filled(checkpoint),
         enqueued_at_ms: created_at,
         after: Vec::new(),
         stall_ms: limits.stall_ms.into(),

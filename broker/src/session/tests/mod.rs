@@ -383,7 +383,7 @@ fn work(number: u8, payload_bytes: usize) -> Work {
         created_at: NOW - 5,
         suspect: false,
         cost: 1,
-        limits: None,
+        run: None,
     }
 }
 

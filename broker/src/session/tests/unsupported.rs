@@ -3,8 +3,8 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Cancel, Change, JobTouch, Limit, LogLine, Put, QueueConf, Release, Resource, Retry, RunAt,
-    Schedule, Selector, Sink, Token, Touch, Watch, change::To, fetch, resource,
+    After, Cancel, Change, Limit, Put, QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink,
+    Token, Watch, change::To, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -53,10 +53,7 @@ fn of_a_fetch() {
 fn of_a_settled_result() {
     let release = |release| Some(result::How::Release(release));
     let done = v1::Result { id: id(), fence: 1, how: release(Release::default()), ..v1::Result::default() };
-    let cases = [
-        ("spawn", v1::Result { spawn: vec![job("k")], ..done.clone() }),
-        ("checkpoint", v1::Result { checkpoint: Some(Bytes::new()), ..done.clone() }),
-    ];
+    let cases = [("spawn", v1::Result { spawn: vec![job("k")], ..done.clone() })];
     for (field, result) in cases {
         let mut session = open(terms());
         asked(ask(&mut session, 2, Request::Settle(Settle { results: vec![result] })));
@@ -65,22 +62,6 @@ fn of_a_settled_result() {
         let error = settled.results.remove(0).error.unwrap();
         assert_eq!((error.code(), error.field), (Code::Unsupported, format!("results[0].{field}")));
     }
-}
-
-#[test]
-fn of_a_touch() {
-    let one = |field, spoil: fn(&mut JobTouch)| {
-        let mut touch = JobTouch { id: id(), fence: 1, ..JobTouch::default() };
-        spoil(&mut touch);
-        (field, Request::Touch(Touch { beat: None, jobs: vec![touch] }))
-    };
-    check([
-        one("jobs[0].progress_permille", |touch| touch.progress_permille = Some(0)),
-        one("jobs[0].note", |touch| touch.note = "half".into()),
-        one("jobs[0].logs", |touch| touch.logs.push(LogLine::default())),
-        one("jobs[0].checkpoint", |touch| touch.checkpoint = Some(Bytes::new())),
-        one("jobs[0].stream", |touch| touch.stream = id()),
-    ]);
 }
 
 fn selectors() -> Vec<(&'static str, Selector)> {
@@ -122,6 +103,7 @@ fn of_a_query() {
         What::Jobs,
         What::Job,
         What::Explain,
+        What::Logs,
         What::Limits,
         What::Queues,
         What::Sessions,
@@ -204,7 +186,6 @@ fn of_a_watch() {
     let until = |select| Watch { select: Some(select), until_finished: true, ..Watch::default() };
     check(selectors().into_iter().map(|(field, select)| (field, of(select))));
     check([
-        ("with_stream", Request::Watch(Watch { with_stream: true, ..Watch::default() })),
         ("select.filter", of(Selector { filter: "kind:a".into(), ..Selector::default() })),
         ("select.tags", of(Selector { tags: vec!["a".into()], ..Selector::default() })),
         ("select.session", of(Selector { session: id(), ..Selector::default() })),

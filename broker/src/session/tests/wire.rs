@@ -6,10 +6,11 @@ use std::fmt::Write;
 use windlass_engine::command::{How, Mutation, Query as Read, Target};
 use windlass_engine::fact::{DeadReason, RunLimits};
 use windlass_engine::filter::{NumberColumn, Pattern, States, Test, TextColumn};
-use windlass_engine::frame::{Cursor, EnqueuedOne, Signal, Stored};
+use windlass_engine::frame::{Cursor, EnqueuedOne, LogRows, RunWork, Signal, Stored};
 use windlass_engine::part::Slot;
 use windlass_proto::v1::{
-    Cancel, Change, Fail, Limit, Put, Release, Resource, Selector, change::To, enqueued, resource,
+    Cancel, Change, Fail, JobTouch, Limit, LogLine, Put, Release, Resource, Selector, Touch, change::To,
+    enqueued, resource,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -70,7 +71,10 @@ fn a_job_arrives_as_it_was_enqueued() {
     let leased = Work {
         id: stored.id,
         ends_at: NOW + 30_000,
-        limits: Some(RunLimits { timeout_ms: 5_000, stall_ms: 700 }),
+        run: Some(Box::new(RunWork {
+            limits: RunLimits { timeout_ms: 5_000, stall_ms: 700 },
+            checkpoint: Slot::Bytes(b"page 3"[..].into()),
+        })),
         kind: stored.kind.into(),
         key: stored.key,
         payload: Slot::Bytes(stored.payload),
@@ -84,7 +88,7 @@ fn a_job_arrives_as_it_was_enqueued() {
     assert_eq!((arrived.kind, arrived.key), (spec.kind, spec.key));
     assert_eq!((arrived.payload, arrived.content_type), (spec.payload, spec.content_type));
     assert_eq!((arrived.headers, arrived.ends_in_ms), (spec.headers, 30_000));
-    assert_eq!((arrived.timeout_ms, arrived.stall_ms), (5_000, 700));
+    assert_eq!((arrived.timeout_ms, arrived.stall_ms, &arrived.checkpoint[..]), (5_000, 700, &b"page 3"[..]));
 }
 
 #[test]
@@ -250,4 +254,61 @@ fn signals_belong_to_no_request() {
         })
         .collect();
     assert_eq!(types, [(0, v1::signal::Type::Cancel), (0, v1::signal::Type::Goaway)]);
+}
+
+#[test]
+fn what_a_handler_says_is_checked_and_its_lines_come_back_page_by_page() {
+    let mut session = open(terms());
+    let line = |text: &str| LogLine { at_ms: 7, level: 0, text: text.to_owned() };
+    let touch = JobTouch {
+        id: vec![9; 16].into(),
+        fence: 1,
+        progress_permille: Some(430),
+        note: "n".repeat(2_000),
+        logs: vec![line("one"), line(&"x".repeat(5_000)), line("three")],
+        checkpoint: Some(Bytes::from_static(b"c")),
+        stream: Bytes::from_static(b"o"),
+        ..JobTouch::default()
+    };
+    let beat = |jobs| Request::Touch(Touch { beat: None, jobs });
+    let Command::Touch(taken) = asked(ask(&mut session, 2, beat(vec![touch.clone()]))) else {
+        panic!("no Touch")
+    };
+    let telling = taken.jobs[0].telling.clone().unwrap();
+    assert_eq!((telling.progress, telling.lines, telling.note.unwrap().len()), (Some(430), 3, 1_024));
+    assert_eq!((&telling.checkpoint.unwrap()[..], &telling.output[..]), (&b"c"[..], &b"o"[..]));
+
+    let chunk = [&3u32.to_le_bytes()[..], &telling.logs].concat();
+    let page = |skip, limit| {
+        let chunks = vec![(4, Slot::Bytes(chunk.clone().into()))];
+        let logs = LogRows { id: Some(JobId([9; 16])), chunks, skip, limit, next: None };
+        Body::Rows(Box::new(Rows { logs: Some(Box::new(logs)), ..Rows::default() }))
+    };
+    let mut shown = |body| {
+        session.take(vec![answer(5, body)]);
+        let Some(Words::Rows(rows)) = said(&mut session).remove(0).body else { panic!("no Rows") };
+        let lines = rows.logs.iter().map(|log| (log.attempt, log.line.clone().unwrap()));
+        (lines.map(|(attempt, line)| (attempt, line.level, line.text.len())).collect::<Vec<_>>(), rows.cursor)
+    };
+    let (lines, cursor) = shown(page(0, 2));
+    assert_eq!(lines, [(3, 6, 3), (3, 6, 4_096)]);
+    assert!(!cursor.is_empty());
+    let (lines, cursor) = shown(page(2, 2));
+    assert_eq!((lines, cursor.len()), (vec![(3, 6, 5)], 0));
+
+    let spoiled = |spoil: fn(&mut JobTouch)| {
+        let mut spoiled = touch.clone();
+        spoil(&mut spoiled);
+        beat(vec![JobTouch { logs: Vec::new(), ..touch.clone() }, spoiled])
+    };
+    let cases: [(&str, Code, fn(&mut JobTouch)); 4] = [
+        ("jobs[1].progress_permille", Code::Invalid, |touch| touch.progress_permille = Some(1_001)),
+        ("jobs[1].logs[2].level", Code::Invalid, |touch| touch.logs[2].level = 8),
+        ("jobs[1].checkpoint", Code::TooLarge, |touch| touch.checkpoint = Some(vec![0; 65_537].into())),
+        ("jobs[1].stream", Code::TooLarge, |touch| touch.stream = vec![0; 65_537].into()),
+    ];
+    for (field, code, spoil) in cases {
+        let Verdict::Refuse(_, error) = ask(&mut session, 9, spoiled(spoil)) else { panic!("{field}") };
+        assert_eq!((&*error.field, error.code()), (field, code));
+    }
 }
