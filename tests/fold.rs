@@ -120,7 +120,8 @@ fn run_next(world: &mut World, wire: &mut Wire, how: impl Fn(&Work) -> How) {
         _ => None,
     });
     let work = works.expect("the job is ready");
-    let settlement = Settlement { id: work.id, fence: work.fence, how: how(&work), checkpoint: None };
+    let settlement =
+        Settlement { id: work.id, fence: work.fence, how: how(&work), checkpoint: None, spawn: None };
     world.converse(wire, vec![Command::Settle(vec![settlement])]);
 }
 

@@ -213,7 +213,13 @@ impl<'a> Shop<'a> {
                 } else {
                     How::Release { delay_ms: 0, reason: "not now".into(), throttle: None }
                 };
-                results.push(Settlement { id: work.id, fence: work.fence, how, checkpoint: None });
+                results.push(Settlement {
+                    id: work.id,
+                    fence: work.fence,
+                    how,
+                    checkpoint: None,
+                    spawn: None,
+                });
             }
         }
         if !results.is_empty() {

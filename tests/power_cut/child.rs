@@ -120,7 +120,7 @@ impl Child {
         for work in works.iter().filter(|work| work.fence % 5 > 0) {
             self.note(&format!("settle {} {}", work.id, work.fence));
             let how = How::Complete(result_of(work.id, work.fence));
-            results.push(Settlement { id: work.id, fence: work.fence, how, checkpoint: None });
+            results.push(Settlement { id: work.id, fence: work.fence, how, checkpoint: None, spawn: None });
         }
         self.settle(results);
     }

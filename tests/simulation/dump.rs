@@ -7,7 +7,9 @@ use windlass_engine::ids::{NameId, Seq};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
-use windlass_engine::ledger::tables::{ClaimRow, ResourceRow, SessionRow, TotalsRow};
+use windlass_engine::ledger::tables::{
+    AfterRow, ClaimRow, FalloutRow, GroupRow, ResourceRow, SessionRow, TotalsRow,
+};
 use windlass_engine::{Engine, SessionId};
 
 /// How an engine marks what a replay touched; no run of a broker sees it.
@@ -22,6 +24,9 @@ pub struct Dump {
     resources: BTreeMap<ResourceKey, ResourceRow>,
     totals: BTreeMap<NameId, TotalsRow>,
     claims: BTreeMap<Seq, ClaimRow>,
+    afters: BTreeMap<(Seq, u16), AfterRow>,
+    groups: BTreeMap<Seq, GroupRow>,
+    fallouts: BTreeMap<Seq, FalloutRow>,
     /// The next seq, the epoch, and whether the last run ended in order.
     meta: (Seq, u32, bool),
 }
@@ -41,6 +46,9 @@ impl Dump {
             resources: ledger.resources.clone(),
             totals: ledger.totals.clone(),
             claims: ledger.claims.clone(),
+            afters: ledger.afters.clone(),
+            groups: ledger.groups.clone(),
+            fallouts: ledger.fallouts.clone(),
             meta: (ledger.seq_next, ledger.epoch, ledger.stopped),
         };
         dump.jobs.values_mut().for_each(|job| job.since &= !REPLAYED);
@@ -48,6 +56,9 @@ impl Dump {
         dump.resources.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.totals.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.claims.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.afters.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.groups.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.fallouts.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump
     }
 
@@ -59,6 +70,9 @@ impl Dump {
         differ("resource", &self.resources, &other.resources)?;
         differ("totals", &self.totals, &other.totals)?;
         differ("claim", &self.claims, &other.claims)?;
+        differ("after", &self.afters, &other.afters)?;
+        differ("group", &self.groups, &other.groups)?;
+        differ("fallout", &self.fallouts, &other.fallouts)?;
         if self.meta == other.meta {
             Ok(())
         } else {

@@ -246,6 +246,13 @@ impl History {
             | Fact::SessionClosed { .. }
             | Fact::Claimed { .. }
             | Fact::Unclaimed { .. }
+            | Fact::AfterSet { .. }
+            | Fact::AfterEnded { .. }
+            | Fact::AfterRemoved { .. }
+            | Fact::GroupSet { .. }
+            | Fact::GroupRemoved { .. }
+            | Fact::FalloutSet { .. }
+            | Fact::FalloutRemoved { .. }
             | Fact::Counted { .. } => {}
         }
     }
@@ -351,7 +358,7 @@ impl History {
             DeadReason::Fatal => true,
             DeadReason::Failed | DeadReason::Timeout | DeadReason::Stalled => life.attempt >= most,
             DeadReason::Poison => life.crashes >= crashes,
-            DeadReason::Operator => false,
+            DeadReason::Operator | DeadReason::Dependency => false,
         };
         assert!(justified, "job {seq} is dead ({reason:?}) too early: {life:?}");
     }

@@ -55,7 +55,7 @@ impl Operator {
             0..=3 => {
                 scene.asked.cancels.extend(&ids);
                 let grace_ms = if scene.random.chance(40) { 0 } else { scene.random.between(1, 5_000) };
-                Mutation::Cancel { why: "changed my mind".into(), grace_ms }
+                Mutation::Cancel { why: "changed my mind".into(), grace_ms, dependents: false }
             }
             4..=6 => {
                 scene.asked.retries.extend(&ids);

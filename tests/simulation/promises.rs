@@ -80,7 +80,7 @@ fn settled(history: &History, results: &[Settlement], ones: &[SettledOne]) {
                     .any(|((_, id), seq)| *id == result.id && history.jobs[seq].removed.is_some());
                 assert!(gone || ended == Some(true), "job {} was not settled before", result.id);
             }
-            SettleCode::LeaseLost | SettleCode::UnknownJob => {}
+            SettleCode::LeaseLost | SettleCode::UnknownJob | SettleCode::SpawnRejected => {}
         }
     }
 }

@@ -114,7 +114,7 @@ impl Worker {
             } else {
                 any_end(id, fence, scene)
             };
-            let result = Settlement { id, fence, how, checkpoint: None };
+            let result = Settlement { id, fence, how, checkpoint: None, spawn: None };
             self.unsure.insert(id, result.clone());
             results.push(result);
         }
@@ -142,6 +142,7 @@ impl Worker {
             fence,
             how: How::Complete(b"wrong"[..].into()),
             checkpoint: None,
+            spawn: None,
         }]));
     }
 

@@ -158,6 +158,7 @@ fn settlements(frame: &Frame) -> Vec<(ConnId, Settlement)> {
         fence,
         how: How::Complete(windlass_engine::Blob::default()),
         checkpoint: None,
+        spawn: None,
     };
     works.iter().map(|work| (frame.to.conn, settle(work.id, work.fence))).collect()
 }

@@ -46,6 +46,8 @@ impl Engine {
         let audits = self.ledger.audits.len();
         ensure(audits <= AUDITS_MAX, || format!("{audits} entries of the audit"))?;
         self.audit_runs()?;
+        self.roster.flows.audit(&self.ledger).map_err(String::from)?;
+        self.audit_groups()?;
         ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
         if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
     }
@@ -124,6 +126,36 @@ impl Engine {
         ensure(self.roster.claims.len() == known, || {
             format!("{known:?} claims, {:?}", self.roster.claims.len())
         })
+    }
+
+    /// The open members of a group are counted as such, and a group whose members have ended has ended.
+    fn audit_groups(&self) -> Verdict {
+        for (&seq, row) in &self.ledger.groups {
+            let what = |what: &str| format!("group {} (seq {seq}): {what}, {:?}", row.group.id, row.group);
+            let members = self.roster.flows.members(seq);
+            let states = members.into_iter().flat_map(|set| set.after(None));
+            let states = states.filter_map(|member| Some(self.ledger.jobs.get(member)?.state));
+            let mut counts = [0u64; State::COUNT];
+            states.for_each(|state| counts[state.index()] += 1);
+            let ended = State::ALL.into_iter().filter(|state| state.is_final());
+            let known = row.group.completed + row.group.failed();
+            ensure(ended.map(|state| counts[state.index()]).sum::<u64>() <= known, || {
+                what("miscounts ends")
+            })?;
+            let open = State::ALL.into_iter().filter(|state| !state.is_final());
+            let open: u64 = open.map(|state| counts[state.index()]).sum();
+            ensure(open == row.group.open(), || what("miscounts its open members"))?;
+            let job = self.ledger.jobs.get(seq);
+            ensure(job.is_some() || members.is_some(), || what("nobody is left"))?;
+            let waits = job.is_some_and(|job| job.state == State::Blocked);
+            let may_wait = open > 0 || self.roster.flows.waits(seq);
+            ensure(!waits || may_wait, || what("waits for nobody"))?;
+        }
+        let orphan = self.ledger.jobs.iter().find(|job| {
+            let of = job.plan.as_ref().map_or(0, |plan| if plan.is_group { job.seq } else { plan.group });
+            of > 0 && !self.ledger.groups.contains_key(&of)
+        });
+        ensure(orphan.is_none(), || format!("a group without counters: {orphan:?}"))
     }
 
     fn mark(&self, job: &Job) -> Option<&LeaseMark> {

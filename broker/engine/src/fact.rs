@@ -8,6 +8,7 @@ pub use content::{
 };
 
 use crate::blob::Blob;
+use crate::flow::{EdgeState, Fallout, Group, Piece};
 use crate::ids::{JobId, Ms, NameId, OperationId, Seq, SessionId};
 use crate::ledger::job::Pieces;
 use crate::ledger::names::Name;
@@ -370,6 +371,57 @@ pub enum Fact {
         /// Number of the entry.
         number: u64,
     },
+    /// The job waits for these others, and perhaps for more in other pieces.
+    AfterSet {
+        /// The job.
+        waiter: Seq,
+        /// Which piece, from 0.
+        piece: u16,
+        /// All of it.
+        body: Box<Piece>,
+    },
+    /// One of those has ended, and the job that waits for it knows.
+    AfterEnded {
+        /// The job that waits.
+        waiter: Seq,
+        /// Which piece of its list.
+        piece: u16,
+        /// Which of that piece, from 0.
+        place: u16,
+        /// As asked, or otherwise.
+        state: EdgeState,
+    },
+    /// The job that waited is gone.
+    AfterRemoved {
+        /// The job.
+        waiter: Seq,
+        /// Which piece.
+        piece: u16,
+    },
+    /// A group exists, or its counters have changed; absolute.
+    GroupSet {
+        /// The group's job.
+        group: Seq,
+        /// All of it.
+        body: Box<Group>,
+    },
+    /// Neither a group's job nor any member is left.
+    GroupRemoved {
+        /// The group's job.
+        group: Seq,
+    },
+    /// More jobs wait for this one than a turn tells that it has ended.
+    FalloutSet {
+        /// The job.
+        of: Seq,
+        /// What they are told.
+        fallout: Fallout,
+    },
+    /// All of them know.
+    FalloutRemoved {
+        /// The job.
+        of: Seq,
+    },
 }
 
 /// The record a fact names.
@@ -393,6 +445,12 @@ pub enum Record {
     Claim(Seq),
     /// A row of the audits table.
     Audit(u64),
+    /// A row of the table of what jobs wait for, by the job that waits and a number from 0.
+    After(Seq, u16),
+    /// A row of the groups table, by the group's job.
+    Group(Seq),
+    /// A row of the fallouts table, by the job that has ended.
+    Fallout(Seq),
     /// The one record of the broker itself.
     Meta,
 }
@@ -413,6 +471,11 @@ impl Fact {
             Self::FailuresCounted { error, .. } | Self::FailuresDropped { error } => Record::Failures(*error),
             Self::Audited { number, .. } | Self::AuditDropped { number } => Record::Audit(*number),
             Self::Claimed { holder, .. } | Self::Unclaimed { holder } => Record::Claim(*holder),
+            Self::AfterSet { waiter, piece, .. }
+            | Self::AfterEnded { waiter, piece, .. }
+            | Self::AfterRemoved { waiter, piece } => Record::After(*waiter, *piece),
+            Self::GroupSet { group, .. } | Self::GroupRemoved { group } => Record::Group(*group),
+            Self::FalloutSet { of, .. } | Self::FalloutRemoved { of } => Record::Fallout(*of),
             Self::Enqueued { seq, .. }
             | Self::Readied { seq }
             | Self::Leased { seq, .. }
@@ -453,6 +516,7 @@ impl Fact {
             }
             Self::Appended { item, .. } => item.len(),
             Self::Claimed { claim, .. } => claim.key.len(),
+            Self::AfterSet { body, .. } => 32 * body.edges.len(),
             Self::Returned { note, .. } | Self::Died { note, .. } | Self::Cancelled { note, .. } => {
                 note.as_ref().map_or(0, |note| note.weight())
             }
@@ -469,6 +533,12 @@ impl Fact {
             Self::Audited { audit, .. } => audit.weight(),
             Self::Started { .. }
             | Self::Stopped
+            | Self::AfterEnded { .. }
+            | Self::AfterRemoved { .. }
+            | Self::GroupSet { .. }
+            | Self::GroupRemoved { .. }
+            | Self::FalloutSet { .. }
+            | Self::FalloutRemoved { .. }
             | Self::NameDropped { .. }
             | Self::Buried { .. }
             | Self::FailuresDropped { .. }

@@ -3,7 +3,7 @@
 
 use crate::fact::DeadReason;
 use crate::fingerprint::fingerprint;
-use crate::ids::SessionId;
+use crate::ids::{JobId, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
 use alloc::string::String;
@@ -80,6 +80,8 @@ pub enum Test {
     Reason(DeadReason),
     /// This session runs it.
     Session(SessionId),
+    /// It counts into this group.
+    Group(JobId),
 }
 
 /// A column that holds a text.
@@ -177,6 +179,10 @@ impl Test {
                 column.of(job).is_some_and(|number| (*least..=*most).contains(&number))
             }
             Self::Reason(reason) => job.ended.as_ref().is_some_and(|ended| ended.reason == Some(*reason)),
+            Self::Group(group) => {
+                let of = job.plan.as_ref().and_then(|plan| ledger.groups.get(&plan.group));
+                of.is_some_and(|row| row.group.id == *group)
+            }
             Self::Session(session) => job.lease.as_ref().is_some_and(|lease| lease.session == *session),
         }
     }
@@ -187,9 +193,12 @@ impl Test {
             Self::Text(_, Pattern::Is(text) | Pattern::Like(text) | Pattern::Holds(text))
             | Self::Tag(Pattern::Is(text) | Pattern::Like(text) | Pattern::Holds(text))
             | Self::Error(Pattern::Is(text) | Pattern::Like(text) | Pattern::Holds(text)) => text.len(),
-            Self::Fingerprint(_) | Self::State(_) | Self::Number(..) | Self::Reason(_) | Self::Session(_) => {
-                0
-            }
+            Self::Fingerprint(_)
+            | Self::State(_)
+            | Self::Number(..)
+            | Self::Reason(_)
+            | Self::Group(_)
+            | Self::Session(_) => 0,
         }
     }
 }

@@ -190,6 +190,8 @@ pub struct RunWork {
     pub limits: RunLimits,
     /// What an earlier run has stored for it.
     pub checkpoint: Slot,
+    /// The jobs it waited for.
+    pub after: Vec<JobId>,
 }
 
 /// What became of one result of a Settle.
@@ -199,7 +201,8 @@ pub struct SettledOne {
     pub code: SettleCode,
     /// The job's state now, if the job is known.
     pub state: Option<State>,
-    /// What of it could not be done although it counted.
+    /// What of it could not be done although it counted; or why nothing was done, when a job of its spawn was
+    /// refused. The field is one of the result.
     pub error: Option<Box<Refusal>>,
 }
 
@@ -214,6 +217,8 @@ pub enum SettleCode {
     AlreadySettled,
     /// No such job.
     UnknownJob,
+    /// A job that was to follow was refused, so nothing was done.
+    SpawnRejected,
 }
 
 /// The state of one touched lease.

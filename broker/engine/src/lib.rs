@@ -27,6 +27,7 @@ pub mod event;
 pub mod fact;
 pub mod filter;
 pub mod fingerprint;
+pub mod flow;
 pub mod frame;
 pub mod ids;
 pub mod ledger;

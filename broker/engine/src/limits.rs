@@ -95,6 +95,18 @@ pub const COST_MAX: u32 = 1_000;
 pub const TAGS_MAX: usize = 16;
 /// Dedup keys that are taken at a time.
 pub const CLAIMS_MAX: usize = 1_000_000;
+/// Jobs that one job waits for.
+pub const AFTER_MAX: usize = 1_000;
+/// Of these, those in one small record of the store.
+pub const AFTER_PER_PIECE: u16 = 100;
+/// Jobs that all jobs of one Enqueue wait for, together.
+pub const AFTER_PER_ENQUEUE_MAX: usize = 100_000;
+/// Jobs that others wait for, or waited for while those are kept, counted once for each of them.
+pub const EDGES_MAX: usize = 10_000_000;
+/// Jobs told in one turn that one they wait for has ended; the rest follow in the next turns.
+pub const DEPENDENTS_PER_TURN: usize = 4_096;
+/// Jobs of one spawn.
+pub const SPAWN_MAX: usize = 1_000;
 /// Items of a payload that jobs append to.
 pub const ITEMS_MAX: u32 = 1_000;
 /// How long a held job waits for its confirmation when its producer names no time.

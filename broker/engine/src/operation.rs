@@ -25,6 +25,8 @@ pub enum Mutation {
         why: String,
         /// Time a running job has to stop.
         grace_ms: u64,
+        /// Who waits for it is cancelled, too.
+        dependents: bool,
     },
     /// Gone at once, whatever its state.
     Delete,

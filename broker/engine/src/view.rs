@@ -2,6 +2,7 @@
 
 use crate::command::{Beat, Scope};
 use crate::fact::{Audit, DeadReason, ResourceBody, Totals};
+use crate::flow::Group;
 use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::limit::Limit;
@@ -62,6 +63,12 @@ pub struct JobView {
     pub error: Option<u64>,
     /// Its result was not kept because the disk was low.
     pub result_dropped: bool,
+    /// The jobs it still waits for.
+    pub after: Vec<JobId>,
+    /// The group it counts into.
+    pub group: Option<JobId>,
+    /// Of a group, its counters.
+    pub counts: Option<Group>,
     /// The dedup key that it holds; "" = none.
     pub dedup_key: String,
     /// Bytes of its payload.
@@ -163,7 +170,16 @@ pub enum Cause {
     /// Nobody has confirmed it.
     Held,
     /// It waits for other jobs.
-    Blocked,
+    Blocked {
+        /// How many.
+        open: u64,
+        /// Of how many.
+        of: u64,
+        /// The first of them, at most 10.
+        ids: Vec<JobId>,
+        /// They are the members of the group that it is.
+        is_group: bool,
+    },
     /// The broker is stopping, or its disk is full: nothing starts.
     Draining,
     /// Jobs of its key run one at a time.

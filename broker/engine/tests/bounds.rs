@@ -117,8 +117,13 @@ fn a_session_holds_so_many_leases_and_takes_the_next_job_when_one_ends() {
     for _ in 0..10 {
         let (conn, work) = crowd.works.remove(0);
         let how = How::Complete(Blob::default());
-        let settle =
-            Command::Settle(vec![Settlement { id: work.id, fence: work.fence, how, checkpoint: None }]);
+        let settle = Command::Settle(vec![Settlement {
+            id: work.id,
+            fence: work.fence,
+            how,
+            checkpoint: None,
+            spawn: None,
+        }]);
         crowd.turn(Some((conn, settle)));
         crowd.rest();
         assert_eq!(crowd.works.len(), SESSION_LEASES_MAX);
@@ -201,8 +206,13 @@ fn a_guarded_retry_stops_when_too_many_jobs_fail_again() {
             let error = Box::default();
             let failed = How::Fail { error, fatal: true, retry_after_ms: None };
             let how = if place % 10 < share { failed } else { How::Complete(Blob::default()) };
-            let settle =
-                Command::Settle(vec![Settlement { id: work.id, fence: work.fence, how, checkpoint: None }]);
+            let settle = Command::Settle(vec![Settlement {
+                id: work.id,
+                fence: work.fence,
+                how,
+                checkpoint: None,
+                spawn: None,
+            }]);
             crowd.turn(Some((conn, settle)));
         }
         crowd.rest();

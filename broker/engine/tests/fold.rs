@@ -11,7 +11,8 @@ use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
+    TotalsRow,
 };
 use windlass_engine::{Engine, Turn};
 
@@ -27,6 +28,9 @@ enum Copy {
     Audit(AuditRow),
     Failures(FailuresRow),
     Claim(ClaimRow),
+    After(AfterRow),
+    Group(GroupRow),
+    Fallout(FalloutRow),
 }
 
 /// What a store holds beside the journal. All of a slice is written at once, Meta included.
@@ -123,6 +127,9 @@ impl Store {
                 (Record::Operation(id), Copy::Operation(row)) => engine.load_operation(*id, row),
                 (Record::Totals(queue), Copy::Totals(row)) => engine.load_totals(*queue, row),
                 (Record::Claim(holder), Copy::Claim(row)) => engine.load_claim(*holder, row),
+                (Record::After(waiter, piece), Copy::After(row)) => engine.load_after(*waiter, *piece, row),
+                (Record::Group(group), Copy::Group(row)) => engine.load_group(*group, row),
+                (Record::Fallout(of), Copy::Fallout(row)) => engine.load_fallout(*of, row),
                 (record, copy) => assert!(matches!(copy, Copy::Name(..)), "{record:?} is no {copy:?}"),
             }
         }
@@ -160,6 +167,9 @@ fn copy(record: Record, ledger: &Ledger) -> Option<Copy> {
         Record::Operation(id) => Copy::Operation(ledger.operations.get(&id)?.clone()),
         Record::Totals(queue) => Copy::Totals(ledger.totals.get(&queue)?.clone()),
         Record::Claim(holder) => Copy::Claim(ledger.claims.get(&holder)?.clone()),
+        Record::After(waiter, piece) => Copy::After(ledger.afters.get(&(waiter, piece))?.clone()),
+        Record::Group(group) => Copy::Group(ledger.groups.get(&group)?.clone()),
+        Record::Fallout(of) => Copy::Fallout(ledger.fallouts.get(&of)?.clone()),
         Record::Meta => return None,
     })
 }

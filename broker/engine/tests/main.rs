@@ -39,6 +39,8 @@ mod unique;
 mod orders;
 // The same for runs that are held to something.
 mod overrun;
+// The same for jobs that wait for jobs, and for groups.
+mod flows;
 
 // The same for what handlers say.
 mod said;

@@ -34,18 +34,28 @@ impl Model {
                     job.retried = true;
                 }
                 job.expires_at = 0;
+                let has_ended = job.state.is_final();
                 job.wait(now, now);
+                if has_ended {
+                    self.reopen(id);
+                    self.block_again(id);
+                }
             }
-            Mutation::Cancel { grace_ms, .. } if !state.is_final() => match &mut job.lease {
-                Some(lease) if *grace_ms > 0 => lease.cancel(now + grace_ms),
-                _ => self.cancelled(id, false, now),
-            },
+            Mutation::Cancel { grace_ms, dependents, .. } if !state.is_final() => {
+                match &mut job.lease {
+                    Some(lease) if *grace_ms > 0 => lease.cancel(now + grace_ms),
+                    _ => self.cancelled(id, false, now),
+                }
+                if *dependents {
+                    self.call_off(id);
+                }
+            }
             Mutation::Delete => self.remove(id, now),
             Mutation::Confirm if state == State::Held => self.confirm(id, now),
             Mutation::RunAt(at) if waits => job.wait((*at).max(now), now),
             Mutation::Move(queue) if rests => job.spec.queue.clone_from(queue),
             Mutation::Patch(patch) if rests => {
-                if let Some(key) = &patch.key {
+                if let Some(key) = patch.key.as_ref().filter(|_| !job.is_group()) {
                     job.spec.key.clone_from(key);
                 }
                 if let Some(priority) = patch.policy.priority {

@@ -8,7 +8,7 @@ use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::ledger::job::{Job, Pieces, State};
 use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
-use windlass_engine::view::{JobView, QueueView};
+use windlass_engine::view::{Cause, ExplainView, JobView, QueueView};
 
 /// A duration in words: `1h30min`.
 pub(crate) fn say_ms(ms: Ms) -> String {
@@ -67,7 +67,9 @@ impl World {
             }
             Body::Settled(ones) => listed(asked.jobs.iter().zip(ones).map(|(id, one)| {
                 let state = one.state.map_or("gone", State::name);
-                if let Some(left) = &one.error {
+                if let Some(refusal) = one.error.as_ref().filter(|_| one.code == SettleCode::SpawnRejected) {
+                    format!("{} {}, it is {state}", name(*id), say_refusal(refusal))
+                } else if let Some(left) = &one.error {
                     format!("{} {state}, but {} {}", name(*id), left.code.name(), left.field)
                 } else if one.code == SettleCode::Settled {
                     format!("{} {state}", name(*id))
@@ -118,7 +120,10 @@ impl World {
         let Some(job) = self.job(id) else { return format!("{} gone", name(id)) };
         let mut text = format!("{} {}", name(id), job.state.name());
         optional(&mut text, job.state == State::Scheduled, || format!("for {}", say_at(job.run_at)));
-        optional(&mut text, job.state == State::Held, || format!("until {}", say_at(job.hold_until())));
+        let until = job.hold_until();
+        let until =
+            || if until == 0 { "for a person to decide".into() } else { format!("until {}", say_at(until)) };
+        optional(&mut text, job.state == State::Held, until);
         if let Some(lease) = &job.lease {
             optional(&mut text, true, || format!("by {}", name_of(lease.session.0)));
         }
@@ -172,6 +177,11 @@ fn say_work(work: &Work) -> String {
     if let Some(Slot::Part(key)) = work.run.as_ref().map(|run| &run.checkpoint) {
         text.push_str(&format!(" checkpoint {}", key.version));
     }
+    let after = work.run.as_ref().map(|run| &run.after[..]).unwrap_or_default();
+    if !after.is_empty() {
+        let after: Vec<String> = after.iter().map(|id| name(*id)).collect();
+        text.push_str(&format!(" after={}", after.join(",")));
+    }
     text
 }
 
@@ -181,6 +191,7 @@ fn say_code(code: SettleCode) -> &'static str {
         SettleCode::LeaseLost => "LEASE_LOST",
         SettleCode::AlreadySettled => "ALREADY_SETTLED",
         SettleCode::UnknownJob => "UNKNOWN_JOB",
+        SettleCode::SpawnRejected => "SPAWN_REJECTED",
     }
 }
 
@@ -263,8 +274,10 @@ fn say_rows(rows: &Rows) -> String {
         optional(&mut text, !audit.reason.is_empty(), || format!("({})", audit.reason));
         text
     });
+    let explains = rows.explains.iter().map(say_explain);
     let mut text = listed(
-        jobs.chain(audits)
+        jobs.chain(explains)
+            .chain(audits)
             .chain(queues)
             .chain(sessions)
             .chain(configs)
@@ -302,7 +315,36 @@ fn say_job(row: &JobView) -> String {
     }
     let result = row.result != Slot::Empty;
     optional(&mut text, result, || "with result".into());
+    let ids = |ids: &[JobId]| ids.iter().map(|id| name(*id)).collect::<Vec<_>>().join(",");
+    optional(&mut text, !row.after.is_empty(), || format!("after={}", ids(&row.after)));
+    if let Some(group) = row.group {
+        text.push_str(&format!(" in={}", name(group)));
+    }
+    if let Some(counts) = &row.counts {
+        text.push_str(&format!(
+            " completed={} failed={} of {}",
+            counts.completed,
+            counts.failed(),
+            counts.total
+        ));
+    }
     text
+}
+
+fn say_explain(row: &ExplainView) -> String {
+    let causes = row.causes.iter().map(|cause| match cause {
+        Cause::Held => "held".into(),
+        Cause::Blocked { open, of, ids, is_group } => {
+            let ids: Vec<String> = ids.iter().map(|id| name(*id)).collect();
+            format!(
+                "waiting for {open} of {of} {} [{}]",
+                if *is_group { "members" } else { "jobs" },
+                ids.join(" ")
+            )
+        }
+        other => format!("{other:?}"),
+    });
+    format!("{} {}: {}", name(row.id), row.state.name(), causes.collect::<Vec<_>>().join(", "))
 }
 
 fn say_queue(row: &QueueView) -> String {

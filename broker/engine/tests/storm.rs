@@ -7,15 +7,17 @@ use crate::model::{each, seeds};
 use crate::orders;
 use crate::unique;
 use crate::world::{Asked, World};
+use std::collections::BTreeSet;
 use windlass_engine::command::{
-    Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Hello, Hold, How,
-    JobSpec, JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope, Select, SetResource,
-    Settlement, Target, Throttle, Touch, Watch, Wishes,
+    After, Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Flow, Hello,
+    Hold, How, JobSpec, JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope, Select,
+    SetResource, Settlement, Target, Throttle, Touch, Watch, Wishes,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::event::EventName;
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::filter::{Clause, Filter, NumberColumn, Pattern, States, Test, TextColumn};
+use windlass_engine::flow::{DepPolicy, On};
 use windlass_engine::frame::Body;
 use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
@@ -264,6 +266,7 @@ impl Storm {
                 ..JobSpec::default()
             }));
         }
+        self.tie(&mut jobs);
         let partial = self.dice.one_in(2);
         let wait_ms = self.maybe(Self::number);
         self.play(conn, Command::Enqueue(Enqueue { jobs, partial, wait_ms }));
@@ -279,7 +282,32 @@ impl Storm {
                 limits: if self.dice.one_in(3) { vec!["gpu".into()] } else { Vec::new() },
                 need_labels: if self.dice.one_in(9) { vec![("0".into(), String::new())] } else { Vec::new() },
             },
+            flow: None,
         })
+    }
+
+    /// Ties to whatever, also to itself, to what comes later and to what is not there; the ids of a frame
+    /// are made different, as the session floor sees to it.
+    fn tie(&mut self, jobs: &mut Vec<Result<JobSpec, Refusal>>) {
+        let mut ids = BTreeSet::new();
+        jobs.retain(|job| job.as_ref().map_or(true, |spec| ids.insert(spec.id)));
+        for spec in jobs.iter_mut().flatten() {
+            if self.dice.one_in(8) {
+                (spec.kind, spec.key) = (String::new(), String::new());
+            }
+            if !self.dice.one_in(3) {
+                continue;
+            }
+            let all = [On::Success, On::Finish, On::Failure];
+            let count = self.dice.roll(3);
+            let after = (0..count).map(|_| After { job: self.id(), on: self.dice.of(&all).expect("three") });
+            let after = after.collect();
+            let policies =
+                [DepPolicy::AllOrCancel, DepPolicy::AllOrHold, DepPolicy::AllOrRun, DepPolicy::Any];
+            let policy = self.dice.of(&policies).expect("four");
+            let flow = Some(Box::new(Flow { after, policy, group: self.maybe(Self::id) }));
+            spec.wishes.get_or_insert_default().flow = flow;
+        }
     }
 
     fn dedup(&mut self) -> Box<Dedup> {
@@ -370,7 +398,14 @@ impl Storm {
                 },
                 _ => How::Cancelled { note: String::new() },
             };
-            results.push(Settlement { id, fence, how, checkpoint: None });
+            let spawn = self.maybe(|storm| {
+                let id = storm.id();
+                let mut jobs =
+                    vec![Ok(JobSpec { id, queue: "mail".into(), kind: "send".into(), ..JobSpec::default() })];
+                storm.tie(&mut jobs);
+                Box::new(jobs.into_iter().collect())
+            });
+            results.push(Settlement { id, fence, how, spawn, checkpoint: None });
         }
         self.play(conn, Command::Settle(results));
     }
@@ -381,7 +416,10 @@ impl Storm {
             return self.play(conn, Command::Stop { id, reason: String::new() });
         }
         let to = match self.dice.roll(10) {
-            0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.number() },
+            0 | 1 => {
+                let (grace_ms, dependents) = (self.number(), self.dice.one_in(2));
+                Mutation::Cancel { why: String::new(), grace_ms, dependents }
+            }
             2 | 3 => {
                 let spread_ms = self.maybe(Self::number).unwrap_or(0);
                 Mutation::Retry { reset_attempts: self.dice.one_in(2), spread_ms }
@@ -473,6 +511,7 @@ impl Storm {
             filter.clauses.push(Clause { is_negated: self.dice.one_in(3), any });
         }
         Select {
+            group: self.maybe(Self::id),
             ids: self.maybe(|storm| (0..storm.dice.roll(3)).map(|_| storm.id()).collect()),
             queue: self.name(&["", "mail"]),
             states: (0..self.dice.roll(4)).filter_map(|_| self.dice.of(&State::ALL)).collect(),

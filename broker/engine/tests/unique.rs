@@ -161,6 +161,9 @@ impl Model {
         if state == Some(State::Held) {
             return (id, Did::Queued, state);
         }
+        if state.is_some_and(State::is_final) {
+            return (id, Did::Queued, state);
+        }
         self.at(seq, |job| job.state = State::Blocked);
         (id, Did::Queued, Some(State::Blocked))
     }
@@ -182,11 +185,7 @@ impl Model {
             }
             let Some((next, until)) = claim.next else { continue };
             let id = alive(next).expect("it waits").spec.id;
-            self.at(next, |job| {
-                if job.state == State::Blocked {
-                    job.wait(job.run_at, now);
-                }
-            });
+            self.free(next, now);
             if !matches!(until, Until::At(at) if at <= now) {
                 self.claims.push(Claim { holder: next, id, until, next: None, is_list: false, ..claim });
             }
@@ -197,6 +196,9 @@ impl Model {
         let Some(job) = self.job(id) else { return };
         let (seq, run_at) = (job.seq, job.run_at);
         job.wait(run_at, now);
+        if job.waits() || job.is_group() {
+            job.state = State::Blocked;
+        }
         if self.claims.iter().any(|claim| claim.next.is_some_and(|(next, _)| next == seq)) {
             self.at(seq, |job| job.state = State::Blocked);
         }

@@ -2,6 +2,7 @@
 
 use crate::allowance::Moment;
 use crate::ears::Ears;
+use crate::flows;
 use crate::reference::{Job, Lease, Model, Stream};
 use crate::said::Said;
 use crate::unique::Did;
@@ -54,6 +55,11 @@ pub(crate) fn check_settle(
             // The window is over; when the broker forgets is its own business.
             code = one.code;
         }
+        let spawn = || result.spawn.iter().flat_map(|spawn| spawn.iter().flatten());
+        if one.code == SettleCode::SpawnRejected && code == SettleCode::Settled {
+            assert!(!spawn().all(|spec| flows::may_be_tied(model, spec, spawn())), "refused: {one:?}");
+            continue;
+        }
         assert_eq!(one.code, code, "settling {:?} fence {}", result.id, result.fence);
         if code == SettleCode::Settled {
             let checkpoint = result.checkpoint.as_ref().filter(|_| !matches!(result.how, How::Complete(_)));
@@ -62,6 +68,10 @@ pub(crate) fn check_settle(
             let run_at = retry_time(job, &result.how, facts, now);
             model.settle(result.id, &result.how, run_at, now);
             model.free_keys(now);
+            for spec in spawn() {
+                let _known = model.enqueue(spec, now);
+                model.free_keys(now);
+            }
         }
         assert_eq!(one.state, model.job(result.id).map(|job| job.state), "state after settling");
     }
@@ -349,6 +359,7 @@ pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
     }
     check_claims(model, world);
     model.orders.check(ledger);
+    flows::check(model, ledger);
     assert!(ledger.sessions.keys().eq(model.sessions.keys()), "sessions");
     for (name, totals) in &model.totals {
         let row = ledger.totals.iter().find(|(id, _)| ledger.names.text(**id) == name);

@@ -282,6 +282,9 @@ pub(crate) fn assert_same(one: &Ledger, other: &Ledger) {
     assert_eq!(one.operations, other.operations, "operations differ");
     assert_eq!(one.audits, other.audits, "audits differ");
     assert_eq!(one.claims, other.claims, "claims differ");
+    assert_eq!(one.afters, other.afters, "what jobs wait for differs");
+    assert_eq!(one.groups, other.groups, "groups differ");
+    assert_eq!(one.fallouts, other.fallouts, "what is still to be told differs");
     assert_eq!(one.seq_next, other.seq_next, "the next seq differs");
 }
 

@@ -115,6 +115,9 @@ impl Fold {
             | Record::Audit(_)
             | Record::Failures(_)
             | Record::Totals(_)
+            | Record::After(..)
+            | Record::Group(_)
+            | Record::Fallout(_)
             | Record::Claim(_)) => {
                 self.dirty.rows.insert(record);
             }
@@ -215,6 +218,11 @@ fn copy_row(record: Record, ledger: &Ledger) -> Option<Row> {
         Record::Operation(id) => Some(Row::Operation(id, ledger.operations.get(&id)?.clone())),
         Record::Totals(queue) => Some(Row::Totals(queue, ledger.totals.get(&queue)?.clone())),
         Record::Claim(holder) => Some(Row::Claim(holder, ledger.claims.get(&holder)?.clone())),
+        Record::After(waiter, piece) => {
+            Some(Row::After(waiter, piece, ledger.afters.get(&(waiter, piece))?.clone()))
+        }
+        Record::Group(group) => Some(Row::Group(group, ledger.groups.get(&group)?.clone())),
+        Record::Fallout(of) => Some(Row::Fallout(of, ledger.fallouts.get(&of)?.clone())),
         Record::Job(_) | Record::Meta => None,
     }
 }

@@ -112,6 +112,9 @@ pub fn row(record: Record) -> Option<Vec<u8>> {
         Record::Totals(queue) => (b't', queue.to_be_bytes().to_vec()),
         Record::Audit(number) => (b'a', number.to_be_bytes().to_vec()),
         Record::Claim(holder) => (b'c', holder.to_be_bytes().to_vec()),
+        Record::After(waiter, piece) => (b'a', [&waiter.to_be_bytes()[..], &piece.to_be_bytes()].concat()),
+        Record::Group(group) => (b'g', group.to_be_bytes().to_vec()),
+        Record::Fallout(of) => (b'e', of.to_be_bytes().to_vec()),
         Record::Resource(key) => {
             let (class, id) = match key {
                 ResourceKey::Namespace(id) => (0, id),

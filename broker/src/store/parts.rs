@@ -147,6 +147,13 @@ impl Parts {
             | Fact::Expired { .. }
             | Fact::Claimed { .. }
             | Fact::Unclaimed { .. }
+            | Fact::AfterSet { .. }
+            | Fact::AfterEnded { .. }
+            | Fact::AfterRemoved { .. }
+            | Fact::GroupSet { .. }
+            | Fact::GroupRemoved { .. }
+            | Fact::FalloutSet { .. }
+            | Fact::FalloutRemoved { .. }
             | Fact::Blocked { .. }
             | Fact::Held { .. }
             | Fact::Freed { .. } => {}

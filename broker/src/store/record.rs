@@ -15,7 +15,8 @@ use windlass_engine::ids::{NameId, Seq};
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
+    TotalsRow,
 };
 
 /// The format of everything written now.
@@ -62,6 +63,12 @@ pub enum Row {
     Claim(Seq, ClaimRow),
     /// What somebody changed, by number.
     Audit(u64, AuditRow),
+    /// Some of the jobs that a job waits for, by that job and a number.
+    After(Seq, u16, AfterRow),
+    /// A group, by its job.
+    Group(Seq, GroupRow),
+    /// A job whose end not all know who wait for it.
+    Fallout(Seq, FalloutRow),
 }
 
 /// A small part inside a block: place in the leaf, part, version, bytes.
@@ -235,6 +242,16 @@ mod tests {
             assert!(bytes.len() <= crate::store::seam::VALUE_MAX, "{}", bytes.len());
             assert_eq!(decode_leaf(&bytes).unwrap(), leaf);
         }
+    }
+
+    #[test]
+    fn a_piece_of_what_a_job_waits_for_stays_within_a_value() {
+        use windlass_engine::JobId;
+        use windlass_engine::flow::{Edge, EdgeState, On, Piece};
+        let edge = Edge { id: JobId([7; 16]), seq: 1, on: On::Finish, state: EdgeState::Open };
+        let edges = vec![edge; windlass_engine::limits::AFTER_PER_PIECE.into()];
+        let row = AfterRow { since: 1, piece: Piece { edges, ..Piece::default() } };
+        assert!(encode_row(&Row::After(1, 2, row)).len() <= crate::store::seam::VALUE_MAX);
     }
 
     #[test]

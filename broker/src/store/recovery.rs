@@ -98,6 +98,9 @@ fn load_rows(leaves: &dyn ReadLeaves, engine: &mut Engine) -> Result<(), StoreEr
             Row::Audit(number, row) => engine.load_audit(number, row),
             Row::Operation(id, row) => engine.load_operation(id, row),
             Row::Claim(holder, row) => engine.load_claim(holder, row),
+            Row::After(waiter, piece, row) => engine.load_after(waiter, piece, row),
+            Row::Group(group, row) => engine.load_group(group, row),
+            Row::Fallout(of, row) => engine.load_fallout(of, row),
         }
         Ok(())
     })

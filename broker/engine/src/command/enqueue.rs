@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::blob::Blob;
+use crate::flow::{DepPolicy, On};
 use crate::ids::{JobId, Ms};
 use crate::terms::{Gate, Terms};
 use alloc::boxed::Box;
@@ -26,7 +27,7 @@ pub struct JobSpec {
     pub id: JobId,
     /// Queue name.
     pub queue: String,
-    /// Kind name.
+    /// Kind name; "" = it is a group.
     pub kind: String,
     /// Lane inside the queue; "" = none.
     pub key: String,
@@ -54,6 +55,36 @@ pub struct Wishes {
     pub dedup: Option<Box<Dedup>>,
     /// It waits for its confirmation.
     pub hold: Option<Hold>,
+    /// What it waits for, and what it counts into.
+    pub flow: Option<Box<Flow>>,
+}
+
+impl JobSpec {
+    /// What ties it to other jobs.
+    #[must_use]
+    pub fn flow(&self) -> Option<&Flow> {
+        self.wishes.as_ref()?.flow.as_deref()
+    }
+}
+
+/// What ties a job to other jobs.
+#[derive(Clone, Debug, Default)]
+pub struct Flow {
+    /// It waits for these, each named once.
+    pub after: Vec<After>,
+    /// What becomes of it when one of those ends otherwise; of a group, when a member does.
+    pub policy: DepPolicy,
+    /// It counts into this group.
+    pub group: Option<JobId>,
+}
+
+/// A job that another one waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// Its identity.
+    pub job: JobId,
+    /// Which end of it is waited for.
+    pub on: On,
 }
 
 /// When a job for the same thing exists.

@@ -11,11 +11,11 @@ mod work;
 pub use crate::operation::{Mutation, Pace, Patch};
 pub use clock::AdvanceClock;
 pub use configure::{Put, Scope, SetResource, Target};
-pub use enqueue::{Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict, Wishes};
+pub use enqueue::{After, Dedup, DedupUntil, Enqueue, Flow, Hold, JobSpec, OnConflict, Wishes};
 pub use operate::{Change, Select, Tell};
 pub use read::{Fields, JobsQuery, Query, Watch};
 pub use refusal::{Code, Refusal};
-pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Telling, Throttle, Touch};
+pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Spawn, Telling, Throttle, Touch};
 
 use crate::ids::{JobId, OperationId, SessionId};
 use alloc::boxed::Box;

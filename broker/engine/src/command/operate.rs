@@ -17,6 +17,8 @@ pub struct Select {
     pub queue: String,
     /// In one of these states.
     pub states: States,
+    /// Members of this group; None = whatever they count into.
+    pub group: Option<JobId>,
     /// And this holds.
     pub filter: Filter,
 }

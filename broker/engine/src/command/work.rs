@@ -1,5 +1,6 @@
 //! Fetch, Settle and Touch: what workers ask for and tell.
 
+use super::{JobSpec, Refusal};
 use crate::blob::Blob;
 use crate::ids::JobId;
 use alloc::boxed::Box;
@@ -40,7 +41,12 @@ pub struct Settlement {
     pub how: How,
     /// For the next run; None = what is stored stays.
     pub checkpoint: Option<Box<Blob>>,
+    /// Jobs to store in the same write.
+    pub spawn: Option<Box<Spawn>>,
 }
+
+/// Jobs that follow from a run, or what is wrong with the first of them that is faulty.
+pub type Spawn = Result<Vec<JobSpec>, Refusal>;
 
 /// How a lease ended.
 #[derive(Clone, Debug)]

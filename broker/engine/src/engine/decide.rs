@@ -6,6 +6,7 @@ use crate::ids::{Ms, NameId, Seq};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
+use crate::limits::AFTER_PER_PIECE;
 use crate::roster::Share;
 use crate::roster::limits::Limits;
 use alloc::boxed::Box;
@@ -13,7 +14,7 @@ use alloc::boxed::Box;
 impl Engine {
     /// Records a decision: the ledger evolves, the roster follows, the fact joins the batch.
     pub(crate) fn decide(&mut self, turn: &mut Turn, fact: Fact) {
-        let mut has_claim = false;
+        let mut ties = Ties::default();
         let record = fact.record();
         if let Record::Job(seq) = record {
             // Of a job that goes there is nothing to tell afterwards.
@@ -22,23 +23,30 @@ impl Engine {
             if is_heard && goes {
                 self.tell(seq, &fact, turn);
             }
-            has_claim = self.decide_job(turn.batch, seq, &fact);
+            ties = self.decide_job(turn.batch, seq, &fact);
             if is_heard && !goes {
                 self.tell(seq, &fact, turn);
             }
         } else if let Record::Claim(holder) = record {
             self.decide_claim(turn.batch, holder, &fact);
+        } else if let Record::After(..) | Record::Group(_) = record {
+            self.decide_flow(turn.batch, &fact);
         } else {
             self.ledger.evolve(turn.batch, &fact);
         }
         self.remember(&fact);
-        let freeing = if has_claim { freeing(&fact) } else { None };
+        let freeing = if ties.dedup { freeing(&fact) } else { None };
         turn.facts.push(fact);
         if !self.roster.ended_runs.is_empty() {
             self.finish_runs(turn);
         }
         if let Some((seq, now)) = freeing {
             self.settle_claim(seq, now, turn);
+        }
+        if let (Record::Job(seq), Some(before)) = (record, ties.state)
+            && (ties.is_flow || !self.roster.flows.is_idle())
+        {
+            self.follow_flow(seq, before, &ties, turn);
         }
     }
 
@@ -52,25 +60,48 @@ impl Engine {
         }
     }
 
-    /// True = the job had a dedup key, or waited for one.
-    fn decide_job(&mut self, batch: u64, seq: Seq, fact: &Fact) -> bool {
+    fn decide_flow(&mut self, batch: u64, fact: &Fact) {
+        let (ledger, flows) = (&mut self.ledger, &mut self.roster.flows);
+        if let Fact::AfterSet { waiter, piece, .. } | Fact::AfterRemoved { waiter, piece } = fact {
+            flows.edges -= ledger.afters.get(&(*waiter, *piece)).map_or(0, |row| row.piece.edges.len());
+        }
+        if let Fact::GroupRemoved { group } = fact
+            && let Some(row) = ledger.groups.get(group)
+        {
+            flows.lost(*group, &row.group);
+        }
+        ledger.evolve(batch, fact);
+        if let Fact::AfterSet { body, .. } = fact {
+            flows.edges += body.edges.len();
+        } else if let Fact::GroupSet { group, body } = fact {
+            flows.found(*group, body);
+        } else if let Fact::AfterEnded { waiter, piece, place, state } = fact {
+            let row = ledger.afters.get(&(*waiter, *piece));
+            if let Some(edge) = row.and_then(|row| row.piece.edges.get(usize::from(*place))) {
+                flows.end_edge(ledger, *waiter, edge.seq, piece * AFTER_PER_PIECE + place, *state);
+            }
+        }
+    }
+
+    /// What tied the job to others before.
+    fn decide_job(&mut self, batch: u64, seq: Seq, fact: &Fact) -> Ties {
         if matches!(fact, Fact::Extended { .. } | Fact::CancelAsked { .. } | Fact::Overran { .. }) {
             self.ledger.evolve(batch, fact);
             if let Some(job) = self.ledger.jobs.get(seq) {
                 self.roster.retime(job, fact);
             }
-            return false;
+            return Ties::default();
         }
         if let Fact::Reported { .. } = fact {
             self.ledger.evolve(batch, fact);
-            return false;
+            return Ties::default();
         }
-        let mut has_claim = false;
+        let mut ties = Ties::default();
         if let Fact::Enqueued { job, .. } = fact {
             self.tally(job.queue, fact);
         } else if let Some(job) = self.ledger.jobs.get(seq) {
             let queue = job.queue;
-            has_claim = job.plan.as_ref().is_some_and(|plan| plan.dedup);
+            ties = Ties::of(job);
             if !self.roster.limits.is_empty() {
                 self.roster.note_end(job, fact);
                 if job.state == State::Ready {
@@ -88,7 +119,7 @@ impl Engine {
         if self.roster.operations.is_watching() {
             self.roster.operations.observe(seq, fact, &mut self.roster.timers);
         }
-        has_claim
+        ties
     }
 
     /// Raises the totals of the queue by what a job's fact means.
@@ -128,6 +159,37 @@ impl Engine {
         let id = self.ledger.names.next_id();
         self.decide(turn, Fact::Named { id, name: Box::new(name) });
         id
+    }
+}
+
+/// What ties a job to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ties {
+    /// Its state; None = there is no such job yet.
+    state: Option<State>,
+    /// It has a dedup key, or waits for one.
+    dedup: bool,
+    /// It has any of the following.
+    is_flow: bool,
+    /// The group that it counts into; 0 = none.
+    pub(crate) group: Seq,
+    /// How many jobs it waits for, or waited for.
+    pub(crate) after: u16,
+    /// It is a group.
+    pub(crate) is_group: bool,
+}
+
+impl Ties {
+    fn of(job: &Job) -> Self {
+        let Some(plan) = &job.plan else { return Self { state: Some(job.state), ..Self::default() } };
+        Self {
+            state: Some(job.state),
+            dedup: plan.dedup,
+            is_flow: plan.group > 0 || plan.after > 0 || plan.is_group,
+            group: plan.group,
+            after: plan.after,
+            is_group: plan.is_group,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 mod decide;
 mod recovery;
 
-pub(crate) use decide::share;
+pub(crate) use decide::{Ties, share};
 
 use crate::command::{Code, Command, Refusal};
 use crate::fact::Fact;
@@ -159,6 +159,7 @@ impl Engine {
         self.now = now;
         self.fire(now, turn);
         self.survey_on(now, turn);
+        self.flow(now, turn);
         self.dispatch(now, turn);
         self.catch_up(turn);
         self.roster.watches.renew(now);
@@ -170,7 +171,7 @@ impl Engine {
     /// When to call [`Engine::tick`] if nothing else happens; 0 = at once, work is left.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Ms> {
-        if !self.roster.surveys.is_empty() {
+        if !self.roster.surveys.is_empty() || !self.ledger.fallouts.is_empty() {
             return Some(0);
         }
         let work_left = !self.roster.hungry.is_empty() || !self.roster.stirred.is_empty();

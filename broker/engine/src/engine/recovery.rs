@@ -6,7 +6,8 @@ use crate::ids::{Ms, NameId, OperationId, Seq, SessionId};
 use crate::ledger::job::Job;
 use crate::ledger::names::Name;
 use crate::ledger::tables::{
-    AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
+    TotalsRow,
 };
 use crate::ledger::{Applied, EvolveError};
 use crate::limits::{EPOCH_MINUTES_MAX, OPERATION_REST_MS, SESSION_TTL_MS_DEFAULT};
@@ -68,6 +69,21 @@ impl Engine {
         self.ledger.claims.insert(holder, row);
     }
 
+    /// Takes what a job waits for from the store.
+    pub fn load_after(&mut self, waiter: Seq, piece: u16, row: AfterRow) {
+        self.ledger.afters.insert((waiter, piece), row);
+    }
+
+    /// Takes a group from the store.
+    pub fn load_group(&mut self, group: Seq, row: GroupRow) {
+        self.ledger.groups.insert(group, row);
+    }
+
+    /// Takes from the store that not all have been told of a job's end.
+    pub fn load_fallout(&mut self, of: Seq, row: FalloutRow) {
+        self.ledger.fallouts.insert(of, row);
+    }
+
     /// Takes a fact from the journal.
     ///
     /// # Errors
@@ -115,12 +131,28 @@ impl Engine {
         for (&holder, row) in &self.ledger.claims {
             self.roster.claims.join(holder, &row.claim, &mut self.roster.timers);
         }
+        self.load_flows();
         self.spare_leases(start.now);
         self.roster.hungry.clear();
         self.roster.stirred.clear();
         let epoch = self.ledger.epoch.saturating_add(1).max(start.minutes.min(EPOCH_MINUTES_MAX));
         self.decide(turn, Fact::Started { epoch, at: start.now });
         self.roster.watches.start(epoch);
+    }
+
+    /// Who waits for whom, and who counts into which group.
+    fn load_flows(&mut self) {
+        let (ledger, flows) = (&self.ledger, &mut self.roster.flows);
+        flows.edges = ledger.afters.values().map(|row| row.piece.edges.len()).sum();
+        for (&group, row) in &ledger.groups {
+            flows.found(group, &row.group);
+        }
+        for job in ledger.jobs.iter().filter(|job| job.plan.is_some()) {
+            flows.join(job);
+            if job.plan.as_ref().is_some_and(|plan| plan.after > 0) {
+                flows.follow(ledger, job.seq);
+            }
+        }
     }
 
     /// A visibility timeout that ran out while the broker was away ends no earlier than a session

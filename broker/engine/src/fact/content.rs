@@ -196,6 +196,8 @@ pub enum DeadReason {
     Operator,
     /// Its last handler did not touch it in time.
     Stalled,
+    /// None of the jobs that it waited for ended as asked.
+    Dependency,
 }
 
 /// How an attempt ended, for the history.

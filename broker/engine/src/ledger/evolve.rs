@@ -1,7 +1,10 @@
 //! `evolve`: the one way the ledger changes. Live commands and replay go through it alike.
 
 use super::job::{Ended, Job, State, length};
-use super::tables::{AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use super::tables::{
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
+    TotalsRow,
+};
 use super::{Ledger, REPLAYED};
 use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape, ResourceKey};
 use crate::ids::{Seq, SessionId};
@@ -70,6 +73,9 @@ impl Ledger {
             Record::Operation(id) => self.operations.get(&id).map(|row| row.since),
             Record::Audit(number) => self.audits.get(&number).map(|row| row.since),
             Record::Claim(holder) => self.claims.get(&holder).map(|row| row.since),
+            Record::After(waiter, piece) => self.afters.get(&(waiter, piece)).map(|row| row.since),
+            Record::Group(group) => self.groups.get(&group).map(|row| row.since),
+            Record::Fallout(of) => self.fallouts.get(&of).map(|row| row.since),
             // Its facts are absolute or rise only, so applying one twice is harmless.
             Record::Meta => Some(REPLAYED),
         }
@@ -112,6 +118,13 @@ impl Ledger {
             Fact::Unclaimed { holder } => {
                 self.claims.remove(holder);
             }
+            Fact::AfterSet { .. }
+            | Fact::AfterEnded { .. }
+            | Fact::AfterRemoved { .. }
+            | Fact::GroupSet { .. }
+            | Fact::GroupRemoved { .. }
+            | Fact::FalloutSet { .. }
+            | Fact::FalloutRemoved { .. } => self.flowed(since, fact),
             Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
             Fact::Removed { seq, .. } => self.removed(*seq, batch),
             Fact::Blocked { seq }
@@ -186,6 +199,27 @@ impl Ledger {
         }
     }
 
+    /// Applies a fact about what flows are made of.
+    fn flowed(&mut self, since: u64, fact: &Fact) {
+        if let Fact::AfterSet { waiter, piece, body } = fact {
+            self.afters.insert((*waiter, *piece), AfterRow { since, piece: (**body).clone() });
+        } else if let Fact::AfterEnded { waiter, piece, place, state } = fact {
+            let Some(row) = self.afters.get_mut(&(*waiter, *piece)) else { return };
+            row.since = since;
+            row.piece.edges.get_mut(usize::from(*place)).into_iter().for_each(|edge| edge.state = *state);
+        } else if let Fact::AfterRemoved { waiter, piece } = fact {
+            self.afters.remove(&(*waiter, *piece));
+        } else if let Fact::GroupSet { group, body } = fact {
+            self.groups.insert(*group, GroupRow { since, group: (**body).clone() });
+        } else if let Fact::GroupRemoved { group } = fact {
+            self.groups.remove(group);
+        } else if let Fact::FalloutSet { of, fallout } = fact {
+            self.fallouts.insert(*of, FalloutRow { since, fallout: *fallout });
+        } else if let Fact::FalloutRemoved { of } = fact {
+            self.fallouts.remove(of);
+        }
+    }
+
     /// The job refers to the way it failed last.
     fn blame(&mut self, seq: Seq, batch: u64, fact: &Fact) {
         let (Fact::Returned { error, .. } | Fact::Died { error, .. }) = fact else { return };
@@ -252,6 +286,9 @@ fn creates(fact: &Fact) -> bool {
             | Fact::FailuresCounted { .. }
             | Fact::Claimed { .. }
             | Fact::Audited { .. }
+            | Fact::AfterSet { .. }
+            | Fact::GroupSet { .. }
+            | Fact::FalloutSet { .. }
             | Fact::Enqueued { .. }
     )
 }

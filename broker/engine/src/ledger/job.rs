@@ -167,6 +167,12 @@ pub struct Plan {
     pub pieces: Pieces,
     /// What its handlers have said.
     pub reports: Option<Box<Reports>>,
+    /// The job of the group that it counts into; 0 = none.
+    pub group: Seq,
+    /// How many jobs it waits for, or waited for.
+    pub after: u16,
+    /// It is a group: no worker gets it, and it ends when its members have.
+    pub is_group: bool,
 }
 
 /// Which versions of its parts are a job's payload and headers: both can be replaced, and a payload can
@@ -244,7 +250,11 @@ impl Job {
             error: 0,
             payload_len: length(new.payload.len()),
             headers_len: length(new.headers.len()),
-            state: if waits { State::Scheduled } else { State::Ready },
+            state: match &new.plan {
+                Some(plan) if plan.is_group || plan.after > 0 => State::Blocked,
+                Some(_) | None if waits => State::Scheduled,
+                Some(_) | None => State::Ready,
+            },
             level: new.level,
             ordering: new.ordering,
             settled: false,
@@ -334,6 +344,12 @@ impl Job {
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.crashes >= 2
+    }
+
+    /// It is a group of jobs.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.is_group)
     }
 
     /// The names whose uses are counted.

@@ -12,6 +12,7 @@ pub mod tables;
 pub use evolve::{Applied, EvolveError};
 
 use crate::fact::{ResourceBody, ResourceKey};
+use crate::flow::{Edge, Tally};
 use crate::ids::{NameId, OperationId, Seq, SessionId};
 use crate::limit::Limit;
 use crate::policy::Policy;
@@ -19,7 +20,10 @@ use alloc::collections::BTreeMap;
 use job::Job;
 use jobs::Jobs;
 use names::Names;
-use tables::{AuditRow, ClaimRow, FailuresRow, OperationRow, ResourceRow, SessionRow, TotalsRow};
+use tables::{
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
+    TotalsRow,
+};
 
 /// Set in a record's `since` while the journal is replayed: this replay touched it, so further
 /// facts of the same batch apply too.
@@ -54,6 +58,12 @@ pub struct Ledger {
     pub audits: BTreeMap<u64, AuditRow>,
     /// Dedup keys that are taken, by the seq of their holders.
     pub claims: BTreeMap<Seq, ClaimRow>,
+    /// What jobs wait for, a piece a row.
+    pub afters: BTreeMap<(Seq, u16), AfterRow>,
+    /// Groups, by the seq of their jobs.
+    pub groups: BTreeMap<Seq, GroupRow>,
+    /// Jobs that more jobs wait for than one turn tells of their end.
+    pub fallouts: BTreeMap<Seq, FalloutRow>,
     /// Facts for records that are missing are skipped up to this batch: the store already holds
     /// what became of them.
     pub(crate) folded_to: u64,
@@ -81,6 +91,18 @@ impl Ledger {
     /// Share of turns of the job's key, at least 1.
     pub(crate) fn weight(&self, job: &Job) -> u32 {
         self.names.terms(job.terms).map_or(1, |terms| terms.weight.max(1))
+    }
+
+    /// The jobs that a job waits for, or waited for, in the order in which it named them.
+    pub fn after(&self, waiter: Seq) -> impl Iterator<Item = &Edge> {
+        self.afters.range((waiter, 0)..=(waiter, u16::MAX)).flat_map(|(_, row)| &row.piece.edges)
+    }
+
+    /// How far those are.
+    #[must_use]
+    pub fn tally(&self, waiter: Seq) -> Tally {
+        let rows = self.afters.range((waiter, 0)..=(waiter, u16::MAX));
+        Tally::of(rows.map(|(_, row)| &row.piece))
     }
 
     /// The limit that pauses the whole queue, if one does.
@@ -122,6 +144,9 @@ impl Ledger {
         for row in self.claims.values_mut() {
             row.since &= !REPLAYED;
         }
+        self.afters.values_mut().for_each(|row| row.since &= !REPLAYED);
+        self.groups.values_mut().for_each(|row| row.since &= !REPLAYED);
+        self.fallouts.values_mut().for_each(|row| row.since &= !REPLAYED);
         let named: alloc::vec::Vec<_> = self.names.iter().map(|(id, since, _)| (id, since)).collect();
         for (id, since) in named {
             self.names.set_since(id, since & !REPLAYED);

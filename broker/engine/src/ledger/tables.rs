@@ -1,6 +1,8 @@
-//! The small keyed records beside the jobs: sessions, resources, totals, failures, operations, claims.
+//! The small keyed records beside the jobs: sessions, resources, totals, failures, operations,
+//! claims, and what flows are made of.
 
 use crate::fact::{Audit, Failures, NewSession, ResourceBody, Totals};
+use crate::flow::{Fallout, Group, Piece};
 use crate::ids::{JobId, Ms, NameId, Seq};
 use crate::operation::Operation;
 use crate::order::{DueOrder, Told};
@@ -112,4 +114,31 @@ pub enum Until {
     Start,
     /// Until this instant, whatever becomes of its holder.
     At(Ms),
+}
+
+/// Some of the jobs that a job waits for. The row is named by the job's seq and a number from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AfterRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// The jobs.
+    pub piece: Piece,
+}
+
+/// A group, with its counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// All of it.
+    pub group: Group,
+}
+
+/// A job that more jobs wait for than one turn tells of its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FalloutRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// All of it.
+    pub fallout: Fallout,
 }

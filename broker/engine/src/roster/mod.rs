@@ -4,6 +4,7 @@
 mod admit;
 pub(crate) mod claims;
 mod ended_ids;
+pub(crate) mod flows;
 pub(crate) mod lanes;
 pub(crate) mod limits;
 mod operations;
@@ -37,6 +38,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use claims::Claims;
+use flows::Flows;
 use limits::{BucketId, Limits};
 use queue::QueueIndex;
 use stream::{StreamKey, Streams};
@@ -71,6 +73,7 @@ pub(crate) struct Roster {
     /// Totals of the queues that changed in this turn.
     pub(crate) tally: BTreeMap<NameId, Totals>,
     pub(crate) claims: Claims,
+    pub(crate) flows: Flows,
     pub(crate) watches: Watches,
     /// Silence does not count while a connection is open.
     pub(crate) ignores_silence: bool,

@@ -256,7 +256,9 @@ fn known(asker: Asker, id: OperationId, operation: &Operation) -> Result<Body, R
 fn briefly(operation: Operation) -> Operation {
     let to = match operation.to {
         Mutation::Patch(_) => Mutation::Patch(Box::default()),
-        Mutation::Cancel { grace_ms, .. } => Mutation::Cancel { why: String::new(), grace_ms },
+        Mutation::Cancel { grace_ms, dependents, .. } => {
+            Mutation::Cancel { why: String::new(), grace_ms, dependents }
+        }
         to @ (Mutation::Retry { .. }
         | Mutation::Delete
         | Mutation::Confirm

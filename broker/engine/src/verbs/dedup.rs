@@ -6,11 +6,12 @@ use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Fact, Merged};
 use crate::frame::{Outcome, Stored};
 use crate::ids::{JobId, Ms, NameId, Seq};
-use crate::ledger::job::{Pieces, State};
+use crate::ledger::job::{Job, Pieces, State};
 use crate::ledger::names::Name;
 use crate::ledger::tables::{Claim, Until};
 use crate::limits::{CANCEL_GRACE_MS_DEFAULT, ITEMS_MAX};
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -28,11 +29,7 @@ impl Engine {
         };
         match dedup.on_conflict {
             OnConflict::KeepOld => self.stands(holder, Outcome::Duplicate),
-            OnConflict::Reject => {
-                let message = format!("job {} has this key", self.stands(holder, Outcome::Duplicate).0);
-                let refusal = Refusal::new(Code::Exhausted, "dedup.key", message).retry_after(1_000);
-                self.stands(holder, Outcome::Rejected(Box::new(refusal)))
-            }
+            OnConflict::Reject => self.stands(holder, Outcome::Rejected(Box::new(self.key_taken(holder)))),
             OnConflict::Replace => {
                 let is_open = self.is_unstarted(holder);
                 if is_open {
@@ -45,6 +42,40 @@ impl Engine {
             OnConflict::RunAfter => self.run_after(asker, holder, spec, dedup, turn),
             OnConflict::CancelRunning => self.supersede(asker, holder, spec, dedup, turn),
         }
+    }
+
+    /// Why jobs that follow from a run would be refused because of their dedup keys. The run has one
+    /// answer, so it hears of that before anything is stored.
+    pub(super) fn admit_keys(&self, asker: Asker, jobs: &[Result<JobSpec, Refusal>]) -> Result<(), Refusal> {
+        let mut keys: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for (place, spec) in jobs.iter().flatten().enumerate() {
+            let dedup = spec.wishes.as_ref().and_then(|wishes| wishes.dedup.as_ref());
+            let Some(dedup) = dedup.filter(|_| !self.is_known(asker, spec.id)) else { continue };
+            let queue = if dedup.whole_namespace { "" } else { &spec.queue };
+            let is_first = keys.insert((queue, &dedup.key));
+            let holder = self.holder_of(asker.namespace, &spec.queue, dedup);
+            let can_be_refused = matches!(dedup.on_conflict, OnConflict::Reject | OnConflict::Append);
+            let refusal = if can_be_refused && !is_first {
+                Some(Refusal::new(Code::Invalid, "dedup.key", "another job of this spawn has this key"))
+            } else if dedup.on_conflict == OnConflict::Reject {
+                holder.map(|holder| self.key_taken(holder))
+            } else if dedup.on_conflict == OnConflict::Append {
+                let job = holder.and_then(|holder| self.ledger.jobs.get(holder));
+                let open = job.filter(|job| job.is_unstarted());
+                open.and_then(|job| room_to_append(job, &item(&spec.payload), dedup).err())
+            } else {
+                None
+            };
+            let Some(refusal) = refusal else { continue };
+            let field = format!("jobs[{place}].{}", refusal.field);
+            return Err(Refusal { field, ..refusal });
+        }
+        Ok(())
+    }
+
+    fn key_taken(&self, holder: Seq) -> Refusal {
+        let message = format!("job {} has this key", self.stands(holder, Outcome::Duplicate).0);
+        Refusal::new(Code::Exhausted, "dedup.key", message).retry_after(1_000)
     }
 
     /// Who has the key now.
@@ -80,6 +111,10 @@ impl Engine {
         }
         let (id, until) = (spec.id, until(dedup.until, asker.now));
         let stored = self.store_new(asker, spec, Some(Pieces { is_list, ..Pieces::default() }), turn);
+        // A job can be over as soon as it is stored: for what it was to wait for.
+        if stored.state.is_final() && !matches!(until, Until::At(_)) {
+            return (id, stored);
+        }
         let scope = self.scope(asker.namespace, stored.seq, dedup);
         let claim = Claim { scope, key: dedup.key.clone(), id, until, next: None };
         self.decide(turn, Fact::Claimed { holder: stored.seq, claim: Box::new(claim) });
@@ -120,19 +155,7 @@ impl Engine {
             return self.stands(holder, Outcome::Duplicate);
         };
         let (pieces, item) = (job.pieces(), item(&spec.payload));
-        let len = u64::from(job.payload_len) + item.len() as u64;
-        let refusal = if !pieces.is_list {
-            Some(Refusal::new(Code::Invalid, "dedup.on_conflict", "the payload of the older job is no list"))
-        } else if len > u64::from(dedup.payload_bytes_max) {
-            let message = format!("the list would have {len} bytes, at most {}", dedup.payload_bytes_max);
-            Some(Refusal::new(Code::Exhausted, "payload", message).retry_after(1_000))
-        } else if pieces.last - pieces.first + 1 >= ITEMS_MAX {
-            let message = format!("the list has its {ITEMS_MAX} items");
-            Some(Refusal::new(Code::Exhausted, "payload", message).retry_after(1_000))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
+        if let Err(refusal) = room_to_append(job, &item, dedup) {
             return self.stands(holder, Outcome::Rejected(Box::new(refusal)));
         }
         let (version, merged) = (pieces.last + 1, Box::new(merged(asker, spec.id)));
@@ -199,7 +222,10 @@ impl Engine {
             return self.claim(asker, spec, dedup, turn);
         };
         let (id, until) = (spec.id, until(dedup.until, asker.now));
-        let Stored { seq, .. } = self.store_new(asker, spec, Some(Pieces::default()), turn);
+        let Stored { seq, state, .. } = self.store_new(asker, spec, Some(Pieces::default()), turn);
+        if state.is_final() {
+            return (id, Stored { seq, state, outcome: Outcome::QueuedAfter });
+        }
         claim.next = Some((seq, until));
         self.decide(turn, Fact::Claimed { holder, claim: Box::new(claim) });
         self.block(seq, turn);
@@ -264,6 +290,25 @@ fn until(until: DedupUntil, now: Ms) -> Until {
         DedupUntil::Start => Until::Start,
         DedupUntil::Window(ms) => Until::At(now.saturating_add(ms)),
     }
+}
+
+/// Why the payload of the job may not be one item longer.
+fn room_to_append(job: &Job, item: &Blob, dedup: &Dedup) -> Result<(), Refusal> {
+    let pieces = job.pieces();
+    let len = u64::from(job.payload_len) + item.len() as u64;
+    if !pieces.is_list {
+        let message = "the payload of the older job is no list";
+        return Err(Refusal::new(Code::Invalid, "dedup.on_conflict", message));
+    }
+    if len > u64::from(dedup.payload_bytes_max) {
+        let message = format!("the list would have {len} bytes, at most {}", dedup.payload_bytes_max);
+        return Err(Refusal::new(Code::Exhausted, "payload", message).retry_after(1_000));
+    }
+    if pieces.last - pieces.first + 1 >= ITEMS_MAX {
+        let message = format!("the list has its {ITEMS_MAX} items");
+        return Err(Refusal::new(Code::Exhausted, "payload", message).retry_after(1_000));
+    }
+    Ok(())
 }
 
 /// A payload as an item of a list: its length in front, as protobuf writes it.

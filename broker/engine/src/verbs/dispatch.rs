@@ -311,7 +311,8 @@ impl Engine {
             }
         }
         let job = self.ledger.jobs.get(seq)?;
-        let bytes = job.payload_len as usize + job.headers_len as usize + job.checkpoint_len();
+        let after = job.plan.as_ref().map_or(0, |plan| usize::from(plan.after));
+        let bytes = job.payload_len as usize + job.headers_len as usize + job.checkpoint_len() + 16 * after;
         let stream = self.roster.streams.open.get_mut(&key)?;
         let work = work(&self.ledger, &mut stream.texts, job, now);
         match &mut stream.poll {
@@ -364,16 +365,18 @@ fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
         created_at: job.created_at,
         suspect: job.is_suspect(),
         cost: policies.cost(),
-        run: run_work(job),
+        run: run_work(ledger, job),
     }
 }
 
 /// What goes with a run beyond the plain.
-fn run_work(job: &Job) -> Option<Box<RunWork>> {
+fn run_work(ledger: &Ledger, job: &Job) -> Option<Box<RunWork>> {
     let limits = job.lease.as_ref().and_then(|lease| lease.limits);
     let checkpoint = if job.plan.is_some() { job.checkpoint() } else { Slot::Empty };
-    let is_plain = limits.is_none() && checkpoint == Slot::Empty;
-    (!is_plain).then(|| Box::new(RunWork { limits: limits.unwrap_or_default(), checkpoint }))
+    let waited = job.plan.as_ref().is_some_and(|plan| plan.after > 0);
+    let after = if waited { ledger.after(job.seq).map(|edge| edge.id).collect() } else { Vec::new() };
+    let is_plain = limits.is_none() && checkpoint == Slot::Empty && !waited;
+    (!is_plain).then(|| Box::new(RunWork { limits: limits.unwrap_or_default(), checkpoint, after }))
 }
 
 fn deliver(to: Request, works: Vec<Work>) -> Frame {

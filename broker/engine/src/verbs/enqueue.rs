@@ -14,37 +14,55 @@ use crate::limits::{
 use crate::part::Slot;
 use crate::policy::default;
 use crate::terms::{Gate, Terms};
+use crate::verbs::flow::Stands;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
 impl Engine {
-    pub(crate) fn enqueue(&mut self, asker: Asker, enqueue: Enqueue, turn: &mut Turn) {
-        if let Err(refusal) = self.admit(asker.namespace, &enqueue) {
+    pub(crate) fn enqueue(&mut self, asker: Asker, mut enqueue: Enqueue, turn: &mut Turn) {
+        if let Err(refusal) = self.admit(asker, &mut enqueue) {
             return turn.refuse(asker.from, refusal);
         }
         // Each job has a fact now, and mostly one more when it is leased in this turn.
         turn.facts.reserve(2 * enqueue.jobs.len());
-        let mut room = DELIVER_BYTES_MAX;
-        let results: Vec<EnqueuedOne> = enqueue
-            .jobs
-            .into_iter()
-            .map(|job| match job {
-                Ok(spec) => {
-                    let sent = spec.id;
-                    let (id, stored) = self.store(asker, spec, turn);
-                    let result = if id == sent { Slot::Empty } else { self.known_result(&stored, &mut room) };
-                    EnqueuedOne { id, what: Ok(stored), result }
-                }
-                Err(refusal) => {
-                    EnqueuedOne { id: JobId([0; 16]), what: Err(Box::new(refusal)), result: Slot::Empty }
-                }
-            })
-            .collect();
+        let results = self.store_all(asker, enqueue.jobs, turn);
         match enqueue.wait_ms {
             Some(wait_ms) => self.wait(asker, results, wait_ms.min(WAIT_MS_MAX), turn),
             None => turn.say(asker.from, Body::Enqueued(results)),
         }
+    }
+
+    /// Stores jobs that were admitted, in order.
+    pub(super) fn store_all(
+        &mut self,
+        asker: Asker,
+        jobs: Vec<Result<JobSpec, Refusal>>,
+        turn: &mut Turn,
+    ) -> Vec<EnqueuedOne> {
+        let (mut room, mut stands) = (DELIVER_BYTES_MAX, Stands::new());
+        let mut store = |engine: &mut Self, place: usize, mut spec: JobSpec| {
+            let sent = spec.id;
+            engine.bind(asker, &mut spec, &stands).map_err(|mut refusal| {
+                refusal.field = format!("jobs[{place}].{}", refusal.field);
+                refusal
+            })?;
+            let (id, stored) = engine.store(asker, spec, turn);
+            if id != sent {
+                stands.insert(sent, (stored.seq > 0).then_some(id));
+            }
+            let result = if id == sent { Slot::Empty } else { engine.known_result(&stored, &mut room) };
+            Ok(EnqueuedOne { id, what: Ok(stored), result })
+        };
+        jobs.into_iter()
+            .enumerate()
+            .map(|(place, job)| match job.and_then(|spec| store(self, place, spec)) {
+                Ok(one) => one,
+                Err(refusal) => {
+                    EnqueuedOne { id: JobId([0; 16]), what: Err(Box::new(refusal)), result: Slot::Empty }
+                }
+            })
+            .collect()
     }
 
     /// What came of a job that stands for another one, as far as the answer has room for it.
@@ -60,13 +78,9 @@ impl Engine {
     }
 
     /// Why nothing of it may be stored.
-    fn admit(&self, namespace: NameId, enqueue: &Enqueue) -> Result<(), Refusal> {
+    fn admit(&self, asker: Asker, enqueue: &mut Enqueue) -> Result<(), Refusal> {
         if self.draining {
             return Err(Refusal::new(Code::Draining, "", "the broker is stopping").retry_after(1_000));
-        }
-        if self.pressure.no_enqueue {
-            let message = "the store has no room for more jobs now";
-            return Err(Refusal::new(Code::Exhausted, "", message).retry_after(250));
         }
         let count = enqueue.jobs.len();
         if count == 0 || count > ENQUEUE_JOBS_MAX {
@@ -77,16 +91,11 @@ impl Engine {
                 message,
             ));
         }
-        if self.ledger.jobs.len() + count > self.jobs_max {
-            let message = format!("the broker holds its maximum of {} jobs", self.jobs_max);
-            return Err(Refusal::new(Code::Exhausted, "jobs", message).retry_after(1_000));
-        }
         if enqueue.wait_ms.is_some() && self.roster.watches.named() + count > WATCHED_IDS_MAX {
             let message = format!("{WATCHED_IDS_MAX} jobs are waited for already");
             return Err(Refusal::new(Code::Exhausted, "wait", message).retry_after(1_000));
         }
-        self.admit_names(namespace, enqueue)?;
-        self.admit_claims(enqueue)?;
+        self.admit_jobs(asker, &mut enqueue.jobs, enqueue.partial)?;
         if enqueue.partial {
             return Ok(());
         }
@@ -96,16 +105,36 @@ impl Engine {
         }
     }
 
+    /// Why these jobs may not be stored. With `partial`, which of them.
+    pub(super) fn admit_jobs(
+        &self,
+        asker: Asker,
+        jobs: &mut [Result<JobSpec, Refusal>],
+        partial: bool,
+    ) -> Result<(), Refusal> {
+        if self.pressure.no_enqueue {
+            let message = "the store has no room for more jobs now";
+            return Err(Refusal::new(Code::Exhausted, "", message).retry_after(250));
+        }
+        if self.ledger.jobs.len() + jobs.len() > self.jobs_max {
+            let message = format!("the broker holds its maximum of {} jobs", self.jobs_max);
+            return Err(Refusal::new(Code::Exhausted, "jobs", message).retry_after(1_000));
+        }
+        self.admit_names(asker.namespace, jobs)?;
+        self.admit_claims(jobs)?;
+        self.admit_flows(asker, jobs, partial)
+    }
+
     /// Each job may bring a new name of each class, and three of the last; near a bound the whole
     /// frame waits, unless it speaks of known names only.
-    fn admit_names(&self, namespace: NameId, enqueue: &Enqueue) -> Result<(), Refusal> {
-        let (names, count) = (self.ledger.names.counts(), enqueue.jobs.len());
+    fn admit_names(&self, namespace: NameId, jobs: &[Result<JobSpec, Refusal>]) -> Result<(), Refusal> {
+        let (names, count) = (self.ledger.names.counts(), jobs.len());
         if names.queues.max(names.kinds) + count <= QUEUES_MAX.min(KINDS_MAX)
             && names.others + 3 * count <= NAMES_MAX
         {
             return Ok(());
         }
-        let wanted = enqueue.jobs.iter().flatten().flat_map(|spec| {
+        let wanted = jobs.iter().flatten().flat_map(|spec| {
             let key = (!spec.key.is_empty()).then(|| Name::Key(namespace, spec.key.clone()));
             let wishes = spec.wishes.iter().flat_map(|wishes| {
                 let terms = (wishes.terms != Terms::default()).then(|| Name::Terms(wishes.terms.clone()));
@@ -121,11 +150,11 @@ impl Engine {
         })
     }
 
-    fn admit_claims(&self, enqueue: &Enqueue) -> Result<(), Refusal> {
-        if self.ledger.claims.len() + enqueue.jobs.len() <= CLAIMS_MAX {
+    fn admit_claims(&self, jobs: &[Result<JobSpec, Refusal>]) -> Result<(), Refusal> {
+        if self.ledger.claims.len() + jobs.len() <= CLAIMS_MAX {
             return Ok(());
         }
-        let wishes = enqueue.jobs.iter().flatten().filter_map(|spec| spec.wishes.as_ref());
+        let wishes = jobs.iter().flatten().filter_map(|spec| spec.wishes.as_ref());
         let wanted = wishes.filter(|wishes| wishes.dedup.is_some()).count();
         if wanted == 0 || self.ledger.claims.len() + wanted <= CLAIMS_MAX {
             return Ok(());
@@ -153,21 +182,32 @@ impl Engine {
     pub(crate) fn store_new(
         &mut self,
         asker: Asker,
-        spec: JobSpec,
+        mut spec: JobSpec,
         dedup: Option<Pieces>,
         turn: &mut Turn,
     ) -> Stored {
-        let (seq, hold) = (self.ledger.seq_next, spec.wishes.as_ref().and_then(|wishes| wishes.hold));
+        let seq = self.ledger.seq_next;
+        let is_group = spec.kind.is_empty();
+        let hold = spec.wishes.as_ref().and_then(|wishes| wishes.hold);
+        let flow = spec.wishes.as_mut().and_then(|wishes| wishes.flow.take());
+        let flow = flow.or_else(|| is_group.then(Box::default));
         let mut job = self.new_job(asker, spec, turn);
-        if dedup.is_some() || hold.is_some() {
+        if dedup.is_some() || hold.is_some() || flow.is_some() {
             let plan = job.plan.get_or_insert_default();
             plan.dedup = dedup.is_some();
             plan.pieces = dedup.unwrap_or_default();
             plan.run_on_hold_timeout = hold.is_some_and(|hold| hold.then_run);
+            plan.is_group = is_group;
+            if let Some(flow) = &flow {
+                self.tie(asker.namespace, seq, flow, plan, turn);
+            }
         }
         self.decide(turn, Fact::Enqueued { seq, job });
         if let Some(hold) = hold {
             self.decide(turn, Fact::Held { seq, until: asker.now.saturating_add(hold.ttl_ms.max(1)) });
+        }
+        if let Some(flow) = &flow {
+            self.start_flow(seq, flow, asker.now, turn);
         }
         let state = self.ledger.jobs.get(seq).map_or(State::Ready, |job| job.state);
         Stored { seq, state, outcome: Outcome::Created }

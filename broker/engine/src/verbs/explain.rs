@@ -2,6 +2,7 @@
 
 use crate::command::{Code, Refusal};
 use crate::engine::{Asker, Engine};
+use crate::flow::EdgeState;
 use crate::frame::Rows;
 use crate::ids::{JobId, Ms};
 use crate::ledger::job::{Job, State};
@@ -10,6 +11,11 @@ use crate::roster::queue::spot;
 use crate::roster::stream::{Stream, StreamKey};
 use crate::view::{Cause, ExplainView, LimitCause};
 use alloc::vec::Vec;
+
+/// Jobs that are named of those that one waits for.
+const SHOWN_MAX: usize = 10;
+/// Members of a group that are looked at to find some that have not ended.
+const LOOKS_MAX: usize = 10_000;
 
 impl Engine {
     pub(crate) fn explain(&self, asker: Asker, id: JobId) -> Result<Rows, Refusal> {
@@ -21,13 +27,38 @@ impl Engine {
                 [Cause::Scheduled { for_ms: job.run_at.saturating_sub(asker.now), attempt: job.attempt }]
                     .into()
             }
-            State::Held => [Cause::Held].into(),
-            State::Blocked => [Cause::Blocked].into(),
+            State::Held => core::iter::once(Cause::Held).chain(self.blocked_causes(job)).collect(),
+            State::Blocked => self.blocked_causes(job),
             State::Ready => self.why_ready(job, asker.now),
             State::Leased | State::Completed | State::Dead | State::Cancelled | State::Expired => Vec::new(),
         };
         let view = ExplainView { id: job.id, state: job.state, causes, since: since(job) };
         Ok(Rows { explains: [view].into(), total: Some(1), ..Rows::default() })
+    }
+
+    /// Others have to end first.
+    fn blocked_causes(&self, job: &Job) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        let holder = self.roster.claims.holder_before(job.seq).and_then(|seq| self.ledger.jobs.get(seq));
+        if let Some(holder) = holder {
+            causes.push(Cause::Blocked { open: 1, of: 1, ids: [holder.id].into(), is_group: false });
+        }
+        let tally = self.ledger.tally(job.seq);
+        if self.roster.flows.waits(job.seq) {
+            let open = self.ledger.after(job.seq).filter(|edge| edge.state == EdgeState::Open);
+            let ids = open.map(|edge| edge.id).take(SHOWN_MAX).collect();
+            let of = u64::from(tally.open + tally.met + tally.failed);
+            causes.push(Cause::Blocked { open: tally.open.into(), of, ids, is_group: false });
+        }
+        if let Some(row) = self.ledger.groups.get(&job.seq).filter(|row| row.group.open() > 0) {
+            let members = self.roster.flows.members(job.seq).into_iter().flat_map(|set| set.after(None));
+            let open = members.take(LOOKS_MAX).filter_map(|member| self.ledger.jobs.get(member));
+            let open = open.filter(|member| !member.state.is_final());
+            let ids = open.map(|member| member.id).take(SHOWN_MAX).collect();
+            let (open, of) = (row.group.open(), row.group.total);
+            causes.push(Cause::Blocked { open, of, ids, is_group: true });
+        }
+        causes
     }
 
     /// What keeps a ready job, the strongest first: what keeps it whatever workers there are, then who

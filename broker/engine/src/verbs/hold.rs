@@ -3,19 +3,24 @@
 use crate::engine::{Engine, Turn};
 use crate::fact::Fact;
 use crate::ids::{Ms, Seq};
-use crate::ledger::job::State;
+use crate::ledger::job::{Job, State};
 
 impl Engine {
     /// The job waits for others, unless it waits for a word first.
     pub(crate) fn block(&mut self, seq: Seq, turn: &mut Turn) {
-        if self.ledger.jobs.get(seq).is_some_and(|job| job.state != State::Held) {
+        let state = self.ledger.jobs.get(seq).map(|job| job.state);
+        if state.is_some_and(|state| !matches!(state, State::Held | State::Blocked)) {
             self.decide(turn, Fact::Blocked { seq });
         }
     }
 
     /// One of those the job waits for is done; when it was the last, the job goes on.
     pub(crate) fn unblock(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
-        let is_blocked = self.ledger.jobs.get(seq).is_some_and(|job| job.state == State::Blocked);
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let is_blocked = job.state == State::Blocked;
+        if job.is_group() {
+            self.look_at_group(seq);
+        }
         if is_blocked && !self.waits_for_others(seq) {
             self.decide(turn, Fact::Freed { seq, now });
         }
@@ -37,8 +42,10 @@ impl Engine {
         self.decide(turn, Fact::Expired { seq, end });
     }
 
-    /// Others have to end first.
+    /// Others have to end first; of a group, its members.
     pub(crate) fn waits_for_others(&self, seq: Seq) -> bool {
         self.roster.claims.holder_before(seq).is_some()
+            || self.roster.flows.waits(seq)
+            || self.ledger.jobs.get(seq).is_some_and(Job::is_group)
     }
 }

@@ -3,12 +3,15 @@
 mod audit;
 mod change;
 mod dedup;
+mod depend;
 mod dispatch;
 mod enqueue;
 mod expire;
 mod explain;
 mod failures;
 mod fetch;
+mod flow;
+mod group;
 mod hold;
 mod limit;
 mod logs;

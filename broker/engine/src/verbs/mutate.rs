@@ -32,10 +32,11 @@ impl Engine {
     /// Changes a job that the mutation fits. A retry runs at `run_at`.
     pub(crate) fn mutate(&mut self, seq: Seq, to: &Mutation, run_at: Ms, now: Ms, turn: &mut Turn) {
         match to {
-            Mutation::Retry { reset_attempts, .. } => {
-                self.decide(turn, Fact::Retried { seq, reset: *reset_attempts, run_at, now });
+            Mutation::Retry { reset_attempts, .. } => self.retry(seq, *reset_attempts, run_at, now, turn),
+            Mutation::Cancel { why, grace_ms, dependents: true } => {
+                self.cancel_with_dependents(seq, why, *grace_ms, now, turn);
             }
-            Mutation::Cancel { why, grace_ms } => self.cancel(seq, why, *grace_ms, now, turn),
+            Mutation::Cancel { why, grace_ms, .. } => self.cancel(seq, why, *grace_ms, now, turn),
             Mutation::Delete => {
                 self.tell_lost(seq, "deleted by an operator", turn);
                 self.remove(seq, now, turn);
@@ -59,6 +60,21 @@ impl Engine {
         }
     }
 
+    /// A job that is tied to others waits again for those of them that have not ended.
+    fn retry(&mut self, seq: Seq, reset: bool, run_at: Ms, now: Ms, turn: &mut Turn) {
+        let Some(job) = self.ledger.jobs.get(seq) else { return };
+        let is_group = job.is_group();
+        let is_tied = job.state.is_final() && job.plan.as_ref().is_some_and(|plan| plan.after > 0);
+        if is_tied {
+            self.reopen(seq, turn);
+        }
+        self.decide(turn, Fact::Retried { seq, reset, run_at, now });
+        if is_group || is_tied && self.ledger.tally(seq).waits() {
+            self.block(seq, turn);
+            self.judge_anew(seq);
+        }
+    }
+
     pub(crate) fn cancel(&mut self, seq: Seq, why: &str, grace_ms: u64, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq).cloned() else { return };
         if job.lease.is_none() {
@@ -78,6 +94,8 @@ impl Engine {
     fn patch(&mut self, seq: Seq, patch: &Patch, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq).cloned() else { return };
         let key = match &patch.key {
+            // A group in a serial lane would wait for members that wait behind it.
+            Some(_) if job.is_group() => 0,
             Some(key) if key.is_empty() => 0,
             Some(key) => self.intern(turn, Name::Key(job.namespace, key.clone())),
             None => job.key,

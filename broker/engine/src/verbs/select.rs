@@ -4,8 +4,9 @@
 use crate::command::{Fields, JobsQuery, Select};
 use crate::engine::Engine;
 use crate::fingerprint::fingerprint;
+use crate::flow::EdgeState;
 use crate::frame::{Cursor, Rows};
-use crate::ids::{NameId, Seq};
+use crate::ids::{JobId, NameId, Seq};
 use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
 use crate::limits::{PAGE_BYTES_MAX, PAGE_SCAN_MAX};
@@ -44,9 +45,15 @@ impl Engine {
         let job = self.ledger.jobs.get(seq)?;
         let is_meant = job.namespace == namespace
             && select.states.contains(job.state)
-            && (select.ids.is_none() || self.is_queue(job, &select.queue))
+            && (select.group.is_none() || self.is_member(job, select.group))
+            && (select.ids.is_none() && select.group.is_none() || self.is_queue(job, &select.queue))
             && select.filter.holds(&self.ledger, job);
         is_meant.then_some(job)
+    }
+
+    fn is_member(&self, job: &Job, group: Option<JobId>) -> bool {
+        let of = job.plan.as_ref().map_or(0, |plan| plan.group);
+        self.ledger.groups.get(&of).map(|row| row.group.id) == group
     }
 
     fn is_queue(&self, job: &Job, queue: &str) -> bool {
@@ -55,6 +62,10 @@ impl Engine {
 
     /// How many jobs a selector finds, where an index tells it.
     pub(super) fn count_selected(&self, namespace: NameId, select: &Select) -> Option<u64> {
+        if let Some(group) = select.group {
+            let alone = Select { group: Some(group), ..Select::default() };
+            return (*select == alone).then(|| self.members(namespace, group).map_or(0, Seqs::len) as u64);
+        }
         let known = select.ids.is_none() && select.filter.clauses.is_empty();
         known.then(|| self.sets(namespace, select).iter().map(|set| set.len() as u64).sum())
     }
@@ -67,6 +78,10 @@ impl Engine {
         after: Option<Seq>,
         newest_first: bool,
     ) -> Box<dyn Iterator<Item = Seq> + 'a> {
+        if let (Some(group), None) = (select.group, &select.ids) {
+            let members: Vec<&Seqs> = self.members(namespace, group).into_iter().collect();
+            return Box::new(merged(&members, after, newest_first));
+        }
         let Some(ids) = &select.ids else {
             return Box::new(merged(&self.sets(namespace, select), after, newest_first));
         };
@@ -81,6 +96,10 @@ impl Engine {
             seqs.reverse();
         }
         Box::new(seqs.into_iter())
+    }
+
+    fn members(&self, namespace: NameId, group: JobId) -> Option<&Seqs> {
+        self.roster.flows.members(self.roster.flows.group(namespace, group)?)
     }
 
     /// The index sets that hold what a selector means.
@@ -99,6 +118,15 @@ impl Engine {
 
     fn is_in(&self, namespace: NameId, queue: NameId) -> bool {
         matches!(self.ledger.names.get(queue), Some(Name::Queue(of, _)) if *of == namespace)
+    }
+
+    /// The jobs that it still waits for.
+    fn awaited(&self, job: &Job) -> Vec<JobId> {
+        if !self.roster.flows.waits(job.seq) {
+            return Vec::new();
+        }
+        let open = self.ledger.after(job.seq).filter(|edge| edge.state == EdgeState::Open);
+        open.map(|edge| edge.id).collect()
     }
 
     pub(super) fn job_view(&self, job: &Job, fields: Fields) -> JobView {
@@ -137,6 +165,9 @@ impl Engine {
             dead: job.ended.as_ref().and_then(|ended| ended.reason),
             error: names.error(job.error).map(|(kind, shape)| fingerprint(kind, shape)),
             result_dropped: job.ended.as_ref().is_some_and(|ended| ended.result_dropped),
+            after: self.awaited(job),
+            group: job.plan.as_ref().and_then(|plan| Some(self.ledger.groups.get(&plan.group)?.group.id)),
+            counts: self.ledger.groups.get(&job.seq).filter(|_| job.is_group()).map(|row| row.group.clone()),
             dedup_key: self.ledger.claims.get(&job.seq).map(|row| row.claim.key.clone()).unwrap_or_default(),
             payload_len: job.payload_len,
             payload: shown(fields.payload, job.payload()),
@@ -156,6 +187,7 @@ fn shown_bytes(job: &Job, fields: Fields) -> usize {
     if_asked(fields.payload, job.payload_len)
         + if_asked(fields.headers, job.headers_len)
         + if_asked(fields.result, result)
+        + 16 * job.plan.as_ref().map_or(0, |plan| usize::from(plan.after))
         + if fields.history { job.history().len() * NOTE_BYTES } else { 0 }
 }
 

@@ -464,6 +464,13 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         | Fact::Relabelled { .. }
         | Fact::Audited { .. }
         | Fact::AuditDropped { .. }
+        | Fact::AfterSet { .. }
+        | Fact::AfterEnded { .. }
+        | Fact::AfterRemoved { .. }
+        | Fact::GroupSet { .. }
+        | Fact::GroupRemoved { .. }
+        | Fact::FalloutSet { .. }
+        | Fact::FalloutRemoved { .. }
         | Fact::Counted { .. } => return None,
     })
 }

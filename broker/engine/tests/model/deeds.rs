@@ -17,6 +17,9 @@ impl History {
             // Who waits under an id of his own waits for that job.
             jobs.iter_mut().flat_map(|spec| &mut spec.wishes).for_each(|wishes| wishes.dedup = None);
         }
+        if self.dice.one_in(2) {
+            flows::tie(&mut self.dice, &self.model, &mut jobs);
+        }
         let jobs = jobs.into_iter().map(Ok).collect();
         self.play(conn, Command::Enqueue(Enqueue { jobs, partial: false, wait_ms }));
     }
@@ -62,6 +65,7 @@ impl History {
                 },
                 hold: dice.one_in(10).then(|| Hold { ttl_ms: dice.roll(9_000), then_run: dice.one_in(2) }),
                 dedup: dice.one_in(4).then(|| unique::dedup(dice)),
+                flow: None,
             })),
             id: self.id(),
             ..JobSpec::default()
@@ -128,10 +132,20 @@ impl History {
                 _ => How::Cancelled { note: String::new() },
             };
             let checkpoint = dice.one_in(6).then(|| Box::new(vec![b's'; dice.roll(30) as usize].into()));
-            Settlement { id, fence, how, checkpoint }
+            let spawn = if self.dice.one_in(3) { self.spawn() } else { None };
+            Settlement { id, fence, how, checkpoint, spawn }
         });
         let results = results.collect();
         self.play(conn, Command::Settle(results));
+    }
+
+    /// Jobs that follow; none of them can be refused for its key.
+    fn spawn(&mut self) -> Option<Box<Spawn>> {
+        let mut jobs: Vec<JobSpec> = (0..=self.dice.roll(2)).map(|_| self.spec()).collect();
+        jobs.iter_mut().flat_map(|spec| &mut spec.wishes).for_each(|wishes| wishes.dedup = None);
+        let ids: BTreeSet<JobId> = jobs.iter().map(|spec| spec.id).collect();
+        flows::tie(&mut self.dice, &self.model, &mut jobs);
+        (ids.len() == jobs.len()).then(|| Box::new(Ok(jobs)))
     }
 
     pub(super) fn touch(&mut self, conn: ConnId) {
@@ -156,7 +170,10 @@ impl History {
         let now = self.world.now;
         let to = match self.dice.roll(11) {
             9 | 10 => Mutation::Confirm,
-            0 | 1 => Mutation::Cancel { why: String::new(), grace_ms: self.dice.roll(3) * 2_500 },
+            0 | 1 => {
+                let (grace_ms, dependents) = (self.dice.roll(3) * 2_500, self.dice.one_in(3));
+                Mutation::Cancel { why: String::new(), grace_ms, dependents }
+            }
             2 | 3 => Mutation::Retry { reset_attempts: self.dice.one_in(2), spread_ms: 0 },
             4 => Mutation::Delete,
             5 => Mutation::Bury,
@@ -185,6 +202,7 @@ impl History {
             queue: QUEUES[dice.roll(3) as usize].into(),
             states: (0..2).filter_map(|_| dice.of(&State::ALL)).collect(),
             filter: Filter::default().with(kind).with(attempt),
+            group: None,
             ids: None,
         }
     }

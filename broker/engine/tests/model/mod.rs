@@ -5,6 +5,7 @@ mod deeds;
 
 use crate::dice::Dice;
 use crate::ears::{self, Ears};
+use crate::flows;
 use crate::fold::Store;
 use crate::orders;
 use crate::reference::Model;
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
     Beat, Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation, Patch,
-    Put, Scope, Select, SetResource, Settlement, Target, Touch, Wishes,
+    Put, Scope, Select, SetResource, Settlement, Spawn, Target, Touch, Wishes,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
@@ -143,6 +144,7 @@ impl History {
     /// What the turn did besides its commands.
     fn finish(&mut self, now: Ms, frames: &[Frame], facts: &[Fact]) {
         self.model.fire(now);
+        self.model.flow(now);
         verdict::check_deliveries(&mut self.model, now, frames, facts);
         for frame in frames {
             if let Body::Deliver { works, .. } = &frame.body {

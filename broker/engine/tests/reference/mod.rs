@@ -7,6 +7,7 @@ mod stream;
 pub(crate) use stream::Stream;
 
 use crate::allowance::Allowance;
+use crate::flows::{Dependency, Flows};
 use crate::orders::Orders;
 use crate::unique::{Answer, Claim, Did};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,10 @@ pub(crate) struct Job {
     pub(crate) remove_at: Ms,
     /// How it failed last.
     pub(crate) error: Option<&'static str>,
+    /// What it waits for, or waited for.
+    pub(crate) after: Vec<Dependency>,
+    /// The group that it counts into.
+    pub(crate) group: Option<Seq>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +94,7 @@ pub(crate) struct Model {
     /// Completed jobs that a queue keeps.
     pub(crate) keep_max: BTreeMap<String, usize>,
     pub(crate) claims: Vec<Claim>,
+    pub(crate) flows: Flows,
     pub(crate) picks: BTreeMap<String, u64>,
     /// How many streams were opened that draw by weight.
     pub(crate) weighted: u64,
@@ -266,7 +272,10 @@ impl Model {
             lease: None,
             remove_at: 0,
             error: None,
+            after: Vec::new(),
+            group: None,
         });
+        let state = self.start_flow(now);
         (spec.id, Did::Created, Some(state))
     }
 
@@ -315,7 +324,7 @@ impl Model {
         }
     }
 
-    fn complete(&mut self, id: JobId, now: Ms) {
+    pub(crate) fn complete(&mut self, id: JobId, now: Ms) {
         let Some(job) = self.job(id) else { return };
         let queue = job.spec.queue.clone();
         job.end(State::Completed, true, now);
@@ -365,6 +374,7 @@ impl Model {
     pub(crate) fn remove(&mut self, id: JobId, now: Ms) {
         let settled =
             self.job(id).filter(|job| job.settled && job.lease.is_none()).map_or(0, |job| job.fence);
+        self.goes(id);
         self.jobs.retain(|job| job.spec.id != id);
         self.removed.insert(id, (now, settled));
     }
@@ -388,7 +398,8 @@ impl Model {
             let removal = job.state.is_final().then_some((job.remove_at, rank, Event::Remove(id)));
             let unstarted = job.deliveries == 0 && !job.state.is_final() && job.expires_at > 0;
             let expiry = unstarted.then_some((job.expires_at, 1, Event::Expire(id)));
-            let hold = (job.state == State::Held).then_some((job.hold_until, 7, Event::Hold(id)));
+            let is_held = job.state == State::Held && job.hold_until > 0;
+            let hold = is_held.then_some((job.hold_until, 7, Event::Hold(id)));
             lease.filter(|(at, ..)| *at > 0).chain(due).chain(expiry).chain(removal).chain(hold)
         });
         let sessions = self.sessions.iter().map(|(id, session)| {

@@ -263,7 +263,16 @@ impl World {
         session.and_then(|session| self.fences.get(&(*session, id)).copied()).unwrap_or(1)
     }
 
+    /// `a complete`, `a fail fatal`; `a complete then b c + d after=b` for jobs that follow.
     fn settle_words(&self, conn: ConnId, part: &str) -> Settlement {
+        let (part, spawn) = match part.split_once(" then ") {
+            Some((part, specs)) => {
+                let specs = specs.replace(" + ", " / ");
+                let jobs = enqueue_words(self.now, &specs, &mut Words::default()).jobs;
+                (part, Some(Box::new(jobs.into_iter().collect())))
+            }
+            None => (part, None),
+        };
         let mut words = Words::of(part);
         let id = words.ids()[0];
         let fence = self.fence(conn, id, &words.text("fence", ""));
@@ -289,7 +298,7 @@ impl World {
         };
         let checkpoint = words.number("checkpoint").map(|bytes| Box::new(bytes_like(b'c', bytes)));
         words.finish(part);
-        Settlement { id, fence, how, checkpoint }
+        Settlement { id, fence, how, checkpoint, spawn }
     }
 
     fn touch_words(&self, conn: ConnId, verb: &str, rest: &str) -> Touch {
@@ -348,6 +357,7 @@ impl World {
                     .and_then(|cursor| if let Cursor::Session(id) = cursor { Some(id) } else { None }),
                 limit,
             },
+            "explain" => Query::Explain(words.ids()[0]),
             "server" => Query::Server,
             "errors" => Query::Errors {
                 queue: words.text("queue", ""),

@@ -4,14 +4,16 @@ use super::{Words, bytes_of, spec::policy_words, states_of};
 use crate::world::DAWN;
 use windlass_engine::command::{Change, Mutation, Pace, Patch, Select};
 use windlass_engine::filter::{Filter, NumberColumn, Pattern, Test, TextColumn};
-use windlass_engine::ids::OperationId;
+use windlass_engine::ids::{JobId, OperationId};
 
 /// `retry a b`, `delete state=dead max=5`, `move all to=bills`; paced with `per_second`, `stop` and `spread`.
 pub(super) fn change_words(verb: &str, words: &mut Words<'_>) -> Change {
     let to = match verb {
-        "cancel" => {
-            Mutation::Cancel { why: words.text("why", "enough"), grace_ms: words.ms("grace").unwrap_or(0) }
-        }
+        "cancel" => Mutation::Cancel {
+            why: words.text("why", "enough"),
+            grace_ms: words.ms("grace").unwrap_or(0),
+            dependents: words.flag("dependents"),
+        },
         "retry" => Mutation::Retry {
             reset_attempts: words.flag("reset"),
             spread_ms: words.ms("spread").unwrap_or(0),
@@ -64,6 +66,7 @@ pub(super) fn select_words(words: &mut Words<'_>) -> Select {
         ids: Some(words.ids()).filter(|ids| !ids.is_empty()),
         queue: words.text("queue", ""),
         states: states_of(&states),
+        group: words.values.remove("in").map(|group| JobId(bytes_of(group))),
         filter,
     }
 }

@@ -1,10 +1,11 @@
 //! Words about jobs to enqueue and about their policies.
 
-use super::{Words, duration, pairs};
+use super::{Words, bytes_of, duration, pairs};
 use crate::world::DAWN;
 use windlass_engine::command::{
-    Code, Dedup, DedupUntil, Enqueue, Hold, JobSpec, OnConflict, Refusal, Wishes,
+    After, Code, Dedup, DedupUntil, Enqueue, Flow, Hold, JobSpec, OnConflict, Refusal, Wishes,
 };
+use windlass_engine::flow::{DepPolicy, On};
 use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::terms::{Gate, Terms};
@@ -34,7 +35,7 @@ fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
     JobSpec {
         id: JobId([0; 16]),
         queue: words.text("queue", "mail"),
-        kind: words.text("kind", "send"),
+        kind: if words.flag("group") { String::new() } else { words.text("kind", "send") },
         key: words.text("key", ""),
         payload: vec![b'p'; words.number("payload").unwrap_or(0) as usize].into(),
         headers: windlass_engine::Blob::default(),
@@ -54,7 +55,34 @@ fn wish_words(words: &mut Words<'_>) -> Wishes {
         gate: Gate { limits: words.list("limits", ""), need_labels: pairs(&words.list("needs", "")) },
         hold: hold_words(words),
         dedup: dedup_words(words),
+        flow: flow_words(words),
     }
+}
+
+/// `after=a,b:failure deps=run`, and `in=g` for a member of a group.
+fn flow_words(words: &mut Words<'_>) -> Option<Box<Flow>> {
+    let named = words.list("after", "");
+    let after = named.iter().map(|word| {
+        let (job, on) = word.split_once(':').unwrap_or((word, "success"));
+        let on = match on {
+            "success" => On::Success,
+            "finish" => On::Finish,
+            "failure" => On::Failure,
+            other => panic!("{other} is no end"),
+        };
+        After { job: JobId(bytes_of(job)), on }
+    });
+    let after: Vec<After> = after.collect();
+    let group = words.values.remove("in").map(|group| JobId(bytes_of(group)));
+    let policy = words.values.remove("deps").map(|word| match word {
+        "cancel" => DepPolicy::AllOrCancel,
+        "hold" => DepPolicy::AllOrHold,
+        "run" => DepPolicy::AllOrRun,
+        "any" => DepPolicy::Any,
+        other => panic!("{other} is no way to depend"),
+    });
+    let is_tied = !after.is_empty() || group.is_some() || policy.is_some();
+    is_tied.then(|| Box::new(Flow { after, policy: policy.unwrap_or_default(), group }))
 }
 
 /// `hold=1h`, `hold=1h then_run`.

@@ -2,10 +2,10 @@
 
 use super::Value;
 use std::str::FromStr;
-use windlass_engine::SessionId;
 use windlass_engine::fact::DeadReason;
 use windlass_engine::filter::{NumberColumn, Pattern, States, Test, TextColumn};
 use windlass_engine::ledger::job::State;
+use windlass_engine::{JobId, SessionId};
 
 /// A column that a filter may ask.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,7 @@ pub(super) enum Column {
     Id,
     Reason,
     Session,
+    Group,
     Tag,
     Error,
     Fingerprint,
@@ -25,7 +26,7 @@ pub(super) enum Column {
     Since(NumberColumn),
 }
 
-const COLUMNS: [(&str, Column); 22] = [
+const COLUMNS: [(&str, Column); 23] = [
     ("state", Column::State),
     ("queue", Column::Text(TextColumn::Queue)),
     ("kind", Column::Text(TextColumn::Kind)),
@@ -37,6 +38,7 @@ const COLUMNS: [(&str, Column); 22] = [
     ("error", Column::Error),
     ("fingerprint", Column::Fingerprint),
     ("session", Column::Session),
+    ("group", Column::Group),
     ("age", Column::Since(NumberColumn::Created)),
     ("created", Column::Instant(NumberColumn::Created)),
     ("run_at", Column::Instant(NumberColumn::RunAt)),
@@ -50,13 +52,14 @@ const COLUMNS: [(&str, Column); 22] = [
     ("size", Column::Number(NumberColumn::Size)),
 ];
 
-const REASONS: [(&str, DeadReason); 6] = [
+const REASONS: [(&str, DeadReason); 7] = [
     ("failed", DeadReason::Failed),
     ("fatal", DeadReason::Fatal),
     ("poison", DeadReason::Poison),
     ("timeout", DeadReason::Timeout),
     ("operator", DeadReason::Operator),
     ("stalled", DeadReason::Stalled),
+    ("dependency", DeadReason::Dependency),
 ];
 
 /// No number is in it.
@@ -100,6 +103,10 @@ impl Column {
             Self::Session => {
                 let id = hex(text).and_then(|bytes| bytes.try_into().ok());
                 id.map(|id| Test::Session(SessionId(id))).ok_or_else(|| wrong("the id of a session"))
+            }
+            Self::Group => {
+                let id = hex(text).and_then(|bytes| bytes.try_into().ok());
+                id.map(|id| Test::Group(JobId(id))).ok_or_else(|| wrong("the id of a group"))
             }
             Self::Error => Ok(Test::Error(Pattern::Holds(value.text.clone()))),
             Self::Fingerprint => fingerprint(text)

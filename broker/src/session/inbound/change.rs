@@ -3,9 +3,7 @@
 use super::enqueue::tags;
 use super::policy::policy;
 use super::{Rules, selection, spoken, tell};
-use crate::session::form::{
-    Checked, at, at_most, inside, invalid, name, reason, text, too_large, unset, within,
-};
+use crate::session::form::{Checked, at, at_most, inside, invalid, name, reason, text, too_large, within};
 use windlass_engine::OperationId;
 use windlass_engine::command::{Change, Mutation, Pace, Patch, Tell};
 use windlass_engine::{Command, policy::Policy};
@@ -81,12 +79,11 @@ fn mutation(to: Option<To>, rules: Rules) -> Checked<Mutation> {
             Ok(Mutation::Retry { reset_attempts, spread_ms })
         }
         Some(To::Cancel(v1::Cancel { why, grace_ms, dependents })) => {
-            unset(&[("cancel.dependents", dependents)])?;
             let grace_ms = match at_most(grace_ms, CANCEL_GRACE_MS_MAX, "cancel.grace_ms")? {
                 0 => CANCEL_GRACE_MS_DEFAULT,
                 grace_ms => grace_ms,
             };
-            Ok(Mutation::Cancel { why: reason(why), grace_ms })
+            Ok(Mutation::Cancel { why: reason(why), grace_ms, dependents })
         }
         Some(To::Delete(v1::Delete {})) => Ok(Mutation::Delete),
         Some(To::RunAt(v1::RunAt { run_at_ms })) => {

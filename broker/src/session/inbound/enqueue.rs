@@ -1,8 +1,9 @@
 //! Enqueue: job specifications, one by one.
 
+use super::flow::{self, Ties};
 use super::{Rules, policy, unique};
 use crate::session::form::{
-    Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large, unset,
+    Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large,
 };
 use crate::session::passive::{self, Passive};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -10,14 +11,14 @@ use std::mem::take;
 use uuid::Uuid;
 use windlass_engine::JobId;
 use windlass_engine::command::{Enqueue, Hold, JobSpec, Wishes};
-use windlass_engine::limits::{HOLD_TTL_MS_DEFAULT, LABEL_BYTES_MAX};
+use windlass_engine::limits::{AFTER_PER_ENQUEUE_MAX, HOLD_TTL_MS_DEFAULT, LABEL_BYTES_MAX};
 use windlass_engine::terms::{Gate, Terms};
 use windlass_proto::limits::{
     DELAY_MS_MAX, ENQUEUE_WAIT_MS_DEFAULT, ENQUEUE_WAIT_MS_MAX, LIMITS_MAX, NEED_LABELS_MAX, TAG_BYTES_MAX,
     TAGS_MAX, TEXT_BYTES_MAX, WEIGHT_MAX,
 };
+use windlass_proto::v1;
 use windlass_proto::v1::enqueue::Wait;
-use windlass_proto::v1::{self, DepPolicy};
 
 /// Checks an Enqueue. With `partial` a faulty job takes its refusal along; otherwise the first fault
 /// refuses the whole.
@@ -34,25 +35,45 @@ pub(super) fn enqueue(enqueue: v1::Enqueue, rules: Rules) -> Checked<Enqueue> {
     if jobs.is_empty() {
         return Err(invalid("jobs", "an Enqueue brings at least one job"));
     }
+    Ok(Enqueue { jobs: job_specs("jobs", jobs, partial, rules)?, partial, wait_ms })
+}
+
+/// Checks the jobs of a list, which is the field of this name.
+pub(super) fn job_specs(
+    field: &str,
+    jobs: Vec<v1::JobSpec>,
+    partial: bool,
+    rules: Rules,
+) -> Checked<Vec<Checked<JobSpec>>> {
     let is_single = jobs.len() == 1;
     let mut seen = HashSet::with_capacity(if is_single { 0 } else { jobs.len() });
-    let mut checked = Vec::with_capacity(jobs.len());
+    let mut checked: Vec<Checked<JobSpec>> = Vec::with_capacity(jobs.len());
+    let mut edges = 0;
     for (index, job) in jobs.into_iter().enumerate() {
-        let job = job_spec(job, rules).and_then(|job| {
+        let job = job_spec(job, &checked, rules).and_then(|job| {
             let is_new = is_single || seen.insert(job.id);
             if is_new { Ok(job) } else { Err(invalid("id", "the same id stands twice in this request")) }
         });
-        let job = job.map_err(|fault| at("jobs", index, fault));
+        let job = job.map_err(|fault| at(field, index, fault));
+        if let Ok(JobSpec { wishes: Some(wishes), .. }) = &job {
+            edges += wishes.flow.as_ref().map_or(0, |flow| flow.after.len());
+            if edges > AFTER_PER_ENQUEUE_MAX {
+                let message = format!("all jobs of a request wait for at most {AFTER_PER_ENQUEUE_MAX} jobs");
+                return Err(at(field, index, too_large("after", message)));
+            }
+        }
         match job {
             Err(fault) if !partial => return Err(fault),
             Ok(_) | Err(_) => checked.push(job),
         }
     }
-    Ok(Enqueue { jobs: checked, partial, wait_ms })
+    Ok(checked)
 }
 
-fn job_spec(mut spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
-    let wishes = if is_plain(&spec) { None } else { Some(Box::new(wishes(&mut spec, rules)?)) };
+fn job_spec(mut spec: v1::JobSpec, earlier: &[Checked<JobSpec>], rules: Rules) -> Checked<JobSpec> {
+    let is_group = flow::is_group(&spec)?;
+    let wishes =
+        if is_plain(&spec) { None } else { Some(Box::new(wishes(&mut spec, is_group, earlier, rules)?)) };
     let v1::JobSpec { id, queue, kind, payload, content_type, content_encoding, headers, key, .. } = spec;
     if payload.len() > rules.payload_bytes_max {
         let message = format!("a payload of {} bytes, at most {}", payload.len(), rules.payload_bytes_max);
@@ -61,7 +82,7 @@ fn job_spec(mut spec: v1::JobSpec, rules: Rules) -> Checked<JobSpec> {
     Ok(JobSpec {
         id: if id.is_empty() { JobId(Uuid::now_v7().into_bytes()) } else { job_id(&id, "id")? },
         queue: name_or(queue, "default", "queue")?,
-        kind: name(kind, "kind")?,
+        kind: if is_group { String::new() } else { name(kind, "kind")? },
         key: text(key, TEXT_BYTES_MAX, "key")?,
         // Copied, so that a small payload does not keep a whole frame of others in memory.
         payload: (&*payload).into(),
@@ -106,8 +127,16 @@ fn is_plain(spec: &v1::JobSpec) -> bool {
 }
 
 /// Takes out of a job what it asks for beyond the plain.
-fn wishes(spec: &mut v1::JobSpec, rules: Rules) -> Checked<Wishes> {
-    refuse_unsupported(spec)?;
+fn wishes(
+    spec: &mut v1::JobSpec,
+    is_group: bool,
+    earlier: &[Checked<JobSpec>],
+    rules: Rules,
+) -> Checked<Wishes> {
+    if spec.weight > WEIGHT_MAX {
+        return Err(invalid("weight", format!("{} is not within 1 to {WEIGHT_MAX}", spec.weight)));
+    }
+    let (after, dep_policy, group) = (take(&mut spec.after), spec.dep_policy, take(&mut spec.group));
     let policy =
         spec.policy.take().map(policy::policy).transpose().map_err(|fault| inside("policy", fault))?;
     let dedup = spec.dedup.take().map(|dedup| unique::dedup(dedup, rules)).transpose();
@@ -124,6 +153,7 @@ fn wishes(spec: &mut v1::JobSpec, rules: Rules) -> Checked<Wishes> {
         },
         dedup: dedup.map_err(|fault| inside("dedup", fault))?,
         hold: hold(spec)?,
+        flow: flow::flow(Ties { after, dep_policy, group, is_group }, earlier)?,
     })
 }
 
@@ -189,17 +219,4 @@ fn expires_at(expires_at_ms: u64, run_at_ms: u64) -> Checked<u64> {
         return Err(invalid("expires_at_ms", "the job would expire before it may run"));
     }
     Ok(expires_at_ms)
-}
-
-/// Refuses what this broker does not do. A value that says what it does anyway is taken.
-fn refuse_unsupported(spec: &v1::JobSpec) -> Checked<()> {
-    if spec.weight > WEIGHT_MAX {
-        return Err(invalid("weight", format!("{} is not within 1 to {WEIGHT_MAX}", spec.weight)));
-    }
-    let dep_policy: DepPolicy = known(spec.dep_policy, "dep_policy")?;
-    unset(&[
-        ("after", !spec.after.is_empty()),
-        ("dep_policy", dep_policy != DepPolicy::Unspecified),
-        ("group", !spec.group.is_empty()),
-    ])
 }

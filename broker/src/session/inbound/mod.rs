@@ -8,6 +8,7 @@ mod change;
 mod clock;
 mod enqueue;
 mod fetch;
+mod flow;
 mod limit;
 mod policy;
 mod put;

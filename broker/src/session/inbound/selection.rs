@@ -66,7 +66,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         all,
         filter: condition,
     } = select;
-    unset(&[("group", !group.is_empty()), ("schedule", !schedule.is_empty())])?;
+    unset(&[("schedule", !schedule.is_empty())])?;
     let created = (created_after_at_ms, created_before_at_ms);
     let finished = (finished_after_at_ms, finished_before_at_ms);
     let asked = [
@@ -78,6 +78,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         ("dedup_key", !dedup_key.is_empty()),
         ("states", !states.is_empty()),
         ("error_fingerprint", !error_fingerprint.is_empty()),
+        ("group", !group.is_empty()),
         ("session", !session.is_empty()),
         ("created_after_at_ms", created.0 > 0),
         ("created_before_at_ms", created.1 > 0),
@@ -111,6 +112,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         ids: if ids.is_empty() { None } else { Some(self::ids(&ids)?) },
         queue: optional_name(queue, "queue")?,
         states: self::states(&states)?,
+        group: if group.is_empty() { None } else { Some(job_id(&group, "group")?) },
         filter: filter(&condition, now_ms)?,
     };
     select.filter.clauses.extend(tests.into_iter().map(|test| Clause { is_negated: false, any: vec![test] }));
@@ -142,7 +144,7 @@ fn within(column: NumberColumn, (after, before): (u64, u64), field: &str) -> Che
     Ok((after > 0 || before > 0).then_some(Test::Number(column, after, last)))
 }
 
-/// Moves what an index answers out of the condition: states, and a single queue.
+/// Moves what an index answers out of the condition: states, a single queue, a single group.
 fn indexed(mut select: Select) -> Select {
     let clauses = std::mem::take(&mut select.filter.clauses);
     for clause in clauses {
@@ -156,6 +158,7 @@ fn indexed(mut select: Select) -> Select {
             [Test::Text(TextColumn::Queue, Pattern::Is(queue))] if select.queue.is_empty() => {
                 select.queue.clone_from(queue);
             }
+            [Test::Group(group)] if select.group.is_none() => select.group = Some(*group),
             tests if tests.iter().all(|test| matches!(test, Test::State(_))) => {}
             _ => select.filter.clauses.push(clause),
         }
@@ -177,6 +180,7 @@ fn implied(test: &Test) -> States {
         | Test::Tag(_)
         | Test::Error(_)
         | Test::Fingerprint(_)
+        | Test::Group(_)
         | Test::Text(..)
         | Test::Number(..) => States::ALL,
     }

@@ -1,13 +1,15 @@
 //! Settle: how runs ended. Each result stands for itself, so a fault in one does not keep the others
 //! from being settled.
 
+use super::enqueue::job_specs;
 use super::{Rules, touch};
-use crate::session::form::{Checked, at, cut, invalid, job_id, optional_name, reason, text, unset};
+use crate::session::form::{Checked, at, cut, invalid, job_id, optional_name, reason, text, too_large};
 use crate::session::passive;
 use crate::session::window::Faults;
 use windlass_engine::command::{ErrorNote, How, Settlement, Throttle};
 use windlass_proto::limits::{
-    FAIL_KIND_BYTES_MAX, FAIL_MESSAGE_BYTES_MAX, FAIL_TRACE_BYTES_MAX, RETRY_MS_MAX, TEXT_BYTES_MAX,
+    FAIL_KIND_BYTES_MAX, FAIL_MESSAGE_BYTES_MAX, FAIL_TRACE_BYTES_MAX, JOBS_PER_FRAME_MAX, RETRY_MS_MAX,
+    TEXT_BYTES_MAX,
 };
 use windlass_proto::v1::{self, result};
 
@@ -19,18 +21,32 @@ pub(super) fn settle(settle: v1::Settle, rules: Rules) -> Checked<(Vec<Settlemen
     }
     let mut settlements = Vec::with_capacity(results.len());
     let mut faults = Vec::new();
+    let mut spawned = 0;
     for (index, result) in results.into_iter().enumerate() {
         match settlement(result, rules) {
-            Ok(settlement) => settlements.push(settlement),
+            Ok(mut settlement) => {
+                bound(&mut settlement, &mut spawned);
+                settlements.push(settlement);
+            }
             Err(fault) => faults.push((index, at("results", index, fault))),
         }
     }
     Ok((settlements, faults))
 }
 
+/// All runs of a request are followed by as many jobs as one Enqueue may bring.
+fn bound(settlement: &mut Settlement, spawned: &mut usize) {
+    let Some(spawn) = &mut settlement.spawn else { return };
+    *spawned += spawn.as_ref().as_ref().map_or(0, Vec::len);
+    if *spawned > JOBS_PER_FRAME_MAX {
+        let message =
+            format!("a request spawns at most {JOBS_PER_FRAME_MAX} jobs; settle fewer runs at a time");
+        **spawn = Err(too_large("spawn", message));
+    }
+}
+
 fn settlement(result: v1::Result, rules: Rules) -> Checked<Settlement> {
     let v1::Result { id, fence, how, spawn, checkpoint } = result;
-    unset(&[("spawn", !spawn.is_empty())])?;
     let id = job_id(&id, "id")?;
     let checkpoint = checkpoint.map(touch::checkpoint).transpose()?.map(Box::new);
     let how = match how {
@@ -42,7 +58,12 @@ fn settlement(result: v1::Result, rules: Rules) -> Checked<Settlement> {
         Some(result::How::Release(release)) => self::release(release)?,
         Some(result::How::Cancelled(v1::Cancelled { note })) => How::Cancelled { note: reason(note) },
     };
-    Ok(Settlement { id, fence, how, checkpoint })
+    // What is wrong with a job that follows is told when the lease is known to stand.
+    let spawn = (!spawn.is_empty()).then(|| {
+        let jobs = job_specs("spawn", spawn, false, rules);
+        Box::new(jobs.and_then(|jobs| jobs.into_iter().collect()))
+    });
+    Ok(Settlement { id, fence, how, checkpoint, spawn })
 }
 
 /// Texts over their bounds are cut and times over a year count as one: the run is over, and nothing

@@ -44,7 +44,7 @@ pub(super) fn watch(watch: v1::Watch, rules: Rules) -> Checked<Watch> {
     let select = selection::selection(select, rules.now_ms)?;
     select.only(if until_finished { &["ids"] } else { FIELDS })?;
     unset(&[("from_seq", until_finished && from_seq > 0)])?;
-    let windlass_engine::command::Select { ids, queue, states, filter: _ } = select.select;
+    let windlass_engine::command::Select { ids, queue, states, group: _, filter: _ } = select.select;
     let ids = ids.unwrap_or_default();
     Ok(Watch {
         stream: 0,

@@ -25,7 +25,14 @@ fn reason(cause: Cause) -> Reason {
             Reason { for_ms, ..said("scheduled", &format!("waits for its next attempt after {attempt}")) }
         }
         Cause::Held => said("held", "waits to be confirmed"),
-        Cause::Blocked => said("blocked", "waits for other jobs"),
+        Cause::Blocked { open, of, ids, is_group } => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let first = ids.first().cloned().unwrap_or_default();
+            let dots = if ids.len() as u64 == open { "" } else { " …" };
+            let what = if is_group { "members" } else { "jobs" };
+            let text = format!("waiting for {open} of {of} {what} [{}{dots}]", ids.join(" "));
+            Reason { name: first, ahead: open, ..said("blocked", &text) }
+        }
         Cause::Draining => said("draining", "nothing starts: the broker is stopping or its disk is full"),
         Cause::Serial { key, behind, state: at, running_ms, ahead } => {
             let at = at.name();

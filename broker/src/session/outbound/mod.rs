@@ -206,6 +206,7 @@ fn settle_code(code: SettleCode) -> v1::SettleCode {
         SettleCode::LeaseLost => v1::SettleCode::LeaseLost,
         SettleCode::AlreadySettled => v1::SettleCode::AlreadySettled,
         SettleCode::UnknownJob => v1::SettleCode::UnknownJob,
+        SettleCode::SpawnRejected => v1::SettleCode::SpawnRejected,
     }
 }
 

@@ -9,6 +9,7 @@ use super::{bytes, state};
 use bytes::Bytes;
 use windlass_engine::command::Beat;
 use windlass_engine::fact::{AttemptEnd, Audit, DeadReason, Note, Overrun, ResourceBody};
+use windlass_engine::flow::Group;
 use windlass_engine::frame::Rows;
 use windlass_engine::ids::Ms;
 use windlass_engine::ledger::job::State;
@@ -88,6 +89,9 @@ fn job(view: JobView) -> v1::JobView {
         dead,
         error,
         result_dropped,
+        after,
+        group,
+        counts,
         dedup_key,
         payload_len,
         payload,
@@ -99,6 +103,7 @@ fn job(view: JobView) -> v1::JobView {
     } = view;
     let v1::JobView { finished_at_ms, remove_at_ms, dead_reason, error_fingerprint, .. } =
         end_of_job(ended, dead, error);
+    let said = || String::from_utf8_lossy(&filled(note)).into_owned();
     v1::JobView {
         id: bytes(id),
         seq,
@@ -109,6 +114,8 @@ fn job(view: JobView) -> v1::JobView {
         priority: level.into(),
         payload_bytes: payload_len.into(),
         tags,
+        after: after.into_iter().map(bytes).collect(),
+        group: group.map(bytes).unwrap_or_default(),
         dedup_key,
         created_at_ms: created_at,
         expires_at_ms: expires_at,
@@ -126,8 +133,8 @@ fn job(view: JobView) -> v1::JobView {
         dead_reason,
         error_fingerprint,
         result_dropped,
-        progress_permille: progress.into(),
-        note: String::from_utf8_lossy(&filled(note)).into_owned(),
+        progress_permille: counts.as_ref().map_or(progress.into(), progress_of_group),
+        note: counts.as_ref().map_or_else(said, note_of_group),
         cost,
         policy: (own != Policy::default()).then(|| policy(&own)),
         ..bodies(payload, headers, result, history)
@@ -151,6 +158,24 @@ fn bodies(payload: Slot, headers: Slot, result: Slot, history: Vec<Slot>) -> v1:
 }
 
 /// How a job ended, or failed last; the rest is left open.
+/// The share of a group's members that have ended.
+fn progress_of_group(group: &Group) -> u32 {
+    let ended = group.total - group.open();
+    u32::try_from(ended * 1_000 / group.total.max(1)).unwrap_or(1_000)
+}
+
+/// The counters of a group, in words.
+fn note_of_group(group: &Group) -> String {
+    let Group { total, completed, dead, cancelled, expired, .. } = group;
+    let mut note = format!("{completed} of {total} completed");
+    for (count, how) in [(dead, "dead"), (cancelled, "cancelled"), (expired, "expired")] {
+        if *count > 0 {
+            note.push_str(&format!(", {count} {how}"));
+        }
+    }
+    note
+}
+
 fn end_of_job(ended: Option<(Ms, Ms)>, dead: Option<DeadReason>, error: Option<u64>) -> v1::JobView {
     let (finished_at_ms, remove_at_ms) = ended.unwrap_or_default();
     v1::JobView {
@@ -182,6 +207,7 @@ fn dead_reason(reason: DeadReason) -> v1::DeadReason {
         DeadReason::Timeout => v1::DeadReason::Timeout,
         DeadReason::Operator => v1::DeadReason::Operator,
         DeadReason::Stalled => v1::DeadReason::Stalled,
+        DeadReason::Dependency => v1::DeadReason::Dependency,
     }
 }
 

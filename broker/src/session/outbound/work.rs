@@ -38,7 +38,7 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         cost,
         run,
     } = work;
-    let RunWork { limits, checkpoint } = run.map(|run| *run).unwrap_or_default();
+    let RunWork { limits, checkpoint, after } = run.map(|run| *run).unwrap_or_default();
     let Passive { content_type, content_encoding, headers } = passive::unpack_job(&filled(headers));
     v1::Work {
         id: bytes(id),
@@ -59,7 +59,7 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         snoozes,
         checkpoint: filled(checkpoint),
         enqueued_at_ms: created_at,
-        after: Vec::new(),
+        after: after.into_iter().map(bytes).collect(),
         stall_ms: limits.stall_ms.into(),
         timeout_ms: limits.timeout_ms.into(),
         suspect,

@@ -3,8 +3,8 @@
 
 use super::*;
 use windlass_proto::v1::{
-    After, Cancel, Change, Limit, Put, QueueConf, Release, Resource, Retry, RunAt, Schedule, Selector, Sink,
-    Token, Watch, change::To, fetch, resource,
+    Change, Limit, Put, QueueConf, Resource, Retry, RunAt, Schedule, Selector, Sink, Token, Watch,
+    change::To, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -18,20 +18,6 @@ fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
 
 fn id() -> Bytes {
     Bytes::from_static(&[1; 16])
-}
-
-#[test]
-fn of_a_job() {
-    let one = |field, spoil: fn(&mut JobSpec)| {
-        let mut spec = job("k");
-        spoil(&mut spec);
-        (field, enqueue(vec![spec]))
-    };
-    check([
-        one("jobs[0].after", |job| job.after.push(After::default())),
-        one("jobs[0].dep_policy", |job| job.dep_policy = 3),
-        one("jobs[0].group", |job| job.group = id()),
-    ]);
 }
 
 #[test]
@@ -49,31 +35,8 @@ fn of_a_fetch() {
     ]);
 }
 
-#[test]
-fn of_a_settled_result() {
-    let release = |release| Some(result::How::Release(release));
-    let done = v1::Result { id: id(), fence: 1, how: release(Release::default()), ..v1::Result::default() };
-    let cases = [("spawn", v1::Result { spawn: vec![job("k")], ..done.clone() })];
-    for (field, result) in cases {
-        let mut session = open(terms());
-        asked(ask(&mut session, 2, Request::Settle(Settle { results: vec![result] })));
-        session.take(vec![answer(2, Body::Settled(Vec::new()))]);
-        let Some(Words::Settled(mut settled)) = said(&mut session).remove(0).body else { panic!("{field}") };
-        let error = settled.results.remove(0).error.unwrap();
-        assert_eq!((error.code(), error.field), (Code::Unsupported, format!("results[0].{field}")));
-    }
-}
-
 fn selectors() -> Vec<(&'static str, Selector)> {
-    let one = |field, spoil: fn(&mut Selector)| {
-        let mut select = Selector::default();
-        spoil(&mut select);
-        (field, select)
-    };
-    vec![
-        one("select.group", |select| select.group = id()),
-        one("select.schedule", |select| select.schedule = "a".into()),
-    ]
+    vec![("select.schedule", Selector { schedule: "a".into(), ..Selector::default() })]
 }
 
 #[test]
@@ -83,10 +46,6 @@ fn of_a_change() {
     let retry = Change { select: Some(by_id), ..to(To::Retry(Retry::default())) };
     let by = |select| Request::Change(Change { select: Some(select), ..retry.clone() });
     check(selectors().into_iter().map(|(field, select)| (field, by(select))));
-    check([(
-        "cancel.dependents",
-        Request::Change(to(To::Cancel(Cancel { dependents: true, ..Cancel::default() }))),
-    )]);
     let far = Change {
         select: Some(Selector { ids: vec![id()], ..Selector::default() }),
         ..to(To::RunAt(RunAt { run_at_ms: u64::MAX }))
@@ -187,6 +146,7 @@ fn of_a_watch() {
     check(selectors().into_iter().map(|(field, select)| (field, of(select))));
     check([
         ("select.filter", of(Selector { filter: "kind:a".into(), ..Selector::default() })),
+        ("select.group", of(Selector { group: id(), ..Selector::default() })),
         ("select.tags", of(Selector { tags: vec!["a".into()], ..Selector::default() })),
         ("select.session", of(Selector { session: id(), ..Selector::default() })),
         ("select.queue", Request::Watch(until(Selector { queue: "a".into(), ..ids() }))),

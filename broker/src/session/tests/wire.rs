@@ -74,6 +74,7 @@ fn a_job_arrives_as_it_was_enqueued() {
         run: Some(Box::new(RunWork {
             limits: RunLimits { timeout_ms: 5_000, stall_ms: 700 },
             checkpoint: Slot::Bytes(b"page 3"[..].into()),
+            after: vec![JobId([8; 16])],
         })),
         kind: stored.kind.into(),
         key: stored.key,
