@@ -60,5 +60,8 @@ mod fold;
 // What one turn may cost, however much somebody holds.
 mod bounds;
 
+// What moves through every life is small.
+mod sizes;
+
 // Hostile numbers, late ticks, jumping clocks: nothing panics, nothing drifts.
 mod storm;

@@ -9,6 +9,7 @@ pub mod names;
 pub mod reports;
 pub mod tables;
 
+pub(crate) use chain::Chain;
 pub use evolve::{Applied, EvolveError};
 
 use crate::fact::{ResourceBody, ResourceKey};

@@ -236,13 +236,13 @@ impl Lanes {
 
     fn first(&self, taste: Taste<'_>) -> Option<Spot> {
         self.filled().rev().find_map(|(number, level)| {
-            level.fronts(taste).min_by_key(|front| (front.turn, front.seq)).map(|front| front.spot(number))
+            level.front(taste, |front| (front.turn, front.seq)).map(|front| front.spot(number))
         })
     }
 
     fn oldest(&self, taste: Taste<'_>) -> Option<Spot> {
         self.filled()
-            .flat_map(|(number, level)| level.fronts(taste).map(move |front| front.spot(number)))
+            .filter_map(|(number, level)| Some(level.front(taste, |front| front.seq)?.spot(number)))
             .min_by_key(|spot| spot.seq)
     }
 }
@@ -267,6 +267,13 @@ impl Front {
 impl Ring {
     fn is_open(&self) -> bool {
         !self.is_blocked && !self.order.is_empty()
+    }
+
+    /// The lane whose turn it is, unless the ring is blocked.
+    fn front(&self, kind: NameId, gate: NameId) -> Option<Front> {
+        let &(turn, key) = self.order.first().filter(|_| !self.is_blocked)?;
+        let seq = self.lanes.get(&key)?.jobs.first()?;
+        Some(Front { turn, kind, gate, key, seq })
     }
 }
 
@@ -313,18 +320,27 @@ impl Level {
         rings.map(move |(gate, ring)| (kind, gate, ring))
     }
 
-    /// The lane at the head of each ring that somebody of this taste may pick from.
-    fn fronts<'a>(&'a self, taste: Taste<'a>) -> impl Iterator<Item = Front> + 'a {
-        let any = taste.kinds.is_empty().then(|| self.rings());
-        let named = taste.kinds.iter().flat_map(|&kind| self.of_kind(kind));
-        any.into_iter().flatten().chain(named).filter_map(move |(kind, gate, ring)| {
-            if ring.is_blocked || gate > 0 && !(taste.passes)(gate) {
-                return None;
+    /// Of the lanes at the heads of the rings that somebody of this taste may pick from, the least.
+    fn front<K: Ord>(&self, taste: Taste<'_>, order: impl Fn(&Front) -> K) -> Option<Front> {
+        let mut least: Option<(K, Front)> = None;
+        let mut look = |kind: NameId, rings: &Rings| {
+            for (gate, ring) in rings.iter() {
+                let Some(front) = ring.front(kind, gate).filter(|_| gate == 0 || (taste.passes)(gate)) else {
+                    continue;
+                };
+                let rank = order(&front);
+                if least.as_ref().is_none_or(|(least, _)| rank < *least) {
+                    least = Some((rank, front));
+                }
             }
-            let &(turn, key) = ring.order.first()?;
-            let seq = ring.lanes.get(&key)?.jobs.first()?;
-            Some(Front { turn, kind, gate, key, seq })
-        })
+        };
+        if taste.kinds.is_empty() {
+            self.kinds.iter().for_each(|(&kind, rings)| look(kind, rings));
+        }
+        for kind in taste.kinds {
+            self.kinds.get(kind).into_iter().for_each(|rings| look(*kind, rings));
+        }
+        least.map(|(_, front)| front)
     }
 }
 

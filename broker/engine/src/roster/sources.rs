@@ -45,6 +45,11 @@ impl Sources {
         }
     }
 
+    /// They take turns by weight.
+    pub(crate) fn are_weighted(&self) -> bool {
+        !self.shares.is_empty()
+    }
+
     /// The queues, the one to be asked first first.
     pub(crate) fn queues(&self) -> &[NameId] {
         &self.queues

@@ -13,7 +13,7 @@ use crate::limits::{
 use crate::part::Slot;
 use crate::policy::default;
 use crate::roster::lanes::Taste;
-use crate::roster::queue::{QueueIndex, spot};
+use crate::roster::queue::spot;
 use crate::roster::stream::{StreamKey, Texts};
 use crate::roster::{Presence, Round};
 use alloc::boxed::Box;
@@ -199,25 +199,33 @@ impl Engine {
         }
         let stream = self.roster.streams.open.get(&key).filter(|stream| stream.has_room(1))?;
         let (session, count) = (stream.session, stream.sources.queues().len());
+        let is_weighted = stream.sources.are_weighted();
         for place in 0..count {
             let queue = self.roster.streams.open.get(&key)?.sources.queues()[place];
-            if count > 1 && !self.roster.queues.get(&queue).is_some_and(QueueIndex::is_filled) {
+            let Some(index) = self.roster.queues.get(&queue).filter(|index| index.is_filled()) else {
                 continue;
-            }
-            let found = match self.pick_suspect(key, session, queue, now) {
-                Suspect::Taken(seq) => Some(seq),
-                Suspect::Awaited => return None,
-                Suspect::None => self.pick_from(key, queue, now, looks),
             };
-            if found.is_some() {
-                self.roster.streams.open.get_mut(&key)?.sources.picked(place);
-                return found;
+            if !index.suspects.is_empty() {
+                match self.pick_suspect(key, session, queue, now) {
+                    Suspect::Taken(seq) => return self.picked(key, place, seq),
+                    Suspect::Awaited => return None,
+                    Suspect::None => {}
+                }
+            }
+            if let Some(seq) = self.pick_from(key, queue, now, looks) {
+                return if is_weighted { self.picked(key, place, seq) } else { Some(seq) };
             }
             if *looks == 0 {
                 return None;
             }
         }
         None
+    }
+
+    /// The source that gave a job has had its turn.
+    fn picked(&mut self, key: StreamKey, place: usize, seq: Seq) -> Option<Seq> {
+        self.roster.streams.open.get_mut(&key)?.sources.picked(place);
+        Some(seq)
     }
 
     /// A suspect waits for a session to be empty, unless a limit keeps it anyway.
@@ -240,7 +248,7 @@ impl Engine {
     /// The oldest suspect that the stream may run and that no limit keeps.
     fn free_suspect(&mut self, key: StreamKey, session: SessionId, queue: NameId, now: Ms) -> Option<Seq> {
         let stream = self.roster.streams.open.get(&key)?;
-        let index = self.roster.queues.get(&queue).filter(|index| !index.suspects.is_empty())?;
+        let index = self.roster.queues.get(&queue)?;
         index.oldest_suspects(&stream.kinds).into_iter().find(|&seq| {
             let Some(job) = self.ledger.jobs.get(seq) else { return false };
             let cost = self.ledger.cost(job);
@@ -290,16 +298,14 @@ impl Engine {
     fn grant(&mut self, key: StreamKey, seq: Seq, now: Ms, turn: &mut Turn) -> Option<usize> {
         let stream = self.roster.streams.open.get(&key)?;
         let job = self.ledger.jobs.get(seq)?;
-        let lease_ms = stream
-            .lease_ms
-            .or_else(|| self.ledger.effective(job, |policy| policy.lease_ms))
-            .unwrap_or(default::LEASE_MS);
+        let (policies, is_poll) = (self.ledger.policies(job), stream.poll.is_some());
+        let lease_ms = stream.lease_ms.or_else(|| policies.ask(|policy| policy.lease_ms));
+        let lease_ms = lease_ms.unwrap_or(default::LEASE_MS);
         let ends_at = if lease_ms == 0 { 0 } else { now.saturating_add(lease_ms.min(LEASE_MS_MAX)) };
         let (fence, session) = (self.ledger.next_fence(), stream.session);
-        let limits = self.ledger.run_limits(job);
+        let limits = policies.run_limits();
         let lease = NewLease { fence, session, now, ends_at, limits };
         self.decide(turn, Fact::Leased { seq, lease });
-        let is_poll = self.roster.streams.open.get(&key).is_some_and(|stream| stream.poll.is_some());
         let mut cost = 0;
         if let Some(mark) =
             self.roster.sessions.get_mut(&session).and_then(|presence| presence.leases.get_mut(&seq))

@@ -3,13 +3,12 @@
 
 use crate::command::ErrorNote;
 use crate::engine::{Engine, Turn};
-use crate::fact::{AttemptEnd, Fact, Overrun, ResourceBody, ResourceKey, RunLimits};
+use crate::fact::{AttemptEnd, Fact, Overrun, RunLimits};
 use crate::frame::Signal;
 use crate::ids::{Ms, Seq};
-use crate::ledger::Ledger;
-use crate::ledger::job::{Job, Lease};
+use crate::ledger::Chain;
+use crate::ledger::job::Lease;
 use crate::limits::{OVERRUN_GRACE_MS, RUN_MS_MAX};
-use crate::policy::Policy;
 use crate::roster::Timer;
 use crate::verbs::outcome::Failure;
 use alloc::format;
@@ -31,31 +30,13 @@ impl Lease {
     }
 }
 
-impl Ledger {
-    /// What a run of the job is held to.
-    pub(crate) fn run_limits(&self, job: &Job) -> Option<RunLimits> {
-        if job.terms == 0 && self.resources.is_empty() {
-            return None;
-        }
-        let (mut timeout_ms, mut stall_ms) = (None, None);
-        let mut ask = |policy: &Policy| {
-            timeout_ms = timeout_ms.or(policy.timeout_ms);
-            stall_ms = stall_ms.or(policy.stall_ms);
-        };
-        self.names.policy(job.terms).into_iter().for_each(&mut ask);
-        let keys = [
-            ResourceKey::Kind(job.kind),
-            ResourceKey::Queue(job.queue),
-            ResourceKey::Namespace(job.namespace),
-        ];
-        for row in keys.iter().filter_map(|key| self.resources.get(key)) {
-            if let ResourceBody::Policy(policy) = &row.body {
-                ask(policy);
-            }
-        }
+impl Chain<'_> {
+    /// What a run is held to.
+    pub(crate) fn run_limits(&self) -> Option<RunLimits> {
         let bounded = |ms: Option<u64>| u32::try_from(ms.unwrap_or(0).min(RUN_MS_MAX)).unwrap_or(u32::MAX);
-        let limits = RunLimits { timeout_ms: bounded(timeout_ms), stall_ms: bounded(stall_ms) };
-        (limits != RunLimits::default()).then_some(limits)
+        let timeout_ms = bounded(self.ask(|policy| policy.timeout_ms));
+        let stall_ms = bounded(self.ask(|policy| policy.stall_ms));
+        (timeout_ms > 0 || stall_ms > 0).then_some(RunLimits { timeout_ms, stall_ms })
     }
 }
 
