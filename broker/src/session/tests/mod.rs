@@ -1,6 +1,7 @@
 //! The conversation as a table: each pair of state and frame, and what comes of it.
 
 mod desk;
+mod fuzz;
 mod refusals;
 mod unsupported;
 mod wire;
