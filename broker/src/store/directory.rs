@@ -18,6 +18,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode};
 
@@ -30,6 +31,9 @@ const VERSION: u8 = 1;
 /// magic 8 | version u8 | stage u8 | id 16 | secret 32 | crc32c u32 of all before.
 /// What may stand in a data directory before it has a MANIFEST; a file system may have made the last.
 const OURS: [&str; 6] = ["LOCK", "MANIFEST.draft", "journal", "leaves", "reserve", "lost+found"];
+/// How often, and how long apart, the lock of a broker that is ending is asked for: 5 s.
+const LOCK_TRIES: u32 = 250;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const MANIFEST_BYTES: usize = 62;
 const CRC_AT: usize = MANIFEST_BYTES - 4;
 
@@ -178,7 +182,7 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(&path)
         .map_err(|source| StoreError::io("open the lock file", &path, source))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+    match flock_patiently(&lock) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut holder = String::new();
@@ -194,6 +198,18 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
     // Its width is fixed, so that writing it again needs no new block.
     let _ = lock.write_all_at(format!("{:<20}\n", std::process::id()).as_bytes(), 0);
     Ok(lock)
+}
+
+/// A broker that was killed holds its lock until the kernel has ended it, which takes as long as the write
+/// or sync that it was in. Whoever starts the next one at once should not have to start it twice.
+fn flock_patiently(lock: &File) -> rustix::io::Result<()> {
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            done => return done,
+        }
+    }
+    rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive)
 }
 
 /// A new data directory is made in an empty folder only: one that holds anything else was named by

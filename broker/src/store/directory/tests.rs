@@ -56,6 +56,21 @@ fn a_second_holder_is_told_who_is_first() {
 }
 
 #[test]
+fn whoever_comes_while_the_first_is_ending_waits_for_it() {
+    let parent = TempDir::new().unwrap();
+    let path = parent.path().join("data");
+    let held = made(&path);
+    let (ready, told) = std::sync::mpsc::channel();
+    let second = std::thread::spawn(move || {
+        ready.send(()).unwrap();
+        Directory::open(&path)
+    });
+    told.recv().unwrap();
+    drop(held);
+    assert!(!second.join().unwrap().unwrap().is_new());
+}
+
+#[test]
 fn any_damage_of_the_manifest_is_refused() {
     let parent = TempDir::new().unwrap();
     drop(made(parent.path()));
