@@ -58,3 +58,5 @@ mod clock;
 mod testing;
 // Jobs that are unique by a key, and jobs that are held.
 mod unique;
+// Jobs that wait for jobs, groups, and what follows from a run.
+mod flows;

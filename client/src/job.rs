@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use windlass_proto::v1::{JobSpec, Policy};
+use windlass_proto::v1::{After, JobSpec, Policy, after::On};
 
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -53,6 +53,24 @@ impl NewJob {
         Self { spec, id: JobId::new(), id_is_ours: true, broken: None }
     }
 
+    /// A group: a job that the broker itself completes when all jobs that name it ([`NewJob::group`]) have
+    /// ended. Jobs [`after`](NewJob::after) the group are its callbacks. Enqueued with [`NewJob::hold`] it stays open
+    /// for members of later requests, until it is confirmed.
+    ///
+    /// ```no_run
+    /// # use windlass_client::{Client, Error, NewJob};
+    /// # async fn example(client: Client) -> Result<(), Error> {
+    /// let group = NewJob::new_group();
+    /// let id = group.job_id();
+    /// let parts = (0..3).map(|part| NewJob::new("part").payload(part.to_string()).group(id));
+    /// let jobs = [group].into_iter().chain(parts).chain([NewJob::new("join").after(id)]);
+    /// client.enqueue_many(jobs).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn new_group() -> Self {
+        Self::new("")
+    }
+
     /// The id that the job has or will have.
     #[must_use]
     pub fn job_id(&self) -> JobId {
@@ -93,6 +111,11 @@ pub(crate) fn set_json(job: &mut NewJob, value: &impl Serialize) {
 /// The policy of the job itself, which setters fill field by field.
 pub(crate) fn policy_of(spec: &mut JobSpec) -> &mut Policy {
     spec.policy.get_or_insert_default()
+}
+
+/// The job waits for this end of that one.
+pub(crate) fn wait_for(spec: &mut JobSpec, job: JobId, on: On) {
+    spec.after.push(After { job: job.to_bytes(), index: 0, on: on.into() });
 }
 
 /// Media type of typed payloads and results.

@@ -119,6 +119,39 @@ macro_rules! job_setters {
             $self
         }
 
+        /// Waits for this job to complete; may be called several times, at most 1,000. The job has to stand,
+        /// or to be enqueued before this one in the same request. By default this one is cancelled when it
+        /// ends otherwise.
+        pub fn after(mut $self, job: $crate::id::JobId) -> Self {
+            $crate::job::wait_for(&mut $job.spec, job, windlass_proto::v1::after::On::Success);
+            $self
+        }
+
+        /// The same, for the end of that job in any way.
+        pub fn after_finish(mut $self, job: $crate::id::JobId) -> Self {
+            $crate::job::wait_for(&mut $job.spec, job, windlass_proto::v1::after::On::Finish);
+            $self
+        }
+
+        /// The same, for that job to be dead, cancelled or expired.
+        pub fn after_failure(mut $self, job: $crate::id::JobId) -> Self {
+            $crate::job::wait_for(&mut $job.spec, job, windlass_proto::v1::after::On::Failure);
+            $self
+        }
+
+        /// What becomes of the job when one that it waits for ends otherwise; of a group, when a member does
+        /// not complete. Default: it is cancelled.
+        pub fn dep_policy(mut $self, policy: windlass_proto::v1::DepPolicy) -> Self {
+            $job.spec.dep_policy = policy.into();
+            $self
+        }
+
+        /// Counts into this group, see [`NewJob::new_group`](crate::NewJob::new_group).
+        pub fn group(mut $self, group: $crate::id::JobId) -> Self {
+            $job.spec.group = group.to_bytes();
+            $self
+        }
+
         /// The job waits until [`Admin::confirm`](crate::Admin::confirm) names it; after 1 hour without
         /// that it ends as expired.
         pub fn hold(mut $self) -> Self {

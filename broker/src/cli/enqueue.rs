@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::process::ExitCode;
 use std::time::Duration;
+use windlass_client::proto::DepPolicy;
 use windlass_client::{Dedup, Ended, Enqueued, Error, JobId, NewJob, Receipt};
 
 /// Jobs sent before the first of them is waited for.
@@ -65,6 +66,16 @@ pub(super) struct EnqueueArgs {
     /// Wait for `admin jobs confirm`; without it the job expires after this long
     #[arg(long, value_parser = duration, num_args = 0..=1, default_missing_value = "1h", value_name = "TIME")]
     hold: Option<Duration>,
+    /// Wait for the job with this ID to complete, or for another end of it by `ID:finish`, `ID:failure`; may
+    /// be given several times
+    #[arg(long, value_name = "ID", value_parser = after)]
+    after: Vec<(JobId, On)>,
+    /// What becomes of the job when one of those ends otherwise
+    #[arg(long, value_enum)]
+    dep_policy: Option<OtherEnd>,
+    /// Count into the group with this ID; a job with the kind "" is a group
+    #[arg(long, value_name = "ID")]
+    group: Option<JobId>,
     /// A file with one payload a line, each a job; `-` for stdin
     #[arg(long, value_name = "FILE")]
     jsonl: Option<String>,
@@ -180,12 +191,69 @@ fn job(args: &EnqueueArgs, payload: Vec<u8>) -> NewJob {
     if let Some(id) = args.id {
         job = job.id(id);
     }
+    for &(id, on) in &args.after {
+        job = match on {
+            On::Success => job.after(id),
+            On::Finish => job.after_finish(id),
+            On::Failure => job.after_failure(id),
+        };
+    }
+    if let Some(policy) = args.dep_policy {
+        job = job.dep_policy(policy.into());
+    }
+    if let Some(group) = args.group {
+        job = job.group(group);
+    }
     if let Some(ttl) = args.hold {
         job = job.hold_for(ttl);
     }
     match &args.dedup {
         Some(key) => job.dedup(dedup(args, key)),
         None => job,
+    }
+}
+
+/// Which end of another job is waited for.
+#[derive(Clone, Copy)]
+enum On {
+    Success,
+    Finish,
+    Failure,
+}
+
+/// `ID`, `ID:success`, `ID:finish` or `ID:failure`.
+fn after(text: &str) -> Result<(JobId, On), String> {
+    let (id, on) = text.split_once(':').unwrap_or((text, "success"));
+    let on = match on {
+        "success" => On::Success,
+        "finish" => On::Finish,
+        "failure" => On::Failure,
+        other => return Err(format!("{other:?} is no end; there are success, finish, failure")),
+    };
+    Ok((id.parse().map_err(|error: Error| error.to_string())?, on))
+}
+
+/// What becomes of a job when one that it waits for ends otherwise.
+#[derive(Clone, Copy, ValueEnum)]
+enum OtherEnd {
+    /// It is cancelled
+    Cancel,
+    /// It is held for a person to decide
+    Hold,
+    /// It runs when all have ended
+    Run,
+    /// It runs as soon as any has ended as asked
+    Any,
+}
+
+impl From<OtherEnd> for DepPolicy {
+    fn from(policy: OtherEnd) -> Self {
+        match policy {
+            OtherEnd::Cancel => Self::AllOrCancel,
+            OtherEnd::Hold => Self::AllOrHold,
+            OtherEnd::Run => Self::AllOrRun,
+            OtherEnd::Any => Self::Any,
+        }
     }
 }
 

@@ -66,12 +66,13 @@ impl Settles {
 
     /// Takes as many outcomes as fit into one frame, at least one.
     fn next_batch(&mut self, results_max: usize, bytes_max: usize) -> Vec<Outcome> {
-        let mut bytes = 0;
+        let (mut bytes, mut spawned) = (0, 0);
         let mut count = 0;
         for outcome in self.queue.iter().take(results_max.max(1)) {
             // Each entry of the list has a tag and a length before it.
             bytes += outcome.result.encoded_len() + 6;
-            if bytes > bytes_max && count > 0 {
+            spawned += outcome.result.spawn.len();
+            if (bytes > bytes_max || spawned > results_max.max(1)) && count > 0 {
                 break;
             }
             count += 1;

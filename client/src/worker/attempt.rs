@@ -50,9 +50,11 @@ pub(super) fn settle(
     if let Err(error) = &outcome {
         tracing::debug!(job = %context.id(), kind = context.kind(), ?error, "the handler did not complete");
     }
+    let spawn = if outcome.is_ok() { context.take_spawned() } else { Vec::new() };
     let result = v1::Result {
         id: context.work().id.clone(),
         fence: context.fence(),
+        spawn,
         how: Some(outcome.map_or_else(JobError::into_how, How::Complete)),
         ..v1::Result::default()
     };

@@ -1,15 +1,17 @@
 //! What a handler knows about its job, and what it can say while it runs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
-use windlass_proto::v1::{JobTouch, Work};
+use windlass_proto::limits::SPAWN_MAX;
+use windlass_proto::v1::{JobSpec, JobTouch, Work};
 
 use crate::error::{Error, Result};
 use crate::id::JobId;
+use crate::job::NewJob;
 use crate::lease::{Cause, Held};
 use crate::link::Shared;
 use crate::millis;
@@ -25,11 +27,13 @@ struct Inner {
     work: Work,
     held: Arc<Held>,
     shared: Arc<Shared>,
+    /// Jobs to enqueue with the outcome.
+    spawned: Mutex<Vec<JobSpec>>,
 }
 
 impl JobContext {
     pub(crate) fn new(work: Work, held: Arc<Held>, shared: Arc<Shared>) -> Self {
-        Self { inner: Arc::new(Inner { work, held, shared }) }
+        Self { inner: Arc::new(Inner { work, held, shared, spawned: Mutex::default() }) }
     }
 
     /// Id of the job.
@@ -151,6 +155,45 @@ impl JobContext {
     #[must_use]
     pub fn cancel_reason(&self) -> Option<&str> {
         self.inner.held.reason()
+    }
+
+    /// Ids of the jobs that this one waited for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the broker sent something else than ids.
+    pub fn after(&self) -> Result<Vec<JobId>> {
+        self.inner.work.after.iter().map(|id| JobId::from_slice(id)).collect()
+    }
+
+    /// Enqueues a job in the write that completes this one: both are on disk, or neither. Nothing is
+    /// enqueued when the run does not complete. At most 1,000 jobs follow from a run. When the broker
+    /// refuses one of them, the run counts as failed.
+    ///
+    /// ```
+    /// use windlass_client::{Error, JobContext, JobError, NewJob};
+    ///
+    /// async fn resize(ctx: JobContext) -> Result<(), JobError> {
+    ///     ctx.spawn(NewJob::new("publish").payload(ctx.payload().clone()))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the job does not serialise, or is one too many.
+    pub fn spawn(&self, job: impl Into<NewJob>) -> Result<JobId> {
+        let job = job.into();
+        let id = job.job_id();
+        let mut spawned = self.inner.spawned.lock().unwrap_or_else(PoisonError::into_inner);
+        if spawned.len() >= SPAWN_MAX {
+            return Err(Error::invalid(format!("at most {SPAWN_MAX} jobs follow from a run")));
+        }
+        spawned.push(job.into_spec()?);
+        Ok(id)
+    }
+
+    /// What the handler has spawned.
+    pub(crate) fn take_spawned(&self) -> Vec<JobSpec> {
+        std::mem::take(&mut self.inner.spawned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn cause(&self) -> Option<Cause> {

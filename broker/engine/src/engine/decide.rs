@@ -173,8 +173,8 @@ pub(crate) struct Ties {
     is_flow: bool,
     /// The group that it counts into; 0 = none.
     pub(crate) group: Seq,
-    /// How many jobs it waits for, or waited for.
-    pub(crate) after: u16,
+    /// It waits for other jobs, or has waited for some.
+    pub(crate) after: bool,
     /// It is a group.
     pub(crate) is_group: bool,
 }
@@ -185,7 +185,7 @@ impl Ties {
         Self {
             state: Some(job.state),
             dedup: plan.dedup,
-            is_flow: plan.group > 0 || plan.after > 0 || plan.is_group,
+            is_flow: plan.group > 0 || plan.after || plan.is_group,
             group: plan.group,
             after: plan.after,
             is_group: plan.is_group,

@@ -149,7 +149,7 @@ impl Engine {
         }
         for job in ledger.jobs.iter().filter(|job| job.plan.is_some()) {
             flows.join(job);
-            if job.plan.as_ref().is_some_and(|plan| plan.after > 0) {
+            if job.plan.as_ref().is_some_and(|plan| plan.after) {
                 flows.follow(ledger, job.seq);
             }
         }

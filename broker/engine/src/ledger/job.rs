@@ -169,8 +169,8 @@ pub struct Plan {
     pub reports: Option<Box<Reports>>,
     /// The job of the group that it counts into; 0 = none.
     pub group: Seq,
-    /// How many jobs it waits for, or waited for.
-    pub after: u16,
+    /// It waits for other jobs, or has waited for some.
+    pub after: bool,
     /// It is a group: no worker gets it, and it ends when its members have.
     pub is_group: bool,
 }
@@ -251,7 +251,7 @@ impl Job {
             payload_len: length(new.payload.len()),
             headers_len: length(new.headers.len()),
             state: match &new.plan {
-                Some(plan) if plan.is_group || plan.after > 0 => State::Blocked,
+                Some(plan) if plan.is_group || plan.after => State::Blocked,
                 Some(_) | None if waits => State::Scheduled,
                 Some(_) | None => State::Ready,
             },

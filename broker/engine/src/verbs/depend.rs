@@ -17,7 +17,7 @@ impl Engine {
             let news = News::Ended(after.unwrap_or(State::Cancelled));
             self.roster.flows.news.push_back((seq, news));
         }
-        if ties.after > 0 {
+        if ties.after {
             self.roster.flows.follow(&self.ledger, seq);
             if after.is_none() {
                 let pieces = self.ledger.afters.range((seq, 0)..=(seq, u16::MAX));

@@ -317,10 +317,10 @@ impl Engine {
             }
         }
         let job = self.ledger.jobs.get(seq)?;
-        let after = job.plan.as_ref().map_or(0, |plan| usize::from(plan.after));
-        let bytes = job.payload_len as usize + job.headers_len as usize + job.checkpoint_len() + 16 * after;
+        let bytes = job.payload_len as usize + job.headers_len as usize + job.checkpoint_len();
         let stream = self.roster.streams.open.get_mut(&key)?;
         let work = work(&self.ledger, &mut stream.texts, job, now);
+        let bytes = bytes + 16 * work.run.as_ref().map_or(0, |run| run.after.len());
         match &mut stream.poll {
             Some((left, _)) => *left -= 1,
             None => stream.held = stream.held.saturating_add(cost),
@@ -379,7 +379,7 @@ fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
 fn run_work(ledger: &Ledger, job: &Job) -> Option<Box<RunWork>> {
     let limits = job.lease.as_ref().and_then(|lease| lease.limits);
     let checkpoint = if job.plan.is_some() { job.checkpoint() } else { Slot::Empty };
-    let waited = job.plan.as_ref().is_some_and(|plan| plan.after > 0);
+    let waited = job.plan.as_ref().is_some_and(|plan| plan.after);
     let after = if waited { ledger.after(job.seq).map(|edge| edge.id).collect() } else { Vec::new() };
     let is_plain = limits.is_none() && checkpoint == Slot::Empty && !waited;
     (!is_plain).then(|| Box::new(RunWork { limits: limits.unwrap_or_default(), checkpoint, after }))

@@ -155,7 +155,7 @@ impl Engine {
                 Some(Edge { id: after.job, seq: job.seq, on: after.on, state })
             })
             .collect();
-        plan.after = u16::try_from(edges.len()).expect("what a job waits for is bounded");
+        plan.after = !edges.is_empty();
         plan.group = flow.group.and_then(|id| self.find(namespace, id)).map_or(0, |group| group.seq);
         for (piece, edges) in (0..).zip(edges.chunks(AFTER_PER_PIECE.into())) {
             let body = Box::new(Piece { policy: flow.policy, edges: edges.into() });
@@ -180,7 +180,7 @@ impl Engine {
             group.total += 1;
             group.is_asked = false;
         }
-        if after > 0 {
+        if after {
             let is_bad = self.ledger.tally(seq).failed > 0;
             self.weigh(seq, is_bad, now, turn);
         }

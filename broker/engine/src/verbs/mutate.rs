@@ -64,7 +64,7 @@ impl Engine {
     fn retry(&mut self, seq: Seq, reset: bool, run_at: Ms, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         let is_group = job.is_group();
-        let is_tied = job.state.is_final() && job.plan.as_ref().is_some_and(|plan| plan.after > 0);
+        let is_tied = job.state.is_final() && job.plan.as_ref().is_some_and(|plan| plan.after);
         if is_tied {
             self.reopen(seq, turn);
         }

@@ -29,8 +29,9 @@ impl Engine {
         for seq in found.by_ref().take(PAGE_SCAN_MAX) {
             last = Some(seq);
             if let Some(job) = self.selected(namespace, &query.select, seq) {
-                bytes += shown_bytes(job, query.fields);
-                page.jobs.push(self.job_view(job, query.fields));
+                let view = self.job_view(job, query.fields);
+                bytes += shown_bytes(job, query.fields) + 16 * view.after.len();
+                page.jobs.push(view);
             }
             if page.jobs.len() == limit || bytes >= PAGE_BYTES_MAX {
                 break;
@@ -187,7 +188,6 @@ fn shown_bytes(job: &Job, fields: Fields) -> usize {
     if_asked(fields.payload, job.payload_len)
         + if_asked(fields.headers, job.headers_len)
         + if_asked(fields.result, result)
-        + 16 * job.plan.as_ref().map_or(0, |plan| usize::from(plan.after))
         + if fields.history { job.history().len() * NOTE_BYTES } else { 0 }
 }
 

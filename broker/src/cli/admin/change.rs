@@ -39,6 +39,9 @@ pub(super) enum Verb {
         /// Told to the worker
         #[arg(long, default_value = "")]
         why: String,
+        /// Call off the jobs that wait for these, too
+        #[arg(long)]
+        dependents: bool,
     },
     /// Remove jobs, whatever their state
     Delete {
@@ -260,7 +263,10 @@ fn tell(args: &AdminArgs, which: &Chosen, changed: &Changed) {
 fn parts(verb: &Verb) -> Result<(&Chosen, To), String> {
     Ok(match verb {
         Verb::Retry { which, spread, reset_attempts } => (which, retry(*spread, *reset_attempts)),
-        Verb::Cancel { which, why } => (which, To::Cancel(Cancel { why: why.clone(), ..Cancel::default() })),
+        Verb::Cancel { which, why, dependents } => {
+            let (why, dependents) = (why.clone(), *dependents);
+            (which, To::Cancel(Cancel { why, dependents, ..Cancel::default() }))
+        }
         Verb::Delete { which } => (which, To::Delete(Delete {})),
         Verb::Confirm { which } => (which, To::Confirm(Confirm {})),
         Verb::RunNow { which } => (which, To::RunAt(RunAt { run_at_ms: 0 })),

@@ -50,6 +50,9 @@ pub(super) struct Which {
     /// Only with this tag; may be repeated
     #[arg(long, short)]
     tag: Vec<String>,
+    /// Only members of this group
+    #[arg(long, value_name = "ID")]
+    group: Option<JobId>,
 }
 
 impl Which {
@@ -65,6 +68,7 @@ impl Which {
             kind: self.kind.clone(),
             key: self.key.clone(),
             tags: self.tag.clone(),
+            group: self.group.map(JobId::to_bytes).unwrap_or_default(),
             states: self.state.iter().map(|&state| state.into()).collect(),
             ..Selector::default()
         }
@@ -134,6 +138,10 @@ async fn show_job(admin: &Admin, form: Form, id: JobId) -> Result<ExitCode, Erro
     row.insert("headers".into(), json!(job.headers));
     row.insert("tags".into(), json!(job.tags));
     row.insert("dedup_key".into(), json!(job.dedup_key));
+    let id_text = |id: &[u8]| JobId::from_slice(id).map(|id| id.to_string()).unwrap_or_default();
+    let after: Vec<String> = job.after.iter().map(|id| id_text(id)).collect();
+    row.insert("waits_for".into(), json!(after));
+    row.insert("group".into(), json!((!job.group.is_empty()).then(|| id_text(&job.group))));
     let has_result = job.state() == State::Completed && !job.result.is_empty();
     row.insert("result".into(), if has_result { output::payload(&job.result) } else { Value::Null });
     row.insert("result_dropped".into(), json!(job.result_dropped));

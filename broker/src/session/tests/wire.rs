@@ -90,6 +90,7 @@ fn a_job_arrives_as_it_was_enqueued() {
     assert_eq!((arrived.payload, arrived.content_type), (spec.payload, spec.content_type));
     assert_eq!((arrived.headers, arrived.ends_in_ms), (spec.headers, 30_000));
     assert_eq!((arrived.timeout_ms, arrived.stall_ms, &arrived.checkpoint[..]), (5_000, 700, &b"page 3"[..]));
+    assert_eq!(arrived.after, [vec![8; 16]]);
 }
 
 #[test]
