@@ -123,7 +123,9 @@ pub struct JobSpec {
     /// A name; default "default".
     #[prost(string, tag = "2")]
     pub queue: ::prost::alloc::string::String,
-    /// A name, required: which handler runs the job.
+    /// A name: which handler runs the job. Empty for a group alone: a job that the broker itself completes
+    /// when the jobs whose `group` names it have ended, see there. A group has an id of its own, and
+    /// neither payload nor headers, time, key, limits, dedup or labels.
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// Opaque to the broker; at most Welcome.max_payload bytes.
@@ -170,10 +172,12 @@ pub struct JobSpec {
     /// The job waits (BLOCKED) for these, at most 1,000.
     #[prost(message, repeated, tag = "17")]
     pub after: ::prost::alloc::vec::Vec<After>,
-    /// What becomes of the job when one of `after` ends otherwise than asked.
+    /// What becomes of the job when one of `after` ends otherwise than asked; of a group, when all its
+    /// members have ended and one has not completed.
     #[prost(enumeration = "DepPolicy", tag = "18")]
     pub dep_policy: i32,
-    /// Id of the group that the job counts into, 16 bytes; default none.
+    /// Id of the group that the job counts into, 16 bytes; default none. A group ends when none of its
+    /// members is open and it is not held; until then members may be added, also by the spawn of one.
     #[prost(bytes = "bytes", tag = "19")]
     pub group: ::prost::bytes::Bytes,
     /// Store the job HELD until Change.confirm names it (two-phase enqueue).
