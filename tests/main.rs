@@ -54,6 +54,8 @@ mod time;
 mod workers;
 // A clock that a test advances.
 mod clock;
+// The outbox relay of the client's examples, against a real PostgreSQL.
+mod outbox;
 // What the client offers to tests of applications.
 mod testing;
 // Jobs that are unique by a key, and jobs that are held.
