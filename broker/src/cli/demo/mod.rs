@@ -1,10 +1,12 @@
 //! `windlass demo`: a broker, workers and a few hundred real jobs in one command, with a retry, a
-//! killed worker and a killed broker on the way.
+//! killed worker and a killed broker on the way, and some acts on what else jobs can do.
 
 mod actors;
+mod acts;
 
 use super::output;
 use actors::{Actor, Stage};
+use acts::Act;
 use clap::Args;
 use serde_json::{Value, json};
 use std::pin::pin;
@@ -14,6 +16,8 @@ use windlass_client::proto::{self, JobView, State};
 use windlass_client::{Admin, Client, Error, JobId, NewJob};
 
 const QUEUE: &str = "demo";
+/// Where each kind writes.
+const FOLDERS: [&str; 3] = ["maildir/new", "images", "pdf"];
 const KINDS: [&str; 3] = ["send_email", "resize_image", "generate_pdf"];
 /// How long the demo waits for anything before it says that it went wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,7 +25,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// See Windlass work: a broker, two workers and a few hundred real jobs of three kinds, on a
 /// temporary directory. One job fails and is retried, one worker and then the broker itself are
-/// killed with -9. Ends with a table and exit code 0 when every job was done.
+/// killed with -9; then a rate limit and a redrive of dead jobs have their act. Ends with a table and exit code 0 when every job was done.
 #[derive(Args)]
 pub(super) struct DemoArgs {
     /// Jobs, shared among the three kinds
@@ -121,7 +125,10 @@ async fn play(stage: &mut Stage, jobs: u32) -> Result<(), Problem> {
     all_done(&admin, u64::from(jobs)).await?;
     let retried = job(&admin, flaky).await?;
     output::line(&format!("retry      {}", history_of(&retried)));
-    summary(&admin, stage, jobs, began.elapsed()).await?;
+    // Before the acts write more of them.
+    let files = FOLDERS.map(|folder| std::fs::read_dir(stage.out().join(folder)).map_or(0, Iterator::count));
+    let acts = [acts::rate_limit(&client, &admin).await?, acts::redrive(&client, &admin, stage).await?];
+    summary(&admin, files, jobs, &acts, began.elapsed()).await?;
     stage.keep_until_end([survivor, replacement]);
     Ok(())
 }
@@ -182,30 +189,67 @@ async fn all_done(admin: &Admin, jobs: u64) -> Result<(), Problem> {
     )))
 }
 
-async fn summary(admin: &Admin, stage: &Stage, jobs: u32, took: Duration) -> Result<(), Problem> {
+async fn summary(
+    admin: &Admin,
+    files: [usize; 3],
+    jobs: u32,
+    acts: &[Act],
+    took: Duration,
+) -> Result<(), Problem> {
     let mut rows = Vec::new();
-    for (kind, folder) in KINDS.iter().zip(["maildir/new", "images", "pdf"]) {
-        let select = proto::Selector { queue: QUEUE.into(), kind: (*kind).into(), ..Default::default() };
-        let (mut completed, mut attempts, mut crashes) = (0u64, 0u64, 0u64);
-        let mut list = admin.jobs(select).page_size(1_000);
-        while let Some(job) = list.next().await? {
-            completed += u64::from(job.state() == State::Completed);
-            attempts += u64::from(job.attempt);
-            crashes += u64::from(job.crashes);
+    let mut completed = 0;
+    for ((kind, folder), files) in KINDS.iter().zip(FOLDERS).zip(files) {
+        let of_kind = |job: &JobView| job.kind == *kind && job.tags.is_empty();
+        let counts = count(admin, of_kind).await?;
+        completed += counts.completed;
+        rows.push(counts.row(kind, &format!("{files} files in {folder}")));
+    }
+    for act in acts {
+        let counts = count(admin, |job| job.tags.iter().any(|tag| tag == act.tag)).await?;
+        if counts.completed < act.jobs {
+            let message = format!("{} of {} jobs of the {} completed", counts.completed, act.jobs, act.name);
+            return Err(Problem::Unfinished(message));
         }
-        let files = std::fs::read_dir(stage.out().join(folder)).map_or(0, Iterator::count);
-        rows.push(json!({
-            "kind": kind, "completed": completed, "attempts": attempts, "crashes": crashes, "files written": files,
-        }));
+        rows.push(counts.row(act.name, &act.shown));
     }
     output::line("");
-    output::rows(output::Form::Table, &["kind", "completed", "attempts", "crashes", "files written"], &rows);
-    let completed: u64 = rows.iter().filter_map(|row| row["completed"].as_u64()).sum();
+    output::rows(output::Form::Table, &["what", "completed", "attempts", "crashes", "shown"], &rows);
     output::line(&format!(
         "\n{completed} of {jobs} jobs completed in {:.1} s; nothing was lost.",
         took.as_secs_f64()
     ));
     Ok(())
+}
+
+/// What became of some jobs.
+#[derive(Default)]
+struct Counts {
+    completed: u64,
+    attempts: u64,
+    crashes: u64,
+}
+
+impl Counts {
+    fn row(&self, what: &str, shown: &str) -> Value {
+        json!({
+            "what": what, "completed": self.completed, "attempts": self.attempts, "crashes": self.crashes,
+            "shown": shown,
+        })
+    }
+}
+
+async fn count(admin: &Admin, is_meant: impl Fn(&JobView) -> bool) -> Result<Counts, Problem> {
+    let select = proto::Selector { queue: QUEUE.into(), ..Default::default() };
+    let mut list = admin.jobs(select).page_size(1_000);
+    let mut counts = Counts::default();
+    while let Some(job) = list.next().await? {
+        if is_meant(&job) {
+            counts.completed += u64::from(job.state() == State::Completed);
+            counts.attempts += u64::from(job.attempt);
+            counts.crashes += u64::from(job.crashes);
+        }
+    }
+    Ok(counts)
 }
 
 fn history_of(job: &JobView) -> String {

@@ -1,0 +1,82 @@
+//! What the demo shows besides plain jobs, an act each: a rate limit, and a redrive of dead jobs.
+
+use super::actors::Stage;
+use super::{Problem, demo_job, job, output, until};
+use serde_json::json;
+use std::time::Instant;
+use windlass_client::proto::change::To;
+use windlass_client::proto::{Change, Limit, Retry, Selector, State};
+use windlass_client::{Admin, Client, JobId};
+
+/// Newsletters, and how many of them may go out in a second.
+const NEWSLETTERS: u64 = 16;
+const NEWSLETTERS_PER_SECOND: u64 = 8;
+/// Pictures whose original is missing.
+const PICTURES: u64 = 8;
+/// Where it will be.
+const ORIGINAL: &str = "in/late.png";
+
+/// A part of the demo, and what it showed.
+pub(super) struct Act {
+    pub(super) name: &'static str,
+    /// The tag of its jobs.
+    pub(super) tag: &'static str,
+    pub(super) jobs: u64,
+    pub(super) shown: String,
+}
+
+/// More mail than may be sent at once: the broker paces it, whatever the workers could do.
+pub(super) async fn rate_limit(client: &Client, admin: &Admin) -> Result<Act, Problem> {
+    let limit = Limit { rate: NEWSLETTERS_PER_SECOND, per_ms: 1_000, burst: 1, ..Limit::default() };
+    admin.set_limit("newsletter", limit, 0).await?;
+    let newsletter = |number: u64| {
+        let to = format!("reader{number}@example.com");
+        let mail = json!({"to": to, "subject": "News", "body": "Slowly, please."});
+        demo_job("send_email", &mail).tag("newsletter").limit("newsletter")
+    };
+    let began = Instant::now();
+    let jobs = client.enqueue_many((0..NEWSLETTERS).map(newsletter)).await?;
+    all(admin, jobs.iter().map(|job| job.id), "the newsletters").await?;
+    let took = began.elapsed().as_secs_f64();
+    output::line(&format!(
+        "limit      {NEWSLETTERS} newsletters at {NEWSLETTERS_PER_SECOND} a second took {took:.1} s, two idle workers or not"
+    ));
+    let shown = format!("{NEWSLETTERS_PER_SECOND} a second: {took:.1} s");
+    Ok(Act { name: "rate limit", tag: "newsletter", jobs: NEWSLETTERS, shown })
+}
+
+/// Jobs that died of one cause: it is mended, and all of them run again.
+pub(super) async fn redrive(client: &Client, admin: &Admin, stage: &Stage) -> Result<Act, Problem> {
+    let picture = |number: u64| {
+        let resize = json!({"input": ORIGINAL, "width": 32 + number, "height": 32});
+        demo_job("resize_image", &resize).tag("redrive").attempts(1)
+    };
+    let jobs = client.enqueue_many((0..PICTURES).map(picture)).await?;
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    let mut fingerprint = String::new();
+    for &id in &ids {
+        let dead = until("the death of the pictures", async || {
+            Ok(Some(job(admin, id).await?).filter(|job| job.state() == State::Dead))
+        });
+        fingerprint = dead.await?.error_fingerprint;
+    }
+    std::fs::copy(stage.out().join(stage.sample()), stage.out().join(ORIGINAL))?;
+    let select = Selector { error_fingerprint: fingerprint.clone(), ..Selector::default() };
+    let retry = To::Retry(Retry::default());
+    let changed = admin.change(Change { select: Some(select), to: Some(retry), ..Change::default() }).await?;
+    all(admin, ids, "the pictures").await?;
+    output::line(&format!(
+        "redrive    {PICTURES} pictures died of one cause ({fingerprint}); it was mended, and {} ran again",
+        changed.matched
+    ));
+    let shown = format!("{} dead ones ran again", changed.matched);
+    Ok(Act { name: "redrive", tag: "redrive", jobs: PICTURES, shown })
+}
+
+/// Waits until all of these are completed.
+async fn all(admin: &Admin, ids: impl IntoIterator<Item = JobId>, what: &'static str) -> Result<(), Problem> {
+    for id in ids {
+        until(what, async || Ok((job(admin, id).await?.state() == State::Completed).then_some(()))).await?;
+    }
+    Ok(())
+}
