@@ -24,6 +24,8 @@ mod apply;
 mod audit;
 // Changes of all jobs that a selector means.
 mod bulk;
+// What fails, what is kept of it, who survives it, and how it is run again.
+mod failure;
 // The client library against the real broker, with a misbehaving network between them.
 mod client;
 // kill -9, stops, signals, damaged directories.
