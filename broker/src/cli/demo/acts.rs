@@ -1,4 +1,5 @@
-//! What the demo shows besides plain jobs, an act each: a rate limit, and a redrive of dead jobs.
+//! What the demo shows besides plain jobs, an act each: a rate limit, a redrive of dead
+//! jobs, a flow.
 
 use super::actors::Stage;
 use super::{Problem, demo_job, job, output, until};
@@ -6,7 +7,7 @@ use serde_json::json;
 use std::time::Instant;
 use windlass_client::proto::change::To;
 use windlass_client::proto::{Change, Limit, Retry, Selector, State};
-use windlass_client::{Admin, Client, JobId};
+use windlass_client::{Admin, Client, JobId, NewJob};
 
 /// Newsletters, and how many of them may go out in a second.
 const NEWSLETTERS: u64 = 16;
@@ -15,6 +16,9 @@ const NEWSLETTERS_PER_SECOND: u64 = 8;
 const PICTURES: u64 = 8;
 /// Where it will be.
 const ORIGINAL: &str = "in/late.png";
+
+/// Pictures of an album.
+const ALBUM: u64 = 6;
 
 /// A part of the demo, and what it showed.
 pub(super) struct Act {
@@ -71,6 +75,33 @@ pub(super) async fn redrive(client: &Client, admin: &Admin, stage: &Stage) -> Re
     ));
     let shown = format!("{} dead ones ran again", changed.matched);
     Ok(Act { name: "redrive", tag: "redrive", jobs: PICTURES, shown })
+}
+
+/// Pictures in a group, an album when all of them are done, a mail when the album is: one write.
+pub(super) async fn flow(client: &Client, admin: &Admin, stage: &Stage) -> Result<Act, Problem> {
+    let group = NewJob::new_group().queue(super::QUEUE);
+    let pictures = (0..ALBUM).map(|number| {
+        let resize = json!({"input": stage.sample(), "width": 100 + number, "height": 100});
+        demo_job("resize_image", &resize).tag("flow").group(group.job_id())
+    });
+    let pdf = json!({"title": "Album", "lines": ["All pictures are done."]});
+    let album = demo_job("generate_pdf", &pdf).tag("flow").after(group.job_id());
+    let mail = json!({"to": "ada@example.com", "subject": "Your album", "body": "It is ready."});
+    let mail = demo_job("send_email", &mail).tag("flow").after(album.job_id());
+    let (group_id, album_id, mail_id) = (group.job_id(), album.job_id(), mail.job_id());
+    let pictures: Vec<NewJob> = pictures.collect();
+    client.enqueue_many([group].into_iter().chain(pictures).chain([album, mail])).await?;
+    all(admin, [group_id, album_id, mail_id], "the mail about the album").await?;
+    let ended = async |id| Ok::<_, Problem>(job(admin, id).await?.finished_at_ms);
+    let ends = [ended(group_id).await?, ended(album_id).await?, ended(mail_id).await?];
+    if !ends.is_sorted() {
+        return Err(Problem::Unfinished(format!("the album was not made in its order: {ends:?}")));
+    }
+    output::line(&format!(
+        "flow       {ALBUM} pictures, then their album, then a mail: one write, in this order"
+    ));
+    let shown = format!("{ALBUM} pictures, album, mail");
+    Ok(Act { name: "flow", tag: "flow", jobs: ALBUM + 2, shown })
 }
 
 /// Waits until all of these are completed.
