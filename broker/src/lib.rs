@@ -7,6 +7,7 @@
 //! ```
 
 pub mod broker;
+pub mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;

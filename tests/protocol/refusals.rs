@@ -10,8 +10,8 @@ use windlass_proto::v1::query::What;
 use windlass_proto::v1::resource::What as Content;
 use windlass_proto::v1::{
     After, Backoff, Beat, Cancel, Change, Code, Delete, Enqueue, Fetch, Hello, JobSpec, JobTouch, Limit,
-    LogLine, Move, Patch, Policy, Put, Query, QueueConf, Resource, Result as Outcome, Retry, RunAt, Schedule,
-    Selector, Settle, Sink, Stop, Tell, Token, Touch,
+    LogLine, Move, Patch, Policy, Put, Query, QueueConf, Resource, Result as Outcome, Retry, RunAt, Selector,
+    Settle, Sink, Stop, Tell, Token, Touch,
 };
 
 type Case = (Request, Code, &'static str);
@@ -285,7 +285,6 @@ fn puts() -> Vec<Case> {
         (Request::Put(Put { remove: vec!["queue/a".into(), "x y".into()], ..Put::default() }), "remove[1]"),
     ];
     let unsupported = [
-        (set("schedule/s", Content::Schedule(Schedule::default())), "set[1].schedule"),
         (set("sink/s", Content::Sink(Sink::default())), "set[1].sink"),
         (set("token/s", Content::Token(Token::default())), "set[1].token"),
         (conf(QueueConf { max_jobs: 1, ..QueueConf::default() }), "set[1].queue.max_jobs"),

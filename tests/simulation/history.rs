@@ -253,6 +253,8 @@ impl History {
             | Fact::GroupRemoved { .. }
             | Fact::FalloutSet { .. }
             | Fact::FalloutRemoved { .. }
+            | Fact::Ticked { .. }
+            | Fact::ScheduleDropped { .. }
             | Fact::Counted { .. } => {}
         }
     }
@@ -423,7 +425,7 @@ impl History {
         let conf = self.shadow.ledger().resources.get(&ResourceKey::Queue(queue));
         let most = match conf.map(|row| &row.body) {
             Some(ResourceBody::Policy(policy)) => policy.keep_done_max,
-            Some(ResourceBody::Limit(_)) | None => None,
+            Some(ResourceBody::Limit(_) | ResourceBody::Schedule(_)) | None => None,
         };
         let kept = |life: &&Life| {
             let countable = life.end.is_some_and(|end| end.countable);

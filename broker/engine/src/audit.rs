@@ -48,6 +48,7 @@ impl Engine {
         self.audit_runs()?;
         self.roster.flows.audit(&self.ledger).map_err(String::from)?;
         self.audit_groups()?;
+        self.audit_schedules()?;
         ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
         if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
     }
@@ -393,6 +394,7 @@ impl Engine {
                     let row = self.ledger.sessions.get(&id);
                     row.and_then(|row| row.due).is_some_and(|due| due.at == at)
                 }
+                Timer::Schedule(id) => self.roster.schedules.armed(id) == Some(at),
                 Timer::Retain(_) => true,
                 Timer::Wait(key) => self.roster.watches.waits.get(&key).is_some_and(|wait| wait.until == at),
             };

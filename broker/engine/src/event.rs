@@ -72,6 +72,10 @@ names! {
     SessionClosed = "session.closed",
     /// A session that worked was not heard of any more.
     SessionLost = "session.lost",
+    /// Ticks of a schedule were left out because nobody saw to them in time.
+    ScheduleMissed = "schedule.missed",
+    /// A schedule paused itself because its jobs are dead.
+    SchedulePaused = "schedule.paused",
 }
 
 impl EventName {

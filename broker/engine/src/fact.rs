@@ -15,6 +15,7 @@ use crate::ledger::names::Name;
 use crate::ledger::tables::Claim;
 use crate::operation::Operation;
 use crate::order::Order;
+use crate::schedule::Progress;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -422,6 +423,18 @@ pub enum Fact {
         /// The job.
         of: Seq,
     },
+    /// How far a schedule has come, absolute.
+    Ticked {
+        /// The schedule; a name.
+        schedule: NameId,
+        /// All of it.
+        progress: Box<Progress>,
+    },
+    /// A schedule was removed.
+    ScheduleDropped {
+        /// The schedule; a name.
+        schedule: NameId,
+    },
 }
 
 /// The record a fact names.
@@ -451,6 +464,8 @@ pub enum Record {
     Group(Seq),
     /// A row of the fallouts table, by the job that has ended.
     Fallout(Seq),
+    /// A row of the schedules table.
+    Schedule(NameId),
     /// The one record of the broker itself.
     Meta,
 }
@@ -476,6 +491,7 @@ impl Fact {
             | Self::AfterRemoved { waiter, piece } => Record::After(*waiter, *piece),
             Self::GroupSet { group, .. } | Self::GroupRemoved { group } => Record::Group(*group),
             Self::FalloutSet { of, .. } | Self::FalloutRemoved { of } => Record::Fallout(*of),
+            Self::Ticked { schedule, .. } | Self::ScheduleDropped { schedule } => Record::Schedule(*schedule),
             Self::Enqueued { seq, .. }
             | Self::Readied { seq }
             | Self::Leased { seq, .. }
@@ -517,10 +533,12 @@ impl Fact {
             Self::Appended { item, .. } => item.len(),
             Self::Claimed { claim, .. } => claim.key.len(),
             Self::AfterSet { body, .. } => 32 * body.edges.len(),
+            Self::Ticked { progress, .. } => progress.weight(),
             Self::Returned { note, .. } | Self::Died { note, .. } | Self::Cancelled { note, .. } => {
                 note.as_ref().map_or(0, |note| note.weight())
             }
-            Self::Named { .. } | Self::SessionOpened { .. } | Self::ResourceSet { .. } => 512,
+            Self::ResourceSet { body, .. } => body.weight(),
+            Self::Named { .. } | Self::SessionOpened { .. } => 512,
             Self::Relabelled { labels, .. } => {
                 labels.iter().map(|(key, value)| 16 + key.len() + value.len()).sum()
             }
@@ -562,6 +580,7 @@ impl Fact {
             | Self::Freed { .. }
             | Self::Told { .. }
             | Self::AuditDropped { .. }
+            | Self::ScheduleDropped { .. }
             | Self::Removed { .. } => 0,
         };
         96 + variable

@@ -95,6 +95,8 @@ pub enum TextColumn {
     Key,
     /// The dedup key that it holds.
     Dedup,
+    /// The schedule that made it.
+    Schedule,
 }
 
 /// A column that holds a number; instants and durations are in milliseconds.
@@ -209,6 +211,7 @@ impl TextColumn {
             Self::Queue => job.queue,
             Self::Kind => job.kind,
             Self::Key => job.key,
+            Self::Schedule => job.schedule(),
             Self::Dedup => return ledger.claims.get(&job.seq).map_or("", |row| &row.claim.key),
         })
     }

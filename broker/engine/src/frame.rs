@@ -8,8 +8,8 @@ use crate::ledger::job::State;
 use crate::order::Order;
 use crate::part::Slot;
 use crate::view::{
-    AuditView, ConfigView, ErrorView, ExplainView, JobView, LimitView, OperationView, QueueView, ServerView,
-    SessionView,
+    AuditView, ConfigView, ErrorView, ExplainView, JobView, LimitView, OperationView, QueueView,
+    ScheduleView, ServerView, SessionView,
 };
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -192,6 +192,8 @@ pub struct RunWork {
     pub checkpoint: Slot,
     /// The jobs it waited for.
     pub after: Vec<JobId>,
+    /// The tick it stands for; 0 = none.
+    pub tick: Ms,
 }
 
 /// What became of one result of a Settle.
@@ -282,6 +284,8 @@ pub struct Rows {
     pub audits: Vec<AuditView>,
     /// Limits.
     pub limits: Vec<LimitView>,
+    /// Schedules.
+    pub schedules: Vec<ScheduleView>,
     /// Why jobs do not run.
     pub explains: Vec<ExplainView>,
     /// Lines of a job's log.

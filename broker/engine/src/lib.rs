@@ -38,6 +38,7 @@ pub mod order;
 pub mod part;
 pub mod policy;
 pub mod roster;
+pub mod schedule;
 pub mod terms;
 mod verbs;
 pub mod view;

@@ -71,6 +71,18 @@ pub const QUEUES_MAX: usize = 10_000;
 pub const KINDS_MAX: usize = 10_000;
 /// Limits of all namespaces together.
 pub const LIMITS_MAX: usize = 10_000;
+/// Schedules of all namespaces together.
+pub const SCHEDULES_MAX: usize = 10_000;
+/// Bytes of a schedule with its template; it is one small record of the store.
+pub const SCHEDULE_BYTES_MAX: usize = 3_400;
+/// How late a tick may be seen to and is still on time, its jitter apart.
+pub const LATE_MS: u64 = 10_000;
+/// Ticks of a schedule that wait for the end of its last job.
+pub const TICKS_WAITING_MAX: usize = 256;
+/// Most ticks that are made up for at once; of a long absence no more are counted.
+pub const TICKS_MADE_UP_MAX: usize = 1_000;
+/// Ticks told to the engine in one turn; the rest follow in the next turns.
+pub const TICKS_PER_TURN: usize = 1_024;
 /// Lanes and rings that a tick may find closed before it goes on in the next turn.
 pub const TURNED_AWAY_PER_TICK: usize = 2_048;
 /// Namespaces.

@@ -9,6 +9,7 @@ use crate::limit::Limit;
 use crate::order::Told;
 use crate::part::Slot;
 use crate::policy::Policy;
+use crate::schedule::{Progress, Schedule};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -71,6 +72,10 @@ pub struct JobView {
     pub counts: Option<Group>,
     /// The dedup key that it holds; "" = none.
     pub dedup_key: String,
+    /// The schedule that made it; "" = none.
+    pub schedule: String,
+    /// The tick it stands for; 0 = none.
+    pub tick: Ms,
     /// Bytes of its payload.
     pub payload_len: u32,
     /// The producer's bytes; only when one job is asked for.
@@ -142,6 +147,19 @@ pub struct LimitView {
     pub next_free_ms: u64,
     /// Its breaker is open until then; 0 = closed.
     pub open_until: Ms,
+}
+
+/// A schedule as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct ScheduleView {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub schedule: Schedule,
+    /// Rises with each Put.
+    pub version: u64,
+    /// How far it has come.
+    pub progress: Progress,
 }
 
 /// Why a job is not running.

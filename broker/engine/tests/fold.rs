@@ -11,8 +11,8 @@ use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
-    TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, ScheduleRow,
+    SessionRow, TotalsRow,
 };
 use windlass_engine::{Engine, Turn};
 
@@ -31,6 +31,7 @@ enum Copy {
     After(AfterRow),
     Group(GroupRow),
     Fallout(FalloutRow),
+    Schedule(ScheduleRow),
 }
 
 /// What a store holds beside the journal. All of a slice is written at once, Meta included.
@@ -130,6 +131,7 @@ impl Store {
                 (Record::After(waiter, piece), Copy::After(row)) => engine.load_after(*waiter, *piece, row),
                 (Record::Group(group), Copy::Group(row)) => engine.load_group(*group, row),
                 (Record::Fallout(of), Copy::Fallout(row)) => engine.load_fallout(*of, row),
+                (Record::Schedule(id), Copy::Schedule(row)) => engine.load_schedule(*id, row),
                 (record, copy) => assert!(matches!(copy, Copy::Name(..)), "{record:?} is no {copy:?}"),
             }
         }
@@ -170,6 +172,7 @@ fn copy(record: Record, ledger: &Ledger) -> Option<Copy> {
         Record::After(waiter, piece) => Copy::After(ledger.afters.get(&(waiter, piece))?.clone()),
         Record::Group(group) => Copy::Group(ledger.groups.get(&group)?.clone()),
         Record::Fallout(of) => Copy::Fallout(ledger.fallouts.get(&of)?.clone()),
+        Record::Schedule(id) => Copy::Schedule(ledger.schedules.get(&id)?.clone()),
         Record::Meta => return None,
     })
 }

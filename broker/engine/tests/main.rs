@@ -18,6 +18,9 @@ mod words;
 // The dice of histories.
 mod dice;
 
+// Who tells the engine which ticks a schedule has.
+mod almanac;
+
 // What they hear: frames to text.
 mod speech;
 
@@ -41,6 +44,8 @@ mod orders;
 mod overrun;
 // The same for jobs that wait for jobs, and for groups.
 mod flows;
+// The same for schedules.
+mod rota;
 
 // The same for what handlers say.
 mod said;

@@ -8,7 +8,7 @@ use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::ledger::job::{Job, Pieces, State};
 use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
-use windlass_engine::view::{Cause, ExplainView, JobView, QueueView};
+use windlass_engine::view::{Cause, ExplainView, JobView, QueueView, ScheduleView};
 
 /// A duration in words: `1h30min`.
 pub(crate) fn say_ms(ms: Ms) -> String {
@@ -283,6 +283,7 @@ fn say_rows(rows: &Rows) -> String {
             .chain(configs)
             .chain(errors)
             .chain(operations)
+            .chain(rows.schedules.iter().map(say_schedule))
             .chain(server),
     );
     if let Some(logs) = &rows.logs {
@@ -345,6 +346,19 @@ fn say_explain(row: &ExplainView) -> String {
         other => format!("{other:?}"),
     });
     format!("{} {}: {}", name(row.id), row.state.name(), causes.collect::<Vec<_>>().join(", "))
+}
+
+fn say_schedule(row: &ScheduleView) -> String {
+    let progress = &row.progress;
+    let mut text = format!("{} v{}", row.name, row.version);
+    optional(&mut text, progress.next > 0, || format!("next {}", say_at(progress.next)));
+    optional(&mut text, progress.last_at > 0, || format!("last {}", say_at(progress.last_at)));
+    optional(&mut text, progress.runs > 0, || format!("runs={}", progress.runs));
+    optional(&mut text, progress.skipped > 0, || format!("skipped={}", progress.skipped));
+    optional(&mut text, progress.failures > 0, || format!("failures={}", progress.failures));
+    optional(&mut text, !progress.waiting.is_empty(), || format!("waiting={}", progress.waiting.len()));
+    optional(&mut text, row.schedule.paused, || "paused".into());
+    text
 }
 
 fn say_queue(row: &QueueView) -> String {

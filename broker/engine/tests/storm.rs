@@ -5,6 +5,7 @@
 use crate::dice::Dice;
 use crate::model::{each, seeds};
 use crate::orders;
+use crate::rota;
 use crate::unique;
 use crate::world::{Asked, World};
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::limit::{Breaker, Limit};
 use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::schedule::{Calendar, Schedule};
 use windlass_engine::terms::{Gate, Terms};
 
 struct Storm {
@@ -155,7 +157,13 @@ impl Storm {
 
     fn play(&mut self, conn: ConnId, command: Command) {
         let request = self.world.request(conn, Asked::default());
-        if matches!(&command, Command::Enqueue(enqueue) if enqueue.wait_ms.is_some()) {
+        let waits = match &command {
+            Command::Enqueue(enqueue) => enqueue.wait_ms.is_some(),
+            // A checkpoint is written with others, and answered then.
+            Command::Touch(touch) => touch.jobs.iter().any(|job| job.telling.is_some()),
+            _ => false,
+        };
+        if waits {
             self.waits.push(request);
         }
         for frame in self.world.turn(vec![(request, command)]) {
@@ -247,6 +255,31 @@ impl Storm {
         }
     }
 
+    fn schedule(&mut self) -> Schedule {
+        let wishes = self.maybe(Self::wishes);
+        let wishes =
+            wishes.map(|wishes| Box::new(Wishes { expires_at: 0, hold: None, tick: None, ..*wishes }));
+        let job = JobSpec {
+            queue: "mail".into(),
+            kind: self.name(&["send", "print"]),
+            wishes,
+            ..JobSpec::default()
+        };
+        let calendar = Calendar {
+            every_ms: 600_000 + self.number().min(1 << 40),
+            anchor_at: self.number(),
+            start_at: self.maybe(Self::number).unwrap_or(0),
+            end_at: self.maybe(Self::number).unwrap_or(0),
+            ..Calendar::default()
+        };
+        Schedule {
+            job,
+            jitter_ms: self.maybe(Self::number).unwrap_or(0).min(86_400_000),
+            catch_up_window_ms: self.number(),
+            ..rota::schedule(&mut self.dice, calendar)
+        }
+    }
+
     fn enqueue(&mut self, conn: ConnId) {
         let count = self.dice.roll(30);
         let mut jobs = Vec::new();
@@ -283,6 +316,7 @@ impl Storm {
                 need_labels: if self.dice.one_in(9) { vec![("0".into(), String::new())] } else { Vec::new() },
             },
             flow: None,
+            tick: if self.dice.one_in(9) { Some(rota::tick_of(&mut self.dice)) } else { None },
         })
     }
 
@@ -457,11 +491,12 @@ impl Storm {
     }
 
     fn target(&mut self) -> Target {
-        match self.dice.roll(4) {
+        match self.dice.roll(6) {
             0 => Target::Namespace,
             1 => Target::Kind(self.name(&["send", "print"])),
             2 => Target::Queue(self.name(&["mail", "bills"])),
-            _ => Target::Limit(self.name(&["gpu", "pause", "rate"])),
+            3 => Target::Limit(self.name(&["gpu", "pause", "rate"])),
+            _ => Target::Schedule(self.name(&["hourly", "often"])),
         }
     }
 
@@ -490,6 +525,7 @@ impl Storm {
             let body = match target {
                 Target::Limit(_) => ResourceBody::Limit(self.limit()),
                 Target::Namespace | Target::Queue(_) | Target::Kind(_) => ResourceBody::Policy(self.policy()),
+                Target::Schedule(_) => ResourceBody::Schedule(Box::new(self.schedule())),
             };
             let scope = Scope {
                 queue: self.name(&["", "mail"]),

@@ -1,6 +1,9 @@
 //! A world for tests: one engine, its clock, its journal, and named actors on connections.
 
+use crate::almanac;
 use crate::fold::Store;
+use crate::speech::say_at;
+use crate::words::duration;
 use std::collections::BTreeMap;
 use windlass_engine::command::Command;
 use windlass_engine::engine::Start;
@@ -9,6 +12,7 @@ use windlass_engine::frame::{Body, Cursor, Frame};
 use windlass_engine::ids::{ConnId, JobId, Ms, Request, SessionId};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
+use windlass_engine::schedule::tick_id;
 use windlass_engine::{Engine, Turn};
 
 /// Midnight of every scenario.
@@ -130,6 +134,15 @@ impl World {
     /// Ends a turn that something else than a command may have begun.
     pub(crate) fn end_turn(&mut self, mut turn: Turn) -> Vec<Frame> {
         self.engine.tick(self.now, &mut turn);
+        let mut was_asked = false;
+        while let Some(wanted) = self.engine.wanted() {
+            was_asked = true;
+            let command = Command::Tick(Box::new(almanac::answer(&wanted)));
+            self.engine.apply(self.now, Request { conn: 0, id: 0 }, command, &mut turn);
+        }
+        if was_asked {
+            self.engine.tick(self.now, &mut turn);
+        }
         self.commit(turn)
     }
 
@@ -285,11 +298,15 @@ pub(crate) fn assert_same(one: &Ledger, other: &Ledger) {
     assert_eq!(one.afters, other.afters, "what jobs wait for differs");
     assert_eq!(one.groups, other.groups, "groups differ");
     assert_eq!(one.fallouts, other.fallouts, "what is still to be told differs");
+    assert_eq!(one.schedules, other.schedules, "schedules differ");
     assert_eq!(one.seq_next, other.seq_next, "the next seq differs");
 }
 
-/// A short name as sixteen bytes.
+/// A short name as sixteen bytes; `nightly@1h` is the tick of a schedule.
 pub(crate) fn bytes_of(name: &str) -> [u8; 16] {
+    if let Some((schedule, at)) = name.split_once('@') {
+        return tick_id("default", schedule, DAWN + duration(at)).0;
+    }
     let mut bytes = [0; 16];
     assert!(name.len() <= 16, "{name} is too long for an id");
     bytes[..name.len()].copy_from_slice(name.as_bytes());
@@ -298,5 +315,9 @@ pub(crate) fn bytes_of(name: &str) -> [u8; 16] {
 
 /// Sixteen bytes as the short name they came from.
 pub(crate) fn name_of(bytes: [u8; 16]) -> String {
+    if bytes[6] >> 4 == 8 && bytes[8] >> 6 == 2 {
+        let at = bytes[..6].iter().fold(0, |at, byte| at << 8 | u64::from(*byte));
+        return format!("@{}", say_at(at));
+    }
     String::from_utf8_lossy(&bytes).trim_end_matches('\0').into()
 }

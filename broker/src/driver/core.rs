@@ -1,6 +1,7 @@
 //! The driver's core: one turn over engine, parts and fold, without threads and without a clock,
 //! so that a simulator can run the very code that serves.
 
+use crate::calendar;
 use crate::store::StoreError;
 use crate::store::fold::{Fold, Slice};
 use crate::store::parts::Parts;
@@ -9,6 +10,7 @@ use crate::store::seam::{Journal, JournalStats, ReadLeaves, Recovered};
 use std::sync::Arc;
 use windlass_engine::engine::Pressure;
 use windlass_engine::frame::Body;
+use windlass_engine::limits::TICKS_PER_TURN;
 use windlass_engine::view::DiskView;
 use windlass_engine::{Command, ConnId, Engine, Request, Start, Turn};
 
@@ -72,7 +74,7 @@ impl Core {
     /// Any is fatal.
     pub fn start(&mut self, start: Start, turn: &mut Turn) -> Result<(), StoreError> {
         self.engine.start(start, turn);
-        self.engine.tick(start.now, turn);
+        self.tick(start.now, turn);
         self.settle(turn)
     }
 
@@ -95,8 +97,27 @@ impl Core {
         for (request, command) in commands {
             self.engine.apply(now, request, command, turn);
         }
-        self.engine.tick(now, turn);
+        self.tick(now, turn);
         self.settle(turn)
+    }
+
+    /// What time asks for. The engine cannot read calendars: what it wants to know of them is told in
+    /// the same turn, so that a tick and its job stand in one batch.
+    fn tick(&mut self, now: u64, turn: &mut Turn) {
+        self.engine.tick(now, turn);
+        let mut left = TICKS_PER_TURN;
+        let mut was_told = false;
+        while left > 0
+            && let Some(wanted) = self.engine.wanted()
+        {
+            let tick = calendar::answer(&wanted);
+            left = left.saturating_sub(1 + tick.due.len());
+            was_told = true;
+            self.engine.apply(now, Request { conn: 0, id: 0 }, Command::Tick(Box::new(tick)), turn);
+        }
+        if was_told {
+            self.engine.tick(now, turn);
+        }
     }
 
     /// What was decided is taken over: parts into memory, records as dirty, slots filled.

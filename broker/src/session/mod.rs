@@ -380,6 +380,7 @@ fn shows_bodies(command: &Command) -> bool {
         | command::Query::Operations { .. }
         | command::Query::Limits { .. }
         | command::Query::Audit { .. }
+        | command::Query::Schedules { .. }
         | command::Query::Explain(_)
         | command::Query::Server => false,
     }

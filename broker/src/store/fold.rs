@@ -118,6 +118,7 @@ impl Fold {
             | Record::After(..)
             | Record::Group(_)
             | Record::Fallout(_)
+            | Record::Schedule(_)
             | Record::Claim(_)) => {
                 self.dirty.rows.insert(record);
             }
@@ -223,6 +224,7 @@ fn copy_row(record: Record, ledger: &Ledger) -> Option<Row> {
         }
         Record::Group(group) => Some(Row::Group(group, ledger.groups.get(&group)?.clone())),
         Record::Fallout(of) => Some(Row::Fallout(of, ledger.fallouts.get(&of)?.clone())),
+        Record::Schedule(id) => Some(Row::Schedule(id, ledger.schedules.get(&id)?.clone())),
         Record::Job(_) | Record::Meta => None,
     }
 }

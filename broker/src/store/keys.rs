@@ -115,12 +115,14 @@ pub fn row(record: Record) -> Option<Vec<u8>> {
         Record::After(waiter, piece) => (b'a', [&waiter.to_be_bytes()[..], &piece.to_be_bytes()].concat()),
         Record::Group(group) => (b'g', group.to_be_bytes().to_vec()),
         Record::Fallout(of) => (b'e', of.to_be_bytes().to_vec()),
+        Record::Schedule(id) => (b'd', id.to_be_bytes().to_vec()),
         Record::Resource(key) => {
             let (class, id) = match key {
                 ResourceKey::Namespace(id) => (0, id),
                 ResourceKey::Queue(id) => (1, id),
                 ResourceKey::Kind(id) => (2, id),
                 ResourceKey::Limit(id) => (3, id),
+                ResourceKey::Schedule(id) => (4, id),
             };
             (b'r', [&[class][..], &id.to_be_bytes()].concat())
         }

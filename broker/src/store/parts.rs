@@ -154,6 +154,8 @@ impl Parts {
             | Fact::GroupRemoved { .. }
             | Fact::FalloutSet { .. }
             | Fact::FalloutRemoved { .. }
+            | Fact::Ticked { .. }
+            | Fact::ScheduleDropped { .. }
             | Fact::Blocked { .. }
             | Fact::Held { .. }
             | Fact::Freed { .. } => {}

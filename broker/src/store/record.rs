@@ -15,8 +15,8 @@ use windlass_engine::ids::{NameId, Seq};
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
-    TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, ScheduleRow,
+    SessionRow, TotalsRow,
 };
 
 /// The format of everything written now.
@@ -69,6 +69,8 @@ pub enum Row {
     Group(Seq, GroupRow),
     /// A job whose end not all know who wait for it.
     Fallout(Seq, FalloutRow),
+    /// How far a schedule has come, by its name.
+    Schedule(NameId, ScheduleRow),
 }
 
 /// A small part inside a block: place in the leaf, part, version, bytes.

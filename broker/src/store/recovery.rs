@@ -101,6 +101,7 @@ fn load_rows(leaves: &dyn ReadLeaves, engine: &mut Engine) -> Result<(), StoreEr
             Row::After(waiter, piece, row) => engine.load_after(waiter, piece, row),
             Row::Group(group, row) => engine.load_group(group, row),
             Row::Fallout(of, row) => engine.load_fallout(of, row),
+            Row::Schedule(id, row) => engine.load_schedule(id, row),
         }
         Ok(())
     })

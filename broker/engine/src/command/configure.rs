@@ -54,4 +54,6 @@ pub enum Target {
     Kind(String),
     /// `limit/NAME`
     Limit(String),
+    /// `schedule/NAME`
+    Schedule(String),
 }

@@ -4,10 +4,12 @@ use super::Refusal;
 use crate::blob::Blob;
 use crate::flow::{DepPolicy, On};
 use crate::ids::{JobId, Ms};
+use crate::schedule::TickOf;
 use crate::terms::{Gate, Terms};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// Jobs to store.
 #[derive(Clone, Debug)]
@@ -20,8 +22,8 @@ pub struct Enqueue {
     pub wait_ms: Option<u64>,
 }
 
-/// A job as its producer describes it.
-#[derive(Clone, Debug, Default)]
+/// A job as its producer describes it, or a schedule's template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// Its identity.
     pub id: JobId,
@@ -43,7 +45,7 @@ pub struct JobSpec {
 
 /// What few jobs ask for. It stands apart, so that all the others are small, and one look tells that they
 /// are plain.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wishes {
     /// Not started by then, it expires; 0 = never.
     pub expires_at: Ms,
@@ -55,8 +57,12 @@ pub struct Wishes {
     pub dedup: Option<Box<Dedup>>,
     /// It waits for its confirmation.
     pub hold: Option<Hold>,
-    /// What it waits for, and what it counts into.
+    /// What it waits for, and what it counts into; no template has it.
+    #[serde(skip)]
     pub flow: Option<Box<Flow>>,
+    /// It stands for this tick, which also makes its id; no template has it.
+    #[serde(skip)]
+    pub tick: Option<TickOf>,
 }
 
 impl JobSpec {
@@ -68,7 +74,7 @@ impl JobSpec {
 }
 
 /// What ties a job to other jobs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     /// It waits for these, each named once.
     pub after: Vec<After>,
@@ -88,7 +94,7 @@ pub struct After {
 }
 
 /// When a job for the same thing exists.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dedup {
     /// What is the same for both.
     pub key: String,
@@ -102,8 +108,8 @@ pub struct Dedup {
     pub payload_bytes_max: u32,
 }
 
-/// How long a job has its dedup key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a job has its dedup key. The order is the stored format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DedupUntil {
     /// Until it ends.
     Finish,
@@ -113,8 +119,8 @@ pub enum DedupUntil {
     Window(Ms),
 }
 
-/// What becomes of a job whose dedup key is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What becomes of a job whose dedup key is taken. The order is the stored format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnConflict {
     /// It is dropped.
     KeepOld,
@@ -131,7 +137,7 @@ pub enum OnConflict {
 }
 
 /// How a job waits for its confirmation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// For how long.
     pub ttl_ms: Ms,

@@ -18,6 +18,7 @@ pub use refusal::{Code, Refusal};
 pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Spawn, Telling, Throttle, Touch};
 
 use crate::ids::{JobId, OperationId, SessionId};
+use crate::schedule::Tick;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -59,6 +60,8 @@ pub enum Command {
     },
     /// Lets the test clock go on.
     AdvanceClock(AdvanceClock),
+    /// The ticks of a schedule that the engine asked for.
+    Tick(Box<Tick>),
     /// A byte arrived, or the broker itself did not read: either way the session is not silent.
     Sign,
     /// The peer has read enough: its streams get jobs again.

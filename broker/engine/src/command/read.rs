@@ -39,6 +39,15 @@ pub enum Query {
         /// Rows.
         limit: usize,
     },
+    /// Schedules whose name is after the cursor.
+    Schedules {
+        /// Only this schedule; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
     /// Why a job is not running.
     Explain(JobId),
     /// A page of a job's log.

@@ -35,13 +35,21 @@ impl Engine {
             self.ledger.evolve(turn.batch, &fact);
         }
         self.remember(&fact);
-        let freeing = if ties.dedup { freeing(&fact) } else { None };
+        let freeing = if ties.dedup || ties.schedule > 0 { freeing(&fact) } else { None };
+        if !self.roster.schedules.stalled.is_empty() && makes_room(&fact) {
+            self.roster.schedules.wake(self.now, &mut self.roster.timers);
+        }
         turn.facts.push(fact);
         if !self.roster.ended_runs.is_empty() {
             self.finish_runs(turn);
         }
         if let Some((seq, now)) = freeing {
-            self.settle_claim(seq, now, turn);
+            if ties.dedup {
+                self.settle_claim(seq, now, turn);
+            }
+            if ties.schedule > 0 && self.ledger.jobs.get(seq).is_none_or(|job| job.state.is_final()) {
+                self.tick_ended(ties.schedule, seq, now, turn);
+            }
         }
         if let (Record::Job(seq), Some(before)) = (record, ties.state)
             && (ties.is_flow || !self.roster.flows.is_idle())
@@ -169,6 +177,8 @@ pub(crate) struct Ties {
     state: Option<State>,
     /// It has a dedup key, or waits for one.
     dedup: bool,
+    /// The schedule that made it; 0 = none.
+    schedule: NameId,
     /// It has any of the following.
     is_flow: bool,
     /// The group that it counts into; 0 = none.
@@ -185,6 +195,7 @@ impl Ties {
         Self {
             state: Some(job.state),
             dedup: plan.dedup,
+            schedule: job.schedule(),
             is_flow: plan.group > 0 || plan.after || plan.is_group,
             group: plan.group,
             after: plan.after,
@@ -199,6 +210,11 @@ pub(crate) fn share(ledger: &Ledger, limits: &mut Limits, job: &Job) -> Share {
         return Share::default();
     }
     Share { cost: ledger.cost(job), buckets: limits.claim(&ledger.names, job) }
+}
+
+/// What was too much before may fit now.
+fn makes_room(fact: &Fact) -> bool {
+    matches!(fact, Fact::Removed { .. } | Fact::NameDropped { .. } | Fact::Unclaimed { .. })
 }
 
 /// The job and the moment of a fact after which its dedup key may be free.

@@ -118,6 +118,7 @@ impl Engine {
             Command::Sign => return self.sign(now, from.conn),
             Command::Hangup => return self.hangup(now, from.conn),
             Command::Unchoke => return self.unchoke(from.conn),
+            Command::Tick(tick) => return self.ticked(now, &tick, turn),
             Command::Enqueue(_)
             | Command::Fetch(_)
             | Command::Settle(_)
@@ -150,7 +151,7 @@ impl Engine {
             Command::Put(put) => self.put(asker, &put, turn),
             Command::Bye { keep_leases } => self.bye(asker, keep_leases, turn),
             Command::AdvanceClock(_) => turn.refuse(from, no_test_clock()),
-            Command::Hello(_) | Command::Sign | Command::Unchoke | Command::Hangup => {}
+            Command::Hello(_) | Command::Sign | Command::Unchoke | Command::Hangup | Command::Tick(_) => {}
         }
     }
 
@@ -171,7 +172,10 @@ impl Engine {
     /// When to call [`Engine::tick`] if nothing else happens; 0 = at once, work is left.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Ms> {
-        if !self.roster.surveys.is_empty() || !self.ledger.fallouts.is_empty() {
+        if !self.roster.surveys.is_empty()
+            || !self.ledger.fallouts.is_empty()
+            || !self.roster.schedules.wanted.is_empty()
+        {
             return Some(0);
         }
         let work_left = !self.roster.hungry.is_empty() || !self.roster.stirred.is_empty();
@@ -209,6 +213,9 @@ impl Engine {
     pub fn set_pressure(&mut self, pressure: Pressure) {
         if self.pressure.no_leases && !pressure.no_leases {
             self.roster.stir_all();
+        }
+        if self.pressure.no_enqueue && !pressure.no_enqueue {
+            self.roster.schedules.wake(self.now, &mut self.roster.timers);
         }
         self.pressure = pressure;
     }

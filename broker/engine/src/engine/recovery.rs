@@ -6,8 +6,8 @@ use crate::ids::{Ms, NameId, OperationId, Seq, SessionId};
 use crate::ledger::job::Job;
 use crate::ledger::names::Name;
 use crate::ledger::tables::{
-    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
-    TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, ScheduleRow,
+    SessionRow, TotalsRow,
 };
 use crate::ledger::{Applied, EvolveError};
 use crate::limits::{EPOCH_MINUTES_MAX, OPERATION_REST_MS, SESSION_TTL_MS_DEFAULT};
@@ -84,6 +84,11 @@ impl Engine {
         self.ledger.fallouts.insert(of, row);
     }
 
+    /// Takes how far a schedule has come from the store.
+    pub fn load_schedule(&mut self, schedule: NameId, row: ScheduleRow) {
+        self.ledger.schedules.insert(schedule, row);
+    }
+
     /// Takes a fact from the journal.
     ///
     /// # Errors
@@ -132,6 +137,7 @@ impl Engine {
             self.roster.claims.join(holder, &row.claim, &mut self.roster.timers);
         }
         self.load_flows();
+        self.load_schedules();
         self.spare_leases(start.now);
         self.roster.hungry.clear();
         self.roster.stirred.clear();

@@ -5,6 +5,7 @@ use crate::ids::{JobId, Ms, NameId, SessionId};
 use crate::ledger::job::Plan;
 use crate::limit::Limit;
 use crate::policy::{Ordering, Policy};
+use crate::schedule::Schedule;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -259,6 +260,8 @@ pub enum ResourceKey {
     Kind(NameId),
     /// A limit; a pause is one, too.
     Limit(NameId),
+    /// A schedule.
+    Schedule(NameId),
 }
 
 /// What a resource says.
@@ -268,6 +271,28 @@ pub enum ResourceBody {
     Policy(Policy),
     /// Of a limit.
     Limit(Limit),
+    /// Of a schedule.
+    Schedule(Box<Schedule>),
+}
+
+impl ResourceBody {
+    /// The schedule that it is, if it is one.
+    #[must_use]
+    pub fn schedule(self) -> Option<Box<Schedule>> {
+        match self {
+            Self::Schedule(schedule) => Some(schedule),
+            Self::Policy(_) | Self::Limit(_) => None,
+        }
+    }
+
+    /// About how many bytes it takes when stored.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Policy(_) | Self::Limit(_) => 512,
+            Self::Schedule(schedule) => schedule.weight(),
+        }
+    }
 }
 
 /// What ever happened in a queue. Not lowered by retention or deletion.

@@ -33,7 +33,7 @@ impl Ledger {
         }
         let wider = |key| match &self.resources.get(&key)?.body {
             ResourceBody::Policy(policy) => Some(policy),
-            ResourceBody::Limit(_) => None,
+            ResourceBody::Limit(_) | ResourceBody::Schedule(_) => None,
         };
         let (kind, queue) = (wider(ResourceKey::Kind(kind)), wider(ResourceKey::Queue(queue)));
         Chain { links: [own, kind, queue, wider(ResourceKey::Namespace(namespace))] }
@@ -43,7 +43,7 @@ impl Ledger {
     fn has_policies(&self) -> bool {
         self.resources.first_key_value().is_some_and(|(key, _)| match key {
             ResourceKey::Namespace(_) | ResourceKey::Queue(_) | ResourceKey::Kind(_) => true,
-            ResourceKey::Limit(_) => false,
+            ResourceKey::Limit(_) | ResourceKey::Schedule(_) => false,
         })
     }
 }

@@ -2,8 +2,8 @@
 
 use super::job::{Ended, Job, State, length};
 use super::tables::{
-    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
-    TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, ScheduleRow,
+    SessionRow, TotalsRow,
 };
 use super::{Ledger, REPLAYED};
 use crate::fact::{DeadReason, Fact, NewJob, Record, Reshape, ResourceKey};
@@ -76,6 +76,7 @@ impl Ledger {
             Record::After(waiter, piece) => self.afters.get(&(waiter, piece)).map(|row| row.since),
             Record::Group(group) => self.groups.get(&group).map(|row| row.since),
             Record::Fallout(of) => self.fallouts.get(&of).map(|row| row.since),
+            Record::Schedule(id) => self.schedules.get(&id).map(|row| row.since),
             // Its facts are absolute or rise only, so applying one twice is harmless.
             Record::Meta => Some(REPLAYED),
         }
@@ -125,6 +126,12 @@ impl Ledger {
             | Fact::GroupRemoved { .. }
             | Fact::FalloutSet { .. }
             | Fact::FalloutRemoved { .. } => self.flowed(since, fact),
+            Fact::Ticked { schedule, progress } => {
+                self.schedules.insert(*schedule, ScheduleRow { since, progress: (**progress).clone() });
+            }
+            Fact::ScheduleDropped { schedule } => {
+                self.schedules.remove(schedule);
+            }
             Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
             Fact::Removed { seq, .. } => self.removed(*seq, batch),
             Fact::Blocked { seq }
@@ -289,6 +296,7 @@ fn creates(fact: &Fact) -> bool {
             | Fact::AfterSet { .. }
             | Fact::GroupSet { .. }
             | Fact::FalloutSet { .. }
+            | Fact::Ticked { .. }
             | Fact::Enqueued { .. }
     )
 }

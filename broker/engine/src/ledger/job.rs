@@ -157,12 +157,12 @@ pub struct Job {
 pub struct Plan {
     /// Not started by then, the job expires; 0 = never.
     pub expires_at: Ms,
-    /// While it is held: until then; 0 = for ever.
-    pub hold_until: Ms,
-    /// What ends the hold makes the job ready, instead of expiring it.
-    pub run_on_hold_timeout: bool,
+    /// It waits for a word, or did.
+    pub hold: Option<Box<Hold>>,
     /// It holds a dedup key, or waits for one.
     pub dedup: bool,
+    /// The tick it stands for; such a job is never held.
+    pub tick: Option<Box<TickPlan>>,
     /// Where its payload and its headers lie.
     pub pieces: Pieces,
     /// What its handlers have said.
@@ -173,6 +173,24 @@ pub struct Plan {
     pub after: bool,
     /// It is a group: no worker gets it, and it ends when its members have.
     pub is_group: bool,
+}
+
+/// How a job waits for its confirmation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Until then; 0 = for ever.
+    pub until: Ms,
+    /// What ends the hold makes the job ready, instead of expiring it.
+    pub then_run: bool,
+}
+
+/// The tick that a job stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickPlan {
+    /// The schedule; a name.
+    pub schedule: NameId,
+    /// The tick.
+    pub at: Ms,
 }
 
 /// Which versions of its parts are a job's payload and headers: both can be replaced, and a payload can
@@ -373,7 +391,7 @@ impl Job {
     /// Waits for somebody's word.
     pub(crate) fn hold(&mut self, until: Ms) {
         self.state = State::Held;
-        self.plan.get_or_insert_default().hold_until = until;
+        self.plan.get_or_insert_default().hold.get_or_insert_default().until = until;
     }
 
     /// Another payload, and perhaps other headers, of these lengths.
@@ -399,10 +417,22 @@ impl Job {
         self.payload_len = self.payload_len.saturating_add(length(item));
     }
 
+    /// The schedule that made it; a name. 0 = none.
+    #[must_use]
+    pub fn schedule(&self) -> NameId {
+        self.plan.as_ref().and_then(|plan| plan.tick.as_ref()).map_or(0, |tick| tick.schedule)
+    }
+
+    /// The tick it stands for; 0 = none.
+    #[must_use]
+    pub fn tick(&self) -> Ms {
+        self.plan.as_ref().and_then(|plan| plan.tick.as_ref()).map_or(0, |tick| tick.at)
+    }
+
     /// When its hold ends by itself; 0 = never.
     #[must_use]
     pub fn hold_until(&self) -> Ms {
-        self.plan.as_ref().map_or(0, |plan| plan.hold_until)
+        self.plan.as_ref().and_then(|plan| plan.hold.as_ref()).map_or(0, |hold| hold.until)
     }
 
     /// Nobody was ever given it, and it may still run.

@@ -22,8 +22,8 @@ use job::Job;
 use jobs::Jobs;
 use names::Names;
 use tables::{
-    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
-    TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, ScheduleRow,
+    SessionRow, TotalsRow,
 };
 
 /// Set in a record's `since` while the journal is replayed: this replay touched it, so further
@@ -65,6 +65,8 @@ pub struct Ledger {
     pub groups: BTreeMap<Seq, GroupRow>,
     /// Jobs that more jobs wait for than one turn tells of their end.
     pub fallouts: BTreeMap<Seq, FalloutRow>,
+    /// How far schedules have come; by name.
+    pub schedules: BTreeMap<NameId, ScheduleRow>,
     /// Facts for records that are missing are skipped up to this batch: the store already holds
     /// what became of them.
     pub(crate) folded_to: u64,
@@ -115,7 +117,7 @@ impl Ledger {
                 let is_whole = limit.queue == queue && limit.kind == 0 && limit.key == 0;
                 (is_whole && limit.is_pause()).then_some(limit)
             }
-            ResourceBody::Policy(_) => None,
+            ResourceBody::Policy(_) | ResourceBody::Schedule(_) => None,
         })
     }
 
@@ -148,6 +150,9 @@ impl Ledger {
         self.afters.values_mut().for_each(|row| row.since &= !REPLAYED);
         self.groups.values_mut().for_each(|row| row.since &= !REPLAYED);
         self.fallouts.values_mut().for_each(|row| row.since &= !REPLAYED);
+        for row in self.schedules.values_mut() {
+            row.since &= !REPLAYED;
+        }
         let named: alloc::vec::Vec<_> = self.names.iter().map(|(id, since, _)| (id, since)).collect();
         for (id, since) in named {
             self.names.set_since(id, since & !REPLAYED);

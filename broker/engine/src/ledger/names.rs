@@ -33,6 +33,8 @@ pub enum Name {
     Gate(Gate),
     /// How jobs of a namespace fail: the class of the failure, and its message with masks.
     Error(NameId, String, String),
+    /// A schedule of a namespace.
+    Schedule(NameId, String),
 }
 
 impl Name {
@@ -44,7 +46,8 @@ impl Name {
             | Self::Queue(_, text)
             | Self::Kind(_, text)
             | Self::Key(_, text)
-            | Self::Limit(_, text) => text,
+            | Self::Limit(_, text)
+            | Self::Schedule(_, text) => text,
             Self::Error(_, _, shape) => shape,
             Self::Terms(_) | Self::Gate(_) => "",
         }
@@ -57,6 +60,7 @@ impl Name {
             | Self::Kind(of, _)
             | Self::Key(of, _)
             | Self::Limit(of, _)
+            | Self::Schedule(of, _)
             | Self::Error(of, ..) => *of,
             Self::Namespace(_) | Self::Terms(_) | Self::Gate(_) => 0,
         }
@@ -65,7 +69,9 @@ impl Name {
     fn is_counted(&self) -> bool {
         match self {
             Self::Key(..) | Self::Terms(_) | Self::Gate(_) | Self::Error(..) => true,
-            Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) | Self::Limit(..) => false,
+            Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) | Self::Limit(..) | Self::Schedule(..) => {
+                false
+            }
         }
     }
 }
@@ -89,6 +95,7 @@ pub(crate) struct NameCounts {
     pub(crate) limits: usize,
     pub(crate) others: usize,
     pub(crate) errors: usize,
+    pub(crate) schedules: usize,
 }
 
 impl NameCounts {
@@ -100,6 +107,7 @@ impl NameCounts {
             Name::Limit(..) => &mut self.limits,
             Name::Key(..) | Name::Terms(_) | Name::Gate(_) => &mut self.others,
             Name::Error(..) => &mut self.errors,
+            Name::Schedule(..) => &mut self.schedules,
         }
     }
 }

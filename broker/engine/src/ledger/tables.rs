@@ -1,11 +1,12 @@
-//! The small keyed records beside the jobs: sessions, resources, totals, failures, operations,
-//! claims, and what flows are made of.
+//! The small keyed records beside the jobs: sessions, resources, totals, failures, operations, claims,
+//! schedules, and what flows are made of.
 
 use crate::fact::{Audit, Failures, NewSession, ResourceBody, Totals};
 use crate::flow::{Fallout, Group, Piece};
 use crate::ids::{JobId, Ms, NameId, Seq};
 use crate::operation::Operation;
 use crate::order::{DueOrder, Told};
+use crate::schedule::Progress;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,7 @@ impl ResourceRow {
     pub(crate) fn counted_name(&self) -> Option<NameId> {
         match &self.body {
             ResourceBody::Limit(limit) => Some(limit.key).filter(|&key| key > 0),
-            ResourceBody::Policy(_) => None,
+            ResourceBody::Policy(_) | ResourceBody::Schedule(_) => None,
         }
     }
 }
@@ -79,6 +80,15 @@ pub struct TotalsRow {
     pub since: u64,
     /// All of them.
     pub totals: Totals,
+}
+
+/// How far a schedule has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleRow {
+    /// The batch that touched it last.
+    pub since: u64,
+    /// All of it.
+    pub progress: Progress,
 }
 
 /// A dedup key that is taken.

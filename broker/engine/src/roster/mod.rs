@@ -11,6 +11,7 @@ mod operations;
 mod presence;
 pub(crate) mod queue;
 mod run;
+mod schedules;
 pub(crate) mod seqs;
 mod serial;
 pub(crate) mod sources;
@@ -23,6 +24,7 @@ pub(crate) use ended_ids::EndedIds;
 pub(crate) use operations::Operations;
 pub(crate) use presence::{LeaseMark, Presence};
 pub(crate) use run::Run;
+pub(crate) use schedules::Schedules;
 pub(crate) use timers::{Timer, Timers};
 pub(crate) use told::Unwritten;
 
@@ -74,6 +76,7 @@ pub(crate) struct Roster {
     pub(crate) tally: BTreeMap<NameId, Totals>,
     pub(crate) claims: Claims,
     pub(crate) flows: Flows,
+    pub(crate) schedules: Schedules,
     pub(crate) watches: Watches,
     /// Silence does not count while a connection is open.
     pub(crate) ignores_silence: bool,

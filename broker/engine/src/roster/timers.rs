@@ -45,6 +45,8 @@ pub(crate) enum Timer {
     Flush(Seq),
     /// A Touch is answered, whose checkpoints are written by now.
     Touched(Request),
+    /// A schedule has something to do.
+    Schedule(NameId),
 }
 
 /// All timers.

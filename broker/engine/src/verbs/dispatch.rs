@@ -378,11 +378,14 @@ fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
 /// What goes with a run beyond the plain.
 fn run_work(ledger: &Ledger, job: &Job) -> Option<Box<RunWork>> {
     let limits = job.lease.as_ref().and_then(|lease| lease.limits);
-    let checkpoint = if job.plan.is_some() { job.checkpoint() } else { Slot::Empty };
+    if limits.is_none() && job.plan.is_none() {
+        return None;
+    }
+    let (checkpoint, tick) = (job.checkpoint(), job.tick());
     let waited = job.plan.as_ref().is_some_and(|plan| plan.after);
     let after = if waited { ledger.after(job.seq).map(|edge| edge.id).collect() } else { Vec::new() };
-    let is_plain = limits.is_none() && checkpoint == Slot::Empty && !waited;
-    (!is_plain).then(|| Box::new(RunWork { limits: limits.unwrap_or_default(), checkpoint, after }))
+    let is_plain = limits.is_none() && checkpoint == Slot::Empty && !waited && tick == 0;
+    (!is_plain).then(|| Box::new(RunWork { limits: limits.unwrap_or_default(), checkpoint, after, tick }))
 }
 
 fn deliver(to: Request, works: Vec<Work>) -> Frame {

@@ -5,7 +5,7 @@ use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Fact, NewJob};
 use crate::frame::{Body, EnqueuedOne, Outcome, Stored};
 use crate::ids::{JobId, Ms, NameId};
-use crate::ledger::job::{Pieces, Plan, State};
+use crate::ledger::job::{self, Pieces, Plan, State, TickPlan};
 use crate::ledger::names::Name;
 use crate::limits::{
     CLAIMS_MAX, DELAY_MS_MAX, DELIVER_BYTES_MAX, ENQUEUE_JOBS_MAX, KINDS_MAX, NAMES_MAX, QUEUES_MAX,
@@ -13,6 +13,7 @@ use crate::limits::{
 };
 use crate::part::Slot;
 use crate::policy::default;
+use crate::schedule::TickOf;
 use crate::terms::{Gate, Terms};
 use crate::verbs::flow::Stands;
 use alloc::boxed::Box;
@@ -95,6 +96,7 @@ impl Engine {
             let message = format!("{WATCHED_IDS_MAX} jobs are waited for already");
             return Err(Refusal::new(Code::Exhausted, "wait", message).retry_after(1_000));
         }
+        self.admit_ticks(asker.namespace, &enqueue.jobs)?;
         self.admit_jobs(asker, &mut enqueue.jobs, enqueue.partial)?;
         if enqueue.partial {
             return Ok(());
@@ -164,7 +166,10 @@ impl Engine {
     }
 
     /// Stores a job, unless another one stands for it; the id of the one that does.
-    fn store(&mut self, asker: Asker, mut spec: JobSpec, turn: &mut Turn) -> (JobId, Stored) {
+    pub(super) fn store(&mut self, asker: Asker, mut spec: JobSpec, turn: &mut Turn) -> (JobId, Stored) {
+        if let Some(tick) = spec.wishes.as_ref().and_then(|wishes| wishes.tick.as_ref()) {
+            spec.id = self.id_of(asker.namespace, tick);
+        }
         let outcome = Outcome::Duplicate;
         if let Some(known) = self.find(asker.namespace, spec.id) {
             return (spec.id, Stored { seq: known.seq, state: known.state, outcome });
@@ -196,7 +201,7 @@ impl Engine {
             let plan = job.plan.get_or_insert_default();
             plan.dedup = dedup.is_some();
             plan.pieces = dedup.unwrap_or_default();
-            plan.run_on_hold_timeout = hold.is_some_and(|hold| hold.then_run);
+            plan.hold = hold.map(|hold| Box::new(job::Hold { until: 0, then_run: hold.then_run }));
             plan.is_group = is_group;
             if let Some(flow) = &flow {
                 self.tie(asker.namespace, seq, flow, plan, turn);
@@ -230,7 +235,7 @@ impl Engine {
         let ordering = policies.ask(|policy| policy.ordering).unwrap_or_default();
         let ttl_ms = policies.ask(|policy| policy.ttl_ms).unwrap_or(0);
         let mut expires_at = if ttl_ms > 0 { asker.now.saturating_add(ttl_ms) } else { Ms::MAX };
-        let (mut terms, mut gate) = (0, 0);
+        let (mut terms, mut gate, mut tick) = (0, 0, None);
         if let Some(wishes) = spec.wishes {
             let wishes = *wishes;
             if wishes.expires_at > 0 {
@@ -242,6 +247,13 @@ impl Engine {
             if wishes.gate != Gate::default() {
                 gate = self.intern(turn, Name::Gate(wishes.gate));
             }
+            tick = wishes.tick;
+        }
+        let mut plan = (expires_at < Ms::MAX).then(|| Box::new(Plan { expires_at, ..Plan::default() }));
+        if let Some(TickOf { schedule, at }) = tick
+            && let Some(schedule) = self.ledger.names.find(&Name::Schedule(namespace, schedule))
+        {
+            plan.get_or_insert_default().tick = Some(Box::new(TickPlan { schedule, at }));
         }
         NewJob {
             id: spec.id,
@@ -257,7 +269,7 @@ impl Engine {
             run_at: self.run_at(spec.run_at, asker.now),
             payload: spec.payload,
             headers: spec.headers,
-            plan: (expires_at < Ms::MAX).then(|| Box::new(Plan { expires_at, ..Plan::default() })),
+            plan,
         }
     }
 }

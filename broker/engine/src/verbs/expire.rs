@@ -41,6 +41,7 @@ impl Engine {
                 Timer::Stall(seq) => self.stall(seq, now, turn),
                 Timer::Flush(seq) => self.write_report(seq, now, turn),
                 Timer::Touched(key) => self.answer_touch(key, turn),
+                Timer::Schedule(schedule) => self.attend(schedule, now, turn),
             }
         }
     }

@@ -35,7 +35,8 @@ impl Engine {
     /// Nobody gave the word in time.
     pub(crate) fn end_hold(&mut self, seq: Seq, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
-        if job.plan.as_ref().is_some_and(|plan| plan.run_on_hold_timeout) {
+        let hold = job.plan.as_ref().and_then(|plan| plan.hold.as_ref());
+        if hold.is_some_and(|hold| hold.then_run) {
             return self.confirm(seq, now, turn);
         }
         let end = self.end(job, State::Expired, now);

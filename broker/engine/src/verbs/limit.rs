@@ -38,7 +38,7 @@ impl Engine {
         let row = self.ledger.resources.get(&ResourceKey::Limit(id));
         let limit = row.and_then(|row| match &row.body {
             ResourceBody::Limit(limit) => Some(limit.clone()),
-            ResourceBody::Policy(_) => None,
+            ResourceBody::Policy(_) | ResourceBody::Schedule(_) => None,
         });
         if until(limit.as_ref()) > 0 {
             self.roster.timers.insert(until(limit.as_ref()), Timer::LimitEnd(id));
@@ -99,7 +99,10 @@ impl Engine {
                     let Name::Limit(of, text) = self.ledger.names.get(id)? else { return None };
                     (*of == asker.namespace).then_some((text.as_str(), id))
                 }
-                ResourceKey::Namespace(_) | ResourceKey::Queue(_) | ResourceKey::Kind(_) => None,
+                ResourceKey::Namespace(_)
+                | ResourceKey::Queue(_)
+                | ResourceKey::Kind(_)
+                | ResourceKey::Schedule(_) => None,
             })
             .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
             .collect();

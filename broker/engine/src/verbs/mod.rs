@@ -22,6 +22,7 @@ mod overrun;
 mod put;
 mod query;
 mod report;
+mod schedule;
 mod select;
 mod session;
 mod settle;

@@ -8,7 +8,8 @@ use crate::ids::NameId;
 use crate::ledger::names::Name;
 use crate::ledger::tables::ResourceRow;
 use crate::limit::Limit;
-use crate::limits::{KINDS_MAX, LIMITS_MAX, QUEUES_MAX};
+use crate::limits::{KINDS_MAX, LIMITS_MAX, QUEUES_MAX, SCHEDULE_BYTES_MAX, SCHEDULES_MAX};
+use crate::verbs::schedule::template_names;
 use crate::view::ConfigView;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -34,8 +35,7 @@ impl Engine {
         for target in &put.remove {
             let key = self.existing_key(asker.namespace, target);
             if let Some(key) = key.filter(|key| self.ledger.resources.contains_key(key) && !put.dry_run) {
-                self.decide(turn, Fact::ResourceRemoved { key });
-                self.reconsider(key);
+                self.remove_resource(key, turn);
             }
         }
         if put.prune && !put.dry_run {
@@ -60,6 +60,7 @@ impl Engine {
             Target::Queue(_) => counts.queues >= QUEUES_MAX,
             Target::Kind(_) => counts.kinds >= KINDS_MAX,
             Target::Limit(_) => counts.limits >= LIMITS_MAX,
+            Target::Schedule(_) => counts.schedules >= SCHEDULES_MAX,
             Target::Namespace => false,
         };
         let names = [&set.scope.queue, &set.scope.kind, &set.scope.key];
@@ -69,6 +70,20 @@ impl Engine {
         if let Err(what) = self.ledger.names.has_room(scope) {
             let field = format!("set[{place}].limit");
             return Err(Refusal::new(Code::Exhausted, &field, format!("too many {what} names")));
+        }
+        if let ResourceBody::Schedule(schedule) = &set.body {
+            if schedule.weight() > SCHEDULE_BYTES_MAX {
+                let message = format!(
+                    "a schedule takes at most {SCHEDULE_BYTES_MAX} bytes with its job, not {}; keep large payloads elsewhere",
+                    schedule.weight()
+                );
+                return Err(Refusal::new(Code::TooLarge, &format!("set[{place}].schedule"), message));
+            }
+            let wanted = template_names(namespace, &schedule.job);
+            self.ledger.names.has_room(wanted).map_err(|what| {
+                let field = format!("set[{place}].schedule.job");
+                Refusal::new(Code::Exhausted, &field, format!("too many {what} names"))
+            })?;
         }
         if full && self.existing_key(namespace, &set.target).is_none() {
             let field = format!("set[{place}].name");
@@ -85,6 +100,7 @@ impl Engine {
         if row.is_some_and(|row| self.says(&row.body, set)) {
             return stored;
         }
+        let before = row.map(|row| row.body.clone());
         if dry_run {
             return stored + 1;
         }
@@ -98,15 +114,23 @@ impl Engine {
             Target::Limit(name) => {
                 ResourceKey::Limit(self.intern(turn, Name::Limit(namespace, name.clone())))
             }
+            Target::Schedule(name) => {
+                ResourceKey::Schedule(self.intern(turn, Name::Schedule(namespace, name.clone())))
+            }
         };
         let body = Box::new(match &set.body {
             ResourceBody::Policy(policy) => ResourceBody::Policy(policy.clone()),
             ResourceBody::Limit(limit) => {
                 ResourceBody::Limit(self.scoped(namespace, limit.clone(), &set.scope, turn))
             }
+            ResourceBody::Schedule(schedule) => ResourceBody::Schedule(schedule.clone()),
         });
         self.decide(turn, Fact::ResourceSet { key, version: stored + 1, body, at: asker.now });
         self.reconsider(key);
+        if let ResourceKey::Schedule(schedule) = key {
+            let before = before.and_then(ResourceBody::schedule);
+            self.reschedule(schedule, before.as_deref(), asker.now, turn);
+        }
         stored + 1
     }
 
@@ -117,8 +141,15 @@ impl Engine {
         let keys = self.ledger.resources.keys().filter(|key| !kept.contains(key));
         let gone: Vec<ResourceKey> = keys.filter(|key| self.owner(**key) == namespace).copied().collect();
         for key in gone {
-            self.decide(turn, Fact::ResourceRemoved { key });
-            self.reconsider(key);
+            self.remove_resource(key, turn);
+        }
+    }
+
+    fn remove_resource(&mut self, key: ResourceKey, turn: &mut Turn) {
+        self.decide(turn, Fact::ResourceRemoved { key });
+        self.reconsider(key);
+        if let ResourceKey::Schedule(schedule) = key {
+            self.unschedule(schedule, turn);
         }
     }
 
@@ -126,9 +157,10 @@ impl Engine {
     fn owner(&self, key: ResourceKey) -> NameId {
         match key {
             ResourceKey::Namespace(namespace) => namespace,
-            ResourceKey::Queue(id) | ResourceKey::Kind(id) | ResourceKey::Limit(id) => {
-                self.ledger.names.get(id).map_or(0, Name::namespace)
-            }
+            ResourceKey::Queue(id)
+            | ResourceKey::Kind(id)
+            | ResourceKey::Limit(id)
+            | ResourceKey::Schedule(id) => self.namespace_of(id),
         }
     }
 
@@ -140,6 +172,7 @@ impl Engine {
             ResourceKey::Queue(id) => format!("queue/{}", text(id)),
             ResourceKey::Kind(id) => format!("kind/{}", text(id)),
             ResourceKey::Limit(id) => format!("limit/{}", text(id)),
+            ResourceKey::Schedule(id) => format!("schedule/{}", text(id)),
         }
     }
 
@@ -204,6 +237,7 @@ impl Engine {
                 self.roster.open_buckets();
                 self.roster.stir_all();
             }
+            ResourceKey::Schedule(_) => {}
         }
     }
 
@@ -214,6 +248,9 @@ impl Engine {
             Target::Queue(name) => ResourceKey::Queue(names.find(&Name::Queue(namespace, name.clone()))?),
             Target::Kind(name) => ResourceKey::Kind(names.find(&Name::Kind(namespace, name.clone()))?),
             Target::Limit(name) => ResourceKey::Limit(names.find(&Name::Limit(namespace, name.clone()))?),
+            Target::Schedule(name) => {
+                ResourceKey::Schedule(names.find(&Name::Schedule(namespace, name.clone()))?)
+            }
         })
     }
 }

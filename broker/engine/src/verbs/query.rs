@@ -33,6 +33,9 @@ impl Engine {
             Query::Explain(id) => self.explain(asker, id),
             Query::Logs { id, after, limit } => self.logs_page(asker.namespace, id, after, limit),
             Query::Limits { name, after, limit } => Ok(self.limits_page(asker, &name, &after, rows(limit))),
+            Query::Schedules { name, after, limit } => {
+                Ok(self.schedules_page(asker, &name, &after, rows(limit)))
+            }
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };
         match rows {

@@ -170,6 +170,8 @@ impl Engine {
             group: job.plan.as_ref().and_then(|plan| Some(self.ledger.groups.get(&plan.group)?.group.id)),
             counts: self.ledger.groups.get(&job.seq).filter(|_| job.is_group()).map(|row| row.group.clone()),
             dedup_key: self.ledger.claims.get(&job.seq).map(|row| row.claim.key.clone()).unwrap_or_default(),
+            schedule: names.text(job.schedule()).into(),
+            tick: if fields.headers { job.tick() } else { 0 },
             payload_len: job.payload_len,
             payload: shown(fields.payload, job.payload()),
             headers: shown(fields.headers, job.headers()),

@@ -198,6 +198,17 @@ impl Engine {
         self.tell_wide(&event, &Blob::default(), turn);
     }
 
+    /// Tells what became of a schedule.
+    pub(crate) fn tell_schedule(&mut self, id: NameId, name: EventName, note: String, turn: &mut Turn) {
+        if !self.has_ears() {
+            return;
+        }
+        let namespace = self.namespace_of(id);
+        let event = self.event(name, None, note, namespace);
+        self.roster.watches.keep(&event);
+        self.tell_wide(&event, &Blob::default(), turn);
+    }
+
     /// Somebody listens to more than single jobs, or did so lately.
     fn has_ears(&self) -> bool {
         self.roster.watches.has_ring()
@@ -471,6 +482,8 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         | Fact::GroupRemoved { .. }
         | Fact::FalloutSet { .. }
         | Fact::FalloutRemoved { .. }
+        | Fact::Ticked { .. }
+        | Fact::ScheduleDropped { .. }
         | Fact::Counted { .. } => return None,
     })
 }

@@ -57,6 +57,7 @@ impl History {
             payload: vec![b'p'; dice.roll(40) as usize].into(),
             run_at: if dice.one_in(4) { now + dice.roll(10_000) } else { 0 },
             wishes: Some(Box::new(Wishes {
+                tick: None,
                 expires_at: if dice.one_in(8) { now + dice.roll(10_000) } else { 0 },
                 terms: Terms { policy, weight: dice.roll(3) as u32, ..Terms::default() },
                 gate: Gate {

@@ -215,7 +215,11 @@ impl History {
             }
             Command::Fetch(fetch) => verdict::check_fetch(model, session, from, fetch, answer, now),
             Command::Put(put) => model.allowance.put(put),
-            Command::Sign | Command::Query(_) | Command::Stop { .. } | Command::AdvanceClock(_) => {}
+            Command::Sign
+            | Command::Query(_)
+            | Command::Stop { .. }
+            | Command::AdvanceClock(_)
+            | Command::Tick(_) => {}
         }
     }
 

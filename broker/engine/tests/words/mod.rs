@@ -381,6 +381,14 @@ impl World {
                 limit,
                 newest_first: words.flag("newest"),
             },
+            "schedules" => Query::Schedules {
+                name: words.text("name", ""),
+                after: match cursor {
+                    Some(Cursor::Name(name)) => name,
+                    _ => String::new(),
+                },
+                limit,
+            },
             "operations" => Query::Operations {
                 after: match cursor {
                     Some(Cursor::Operation(id)) => Some(id),

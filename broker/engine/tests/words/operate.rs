@@ -48,7 +48,9 @@ pub(super) fn select_words(words: &mut Words<'_>) -> Select {
     let states = words.list("state", "");
     let text = |column, value: String| Test::Text(column, Pattern::Like(value));
     let mut filter = Filter::default();
-    for (name, column) in [("kind", TextColumn::Kind), ("key", TextColumn::Key)] {
+    for (name, column) in
+        [("kind", TextColumn::Kind), ("key", TextColumn::Key), ("made_by", TextColumn::Schedule)]
+    {
         let value = words.text(name, "");
         if !value.is_empty() {
             filter = filter.with(text(column, value));

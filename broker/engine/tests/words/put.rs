@@ -1,12 +1,15 @@
 //! Words about configuration.
 
-use super::{Words, duration, spec::policy_words};
+use super::spec::{policy_words, spec_words};
+use super::{Words, duration};
 use crate::world::DAWN;
-use windlass_engine::command::{Put, Scope, SetResource, Target};
+use windlass_engine::command::{JobSpec, Put, Scope, SetResource, Target};
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::limit::{Breaker, Limit};
+use windlass_engine::schedule::{Calendar, CatchUp, Overlap, Schedule};
 
 /// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`,
+/// `set schedule=nightly every=1h overlap=one`,
 /// `set limit=stripe rate=10/1s burst=5`, `set limit=one of_queue=mail per_key concurrency=1`.
 pub(super) fn put_words(rest: &str) -> Put {
     let mut put = Put::default();
@@ -24,6 +27,8 @@ pub(super) fn put_words(rest: &str) -> Put {
             Target::Kind(kind.into())
         } else if let Some(limit) = words.values.remove("limit") {
             Target::Limit(limit.into())
+        } else if let Some(schedule) = words.values.remove("schedule") {
+            Target::Schedule(schedule.into())
         } else {
             assert!(words.flag("namespace"), "nothing named in '{part}'");
             Target::Namespace
@@ -48,6 +53,7 @@ pub(super) fn put_words(rest: &str) -> Put {
                 };
                 let body = match target {
                     Target::Limit(_) => ResourceBody::Limit(limit_words(&mut words)),
+                    Target::Schedule(_) => ResourceBody::Schedule(Box::new(schedule_words(&mut words))),
                     Target::Namespace | Target::Queue(_) | Target::Kind(_) => {
                         ResourceBody::Policy(policy_words(&mut words))
                     }
@@ -64,6 +70,40 @@ pub(super) fn put_words(rest: &str) -> Put {
         words.finish(part);
     }
     put
+}
+
+fn schedule_words(words: &mut Words<'_>) -> Schedule {
+    let instant = |ms: Option<u64>| ms.map_or(0, |ms| ms.saturating_add(DAWN));
+    Schedule {
+        calendar: Calendar {
+            every_ms: words.ms("every").expect("schedules of tests have intervals"),
+            anchor_at: instant(words.ms("anchor").or(Some(0))),
+            start_at: instant(words.ms("start")),
+            end_at: instant(words.ms("end")),
+            ..Calendar::default()
+        },
+        jitter_ms: words.ms("jitter").unwrap_or(0),
+        overlap: match words.text("overlap", "skip").as_str() {
+            "skip" => Overlap::Skip,
+            "one" => Overlap::BufferOne,
+            "all" => Overlap::BufferAll,
+            "cancel" => Overlap::CancelRunning,
+            "allow" => Overlap::Allow,
+            other => panic!("{other} is no overlap"),
+        },
+        catch_up: match words.text("catch_up", "last").as_str() {
+            "last" => CatchUp::Last,
+            "none" => CatchUp::None,
+            "all" => CatchUp::All,
+            other => panic!("{other} is no way to catch up"),
+        },
+        catch_up_window_ms: words.ms("window").unwrap_or(366 * 86_400_000),
+        catch_up_max: words.number("most").unwrap_or(100),
+        max_runs: words.number("max_runs").unwrap_or(0).into(),
+        paused: words.flag("paused"),
+        pause_after_failures: words.number("pause_after").unwrap_or(0),
+        job: JobSpec { queue: words.text("to", "mail"), ..spec_words(0, words) },
+    }
 }
 
 fn limit_words(words: &mut Words<'_>) -> Limit {

@@ -8,6 +8,7 @@ use windlass_engine::command::{
 use windlass_engine::flow::{DepPolicy, On};
 use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::schedule::TickOf;
 use windlass_engine::terms::{Gate, Terms};
 
 pub(super) fn enqueue_words<'a>(now: Ms, rest: &'a str, outer: &mut Words<'a>) -> Enqueue {
@@ -30,7 +31,7 @@ pub(super) fn enqueue_words<'a>(now: Ms, rest: &'a str, outer: &mut Words<'a>) -
     Enqueue { jobs, partial, wait_ms }
 }
 
-fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
+pub(super) fn spec_words(now: Ms, words: &mut Words<'_>) -> JobSpec {
     let delay = words.ms("delay").map(|ms| ms.saturating_add(now));
     JobSpec {
         id: JobId([0; 16]),
@@ -56,6 +57,11 @@ fn wish_words(words: &mut Words<'_>) -> Wishes {
         hold: hold_words(words),
         dedup: dedup_words(words),
         flow: flow_words(words),
+        tick: words
+            .values
+            .remove("tick_of")
+            .and_then(|tick| tick.split_once('@'))
+            .map(|(schedule, at)| TickOf { schedule: schedule.into(), at: DAWN + duration(at) }),
     }
 }
 

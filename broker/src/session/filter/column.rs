@@ -26,12 +26,13 @@ pub(super) enum Column {
     Since(NumberColumn),
 }
 
-const COLUMNS: [(&str, Column); 23] = [
+const COLUMNS: [(&str, Column); 24] = [
     ("state", Column::State),
     ("queue", Column::Text(TextColumn::Queue)),
     ("kind", Column::Text(TextColumn::Kind)),
     ("key", Column::Text(TextColumn::Key)),
     ("dedup", Column::Text(TextColumn::Dedup)),
+    ("schedule", Column::Text(TextColumn::Schedule)),
     ("tag", Column::Tag),
     ("id", Column::Id),
     ("reason", Column::Reason),

@@ -1,7 +1,7 @@
 //! Enqueue: job specifications, one by one.
 
 use super::flow::{self, Ties};
-use super::{Rules, policy, unique};
+use super::{Rules, policy, schedule, unique};
 use crate::session::form::{
     Checked, at, at_most, inside, invalid, job_id, known, name, name_or, text, too_large,
 };
@@ -70,7 +70,11 @@ pub(super) fn job_specs(
     Ok(checked)
 }
 
-fn job_spec(mut spec: v1::JobSpec, earlier: &[Checked<JobSpec>], rules: Rules) -> Checked<JobSpec> {
+pub(super) fn job_spec(
+    mut spec: v1::JobSpec,
+    earlier: &[Checked<JobSpec>],
+    rules: Rules,
+) -> Checked<JobSpec> {
     let is_group = flow::is_group(&spec)?;
     let wishes =
         if is_plain(&spec) { None } else { Some(Box::new(wishes(&mut spec, is_group, earlier, rules)?)) };
@@ -101,7 +105,7 @@ fn is_plain(spec: &v1::JobSpec) -> bool {
         payload: _,
         content_type: _,
         content_encoding: _,
-        headers: _,
+        headers,
         run_at_ms: _,
         delay_ms: _,
         key: _,
@@ -122,8 +126,14 @@ fn is_plain(spec: &v1::JobSpec) -> bool {
     else {
         return false;
     };
+    let is_tick = !headers.is_empty() && headers.contains_key(schedule::SCHEDULE);
     let is_listed = [tags, limits].iter().any(|list| !list.is_empty());
-    policy.is_none() && !is_listed && after.is_empty() && group.is_empty() && need_labels.is_empty()
+    policy.is_none()
+        && !is_tick
+        && !is_listed
+        && after.is_empty()
+        && group.is_empty()
+        && need_labels.is_empty()
 }
 
 /// Takes out of a job what it asks for beyond the plain.
@@ -136,10 +146,14 @@ fn wishes(
     if spec.weight > WEIGHT_MAX {
         return Err(invalid("weight", format!("{} is not within 1 to {WEIGHT_MAX}", spec.weight)));
     }
+    let tick = schedule::tick_of(&mut spec.headers, rules)?;
     let (after, dep_policy, group) = (take(&mut spec.after), spec.dep_policy, take(&mut spec.group));
     let policy =
         spec.policy.take().map(policy::policy).transpose().map_err(|fault| inside("policy", fault))?;
     let dedup = spec.dedup.take().map(|dedup| unique::dedup(dedup, rules)).transpose();
+    if tick.is_some() && (spec.hold || !after.is_empty() || !group.is_empty() || is_group) {
+        return Err(invalid("headers", "a job that stands for a tick waits for nobody and is in no group"));
+    }
     Ok(Wishes {
         expires_at: expires_at(spec.expires_at_ms, spec.run_at_ms)?,
         terms: Terms {
@@ -154,6 +168,7 @@ fn wishes(
         dedup: dedup.map_err(|fault| inside("dedup", fault))?,
         hold: hold(spec)?,
         flow: flow::flow(Ties { after, dep_policy, group, is_group }, earlier)?,
+        tick,
     })
 }
 

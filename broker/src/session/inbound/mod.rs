@@ -13,6 +13,7 @@ mod limit;
 mod policy;
 mod put;
 mod query;
+mod schedule;
 mod selection;
 mod settle;
 mod spoken;
@@ -20,6 +21,8 @@ mod tell;
 mod touch;
 mod unique;
 mod watch;
+
+pub(super) use schedule::TICK;
 
 use super::form::Checked;
 use super::window::Open;

@@ -1,8 +1,9 @@
-//! Put: policies of queues, kinds and the namespace, and limits.
+//! Put: policies of queues, kinds and the namespace, limits and schedules.
 
 use super::Rules;
 use super::limit::limit;
 use super::policy::policy;
+use super::schedule::schedule;
 use crate::session::form::{Checked, at, inside, invalid, known, name, reason, unset, unsupported};
 use std::collections::HashSet;
 use windlass_engine::command::{Put, Scope, SetResource, Target};
@@ -43,10 +44,9 @@ fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {
     // What cannot be set at all is said before its name is looked at.
     match what {
         None => return Err(invalid("what", "a resource has a content")),
-        Some(What::Schedule(_)) => return Err(unsupported("schedule")),
         Some(What::Sink(_)) => return Err(unsupported("sink")),
         Some(What::Token(_)) => return Err(unsupported("token")),
-        Some(What::Queue(_) | What::Kind(_) | What::Namespace(_) | What::Limit(_)) => {}
+        Some(What::Queue(_) | What::Kind(_) | What::Namespace(_) | What::Limit(_) | What::Schedule(_)) => {}
     }
     let target = target(name, "name")?;
     let mut scope = Scope::default();
@@ -66,7 +66,14 @@ fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {
             scope = bounded;
             ResourceBody::Limit(limit)
         }
-        (_, Target::Queue(_) | Target::Kind(_) | Target::Namespace | Target::Limit(_)) => {
+        (Some(What::Schedule(schedule)), Target::Schedule(_)) => {
+            let schedule = self::schedule(schedule, rules).map_err(|fault| inside("schedule", fault))?;
+            ResourceBody::Schedule(Box::new(schedule))
+        }
+        (
+            _,
+            Target::Queue(_) | Target::Kind(_) | Target::Namespace | Target::Limit(_) | Target::Schedule(_),
+        ) => {
             return Err(invalid("name", "the name is of another sort than the content"));
         }
     };
@@ -85,7 +92,8 @@ fn target(text: String, field: &str) -> Checked<Target> {
         "queue" => Ok(Target::Queue(rest)),
         "kind" => Ok(Target::Kind(rest)),
         "limit" => Ok(Target::Limit(rest)),
-        "schedule" | "sink" | "token" => Err(unsupported(field)),
+        "schedule" => Ok(Target::Schedule(rest)),
+        "sink" | "token" => Err(unsupported(field)),
         _ => {
             Err(invalid(field, "a resource is a queue, kind, limit, schedule, sink or token, or `namespace`"))
         }

@@ -38,16 +38,13 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Config => config,
         What::Operations => operations,
         What::Limits => limits,
+        What::Schedules => schedules,
         What::Explain => explain,
         What::Audit => audit,
         What::Logs => logs,
-        What::Keys
-        | What::Kinds
-        | What::Schedules
-        | What::Series
-        | What::Scale
-        | What::Export
-        | What::Tokens => return Err(unsupported("what")),
+        What::Keys | What::Kinds | What::Series | What::Scale | What::Export | What::Tokens => {
+            return Err(unsupported("what"));
+        }
     };
     let looks_back = what == What::Errors as i32;
     unset(&[("window_ms", window_ms > 0 && !looks_back), ("step_ms", step_ms > 0)])?;
@@ -138,6 +135,14 @@ fn limits(page: Page) -> Checked<Query> {
     select.only(&["all"])?;
     let (name, after) = (optional_name(name, "name")?, cursor::name(&cursor)?.unwrap_or_default());
     Ok(Query::Limits { name, after, limit })
+}
+
+fn schedules(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
+    let (name, after) = (optional_name(name, "name")?, cursor::name(&cursor)?.unwrap_or_default());
+    Ok(Query::Schedules { name, after, limit })
 }
 
 fn sessions(page: Page) -> Checked<Query> {

@@ -2,7 +2,7 @@
 
 use crate::session::filter::{filter, fingerprint};
 use crate::session::form::{
-    Checked, at, inside, invalid, job_id, known, optional_name, session_id, text, unset, unsupported,
+    Checked, at, inside, invalid, job_id, known, optional_name, session_id, text, unsupported,
 };
 use windlass_engine::command::Select;
 use windlass_engine::filter::{Clause, NumberColumn, Pattern, States, Test, TextColumn};
@@ -66,7 +66,6 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         all,
         filter: condition,
     } = select;
-    unset(&[("schedule", !schedule.is_empty())])?;
     let created = (created_after_at_ms, created_before_at_ms);
     let finished = (finished_after_at_ms, finished_before_at_ms);
     let asked = [
@@ -76,6 +75,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         ("key", !key.is_empty()),
         ("tags", !tags.is_empty()),
         ("dedup_key", !dedup_key.is_empty()),
+        ("schedule", !schedule.is_empty()),
         ("states", !states.is_empty()),
         ("error_fingerprint", !error_fingerprint.is_empty()),
         ("group", !group.is_empty()),
@@ -94,6 +94,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         (TextColumn::Kind, kind.clone()),
         (TextColumn::Key, text(key, TEXT_BYTES_MAX, "key")?),
         (TextColumn::Dedup, text(dedup_key, TEXT_BYTES_MAX, "dedup_key")?),
+        (TextColumn::Schedule, optional_name(schedule, "schedule")?),
     ];
     let given = texts.into_iter().filter(|(_, text)| !text.is_empty());
     tests.extend(given.map(|(column, text)| is(column, text)));

@@ -6,6 +6,7 @@ mod explain;
 mod log;
 mod resource;
 mod rows;
+mod schedule;
 mod work;
 
 use super::form::{at, cut};

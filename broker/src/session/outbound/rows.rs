@@ -4,7 +4,8 @@ use super::super::{cursor, passive};
 use super::explain;
 use super::log;
 use super::resource::{self, policy};
-use super::work::filled;
+use super::schedule;
+use super::work::{filled, name_tick};
 use super::{bytes, state};
 use bytes::Bytes;
 use windlass_engine::command::Beat;
@@ -30,6 +31,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         queues,
         sessions,
         limits,
+        schedules,
         explains,
         logs,
         configs,
@@ -57,6 +59,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         operations: operations.into_iter().map(operation).collect(),
         audits: audits.into_iter().map(audit).collect(),
         limits: limits.into_iter().map(limit).collect(),
+        schedules: schedules.into_iter().map(schedule::view).collect(),
         explains: explains.into_iter().map(explain::explain).collect(),
         server: server.into_iter().map(|view| self::server(*view)).collect(),
         ..v1::Rows::default()
@@ -93,6 +96,8 @@ fn job(view: JobView) -> v1::JobView {
         group,
         counts,
         dedup_key,
+        schedule,
+        tick,
         payload_len,
         payload,
         headers,
@@ -137,13 +142,16 @@ fn job(view: JobView) -> v1::JobView {
         note: counts.as_ref().map_or_else(said, note_of_group),
         cost,
         policy: (own != Policy::default()).then(|| policy(&own)),
-        ..bodies(payload, headers, result, history)
+        schedule,
+        ..bodies(payload, headers, tick, result, history)
     }
 }
 
 /// What is of variable size, and all else empty.
-fn bodies(payload: Slot, headers: Slot, result: Slot, history: Vec<Slot>) -> v1::JobView {
-    let passive::Passive { content_type, content_encoding, headers } = passive::unpack_job(&filled(headers));
+fn bodies(payload: Slot, headers: Slot, tick: Ms, result: Slot, history: Vec<Slot>) -> v1::JobView {
+    let passive::Passive { content_type, content_encoding, mut headers } =
+        passive::unpack_job(&filled(headers));
+    name_tick(&mut headers, tick);
     let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
     v1::JobView {
         payload: filled(payload),
@@ -247,8 +255,8 @@ fn queue(view: QueueView) -> v1::QueueView {
     let count = |state: State| counts[state.index()];
     let (version, conf) = match conf {
         Some((version, ResourceBody::Policy(conf))) => (version, Some(policy(&conf))),
-        // A limit is a resource of its own.
-        Some((version, ResourceBody::Limit(_))) => (version, None),
+        // Limits and schedules are resources of their own.
+        Some((version, ResourceBody::Limit(_) | ResourceBody::Schedule(_))) => (version, None),
         None => (0, None),
     };
     v1::QueueView {
@@ -354,6 +362,7 @@ fn config(view: ConfigView) -> v1::ConfigView {
     let ConfigView { name, version, changed_at, body, scope } = view;
     let what = match body {
         ResourceBody::Limit(limit) => What::Limit(resource::limit(limit, scope)),
+        ResourceBody::Schedule(schedule) => What::Schedule(schedule::schedule(*schedule)),
         ResourceBody::Policy(conf) if name.starts_with("queue/") => {
             let policy = (conf != Policy::default()).then(|| policy(&conf));
             What::Queue(v1::QueueConf { policy, ..v1::QueueConf::default() })

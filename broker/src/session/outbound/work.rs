@@ -1,9 +1,12 @@
 //! Deliver: leased jobs on their way to a worker.
 
+use super::super::inbound::TICK;
 use super::super::passive::{self, Passive};
 use super::bytes;
 use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
 use windlass_engine::frame::{RunWork, Work};
+use windlass_engine::ids::Ms;
 use windlass_engine::part::Slot;
 use windlass_proto::frame::write_frame;
 use windlass_proto::limits::FRAME_BYTES_MAX;
@@ -38,8 +41,9 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         cost,
         run,
     } = work;
-    let RunWork { limits, checkpoint, after } = run.map(|run| *run).unwrap_or_default();
-    let Passive { content_type, content_encoding, headers } = passive::unpack_job(&filled(headers));
+    let RunWork { limits, checkpoint, after, tick } = run.map(|run| *run).unwrap_or_default();
+    let Passive { content_type, content_encoding, mut headers } = passive::unpack_job(&filled(headers));
+    name_tick(&mut headers, tick);
     v1::Work {
         id: bytes(id),
         fence,
@@ -64,6 +68,13 @@ fn work(work: Work, now_ms: u64) -> v1::Work {
         timeout_ms: limits.timeout_ms.into(),
         suspect,
         cost,
+    }
+}
+
+/// A job that stands for a tick says so in its headers.
+pub(super) fn name_tick(headers: &mut BTreeMap<String, String>, tick: Ms) {
+    if tick > 0 {
+        headers.insert(TICK.to_owned(), tick.to_string());
     }
 }
 

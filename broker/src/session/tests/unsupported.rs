@@ -3,8 +3,8 @@
 
 use super::*;
 use windlass_proto::v1::{
-    Change, Limit, Put, QueueConf, Resource, Retry, RunAt, Schedule, Selector, Sink, Token, Watch,
-    change::To, fetch, resource,
+    Change, Limit, Put, QueueConf, Resource, Retry, RunAt, Selector, Sink, Token, Watch, change::To, fetch,
+    resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -36,7 +36,7 @@ fn of_a_fetch() {
 }
 
 fn selectors() -> Vec<(&'static str, Selector)> {
-    vec![("select.schedule", Selector { schedule: "a".into(), ..Selector::default() })]
+    Vec::new()
 }
 
 #[test]
@@ -64,6 +64,7 @@ fn of_a_query() {
         What::Explain,
         What::Logs,
         What::Limits,
+        What::Schedules,
         What::Queues,
         What::Sessions,
         What::Server,
@@ -131,10 +132,9 @@ fn of_a_put() {
         queue("set[0].queue.keep_bytes", |conf| conf.keep_bytes = 1),
         queue("set[0].queue.dispatch", |conf| conf.dispatch = 2),
         pause("set[0].limit.retry_permille", |limit| limit.retry_permille = 1),
-        ("set[0].schedule", set("schedule/nightly", resource::What::Schedule(Schedule::default()))),
         ("set[0].sink", set("sink/ops", resource::What::Sink(Sink::default()))),
         ("set[0].token", set("token/ci", resource::What::Token(Token::default()))),
-        ("remove[0]", Request::Put(Put { remove: vec!["schedule/nightly".into()], ..Put::default() })),
+        ("remove[0]", Request::Put(Put { remove: vec!["sink/ops".into()], ..Put::default() })),
     ]);
 }
 

@@ -72,6 +72,7 @@ fn a_job_arrives_as_it_was_enqueued() {
         id: stored.id,
         ends_at: NOW + 30_000,
         run: Some(Box::new(RunWork {
+            tick: 0,
             limits: RunLimits { timeout_ms: 5_000, stall_ms: 700 },
             checkpoint: Slot::Bytes(b"page 3"[..].into()),
             after: vec![JobId([8; 16])],
