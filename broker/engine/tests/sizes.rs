@@ -9,8 +9,8 @@ use windlass_engine::ledger::job::Job;
 fn what_every_job_moves_through_stays_small() {
     for (name, bytes, most) in [
         ("JobSpec", size_of::<JobSpec>(), 136),
-        ("Settlement", size_of::<Settlement>(), 72),
-        ("Command", size_of::<Command>(), 112),
+        ("Settlement", size_of::<Settlement>(), 80),
+        ("Command", size_of::<Command>(), 128),
         ("Fact", size_of::<Fact>(), 112),
         ("Job", size_of::<Job>(), 144),
         ("Frame", size_of::<Frame>(), 96),
