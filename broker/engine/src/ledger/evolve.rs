@@ -113,13 +113,9 @@ impl Ledger {
             | Fact::Audited { .. }
             | Fact::AuditDropped { .. } => self.operated(since, fact),
             Fact::Reshaped { seq, reshape } => self.reshaped(*seq, batch, since, reshape),
-            Fact::Claimed { holder, claim } => {
-                self.claims.insert(*holder, ClaimRow { since, claim: (**claim).clone() });
-            }
-            Fact::Unclaimed { holder } => {
-                self.claims.remove(holder);
-            }
-            Fact::AfterSet { .. }
+            Fact::Claimed { .. }
+            | Fact::Unclaimed { .. }
+            | Fact::AfterSet { .. }
             | Fact::AfterEnded { .. }
             | Fact::AfterRemoved { .. }
             | Fact::GroupSet { .. }
@@ -206,9 +202,13 @@ impl Ledger {
         }
     }
 
-    /// Applies a fact about what flows are made of.
+    /// Applies a fact about what ties jobs together: dedup keys, and what flows are made of.
     fn flowed(&mut self, since: u64, fact: &Fact) {
-        if let Fact::AfterSet { waiter, piece, body } = fact {
+        if let Fact::Claimed { holder, claim } = fact {
+            self.claims.insert(*holder, ClaimRow { since, claim: (**claim).clone() });
+        } else if let Fact::Unclaimed { holder } = fact {
+            self.claims.remove(holder);
+        } else if let Fact::AfterSet { waiter, piece, body } = fact {
             self.afters.insert((*waiter, *piece), AfterRow { since, piece: (**body).clone() });
         } else if let Fact::AfterEnded { waiter, piece, place, state } = fact {
             let Some(row) = self.afters.get_mut(&(*waiter, *piece)) else { return };

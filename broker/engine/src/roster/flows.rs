@@ -7,6 +7,7 @@ use crate::ledger::job::{Job, State};
 use crate::ledger::tables::{AfterRow, GroupRow};
 use crate::limits::{AFTER_PER_PIECE, DEPENDENTS_PER_TURN};
 use crate::roster::seqs::Seqs;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Edges that are forgotten unused, which cost as much as one that is told.
@@ -141,11 +142,10 @@ impl Flows {
 
     /// The counters of a group, to be raised; they become a fact at the end of the turn.
     pub(crate) fn count(&mut self, groups: &BTreeMap<Seq, GroupRow>, group: Seq) -> Option<&mut Group> {
-        if !self.counted.contains_key(&group) {
-            let row = groups.get(&group)?;
-            self.counted.insert(group, row.group.clone());
+        match self.counted.entry(group) {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(entry) => Some(entry.insert(groups.get(&group)?.group.clone())),
         }
-        self.counted.get_mut(&group)
     }
 
     /// Whether all of it is what the ledger says, between two turns.
