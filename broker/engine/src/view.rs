@@ -64,12 +64,8 @@ pub struct JobView {
     pub error: Option<u64>,
     /// Its result was not kept because the disk was low.
     pub result_dropped: bool,
-    /// The jobs it still waits for.
-    pub after: Vec<JobId>,
-    /// The group it counts into.
-    pub group: Option<JobId>,
-    /// Of a group, its counters.
-    pub counts: Option<Group>,
+    /// What ties it to other jobs.
+    pub flow: FlowView,
     /// The dedup key that it holds; "" = none.
     pub dedup_key: String,
     /// The schedule that made it; "" = none.
@@ -90,6 +86,17 @@ pub struct JobView {
     pub progress: u16,
     /// What its handler said last; of a job that does not run only with its history.
     pub note: Slot,
+}
+
+/// What ties a job to others, as an operator sees it.
+#[derive(Clone, Debug, Default)]
+pub struct FlowView {
+    /// The jobs it still waits for.
+    pub after: Vec<JobId>,
+    /// The group it counts into.
+    pub group: Option<JobId>,
+    /// Of a group, its counters.
+    pub counts: Option<Group>,
 }
 
 /// A lease as an operator sees it.

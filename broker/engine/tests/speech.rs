@@ -317,11 +317,11 @@ fn say_job(row: &JobView) -> String {
     let result = row.result != Slot::Empty;
     optional(&mut text, result, || "with result".into());
     let ids = |ids: &[JobId]| ids.iter().map(|id| name(*id)).collect::<Vec<_>>().join(",");
-    optional(&mut text, !row.after.is_empty(), || format!("after={}", ids(&row.after)));
-    if let Some(group) = row.group {
+    optional(&mut text, !row.flow.after.is_empty(), || format!("after={}", ids(&row.flow.after)));
+    if let Some(group) = row.flow.group {
         text.push_str(&format!(" in={}", name(group)));
     }
-    if let Some(counts) = &row.counts {
+    if let Some(counts) = &row.flow.counts {
         text.push_str(&format!(
             " completed={} failed={} of {}",
             counts.completed,

@@ -86,79 +86,31 @@ impl Parts {
 
     /// Takes the parts that a fact brings, and lets go of those whose job is gone.
     pub fn follow(&mut self, fact: &Fact) {
-        match fact {
-            Fact::Enqueued { seq, job } => {
-                self.insert(*seq, Part::Payload, 0, job.payload.clone());
-                self.insert(*seq, Part::Headers, 0, job.headers.clone());
+        if let Fact::Enqueued { seq, job } = fact {
+            self.insert(*seq, Part::Payload, 0, job.payload.clone());
+            self.insert(*seq, Part::Headers, 0, job.headers.clone());
+        } else if let Fact::Reshaped { seq, reshape } = fact {
+            if let Some((version, payload)) = &reshape.payload {
+                self.insert(*seq, Part::Payload, *version, payload.clone());
             }
-            Fact::Reshaped { seq, reshape } => {
-                if let Some((version, payload)) = &reshape.payload {
-                    self.insert(*seq, Part::Payload, *version, payload.clone());
-                }
+        } else if let Fact::Completed { seq, result, delivery, .. } = fact {
+            self.insert(*seq, Part::Result, *delivery, result.clone());
+        } else if let Fact::Returned { seq, note: Some(note), .. }
+        | Fact::Died { seq, note: Some(note), .. }
+        | Fact::Cancelled { seq, note: Some(note), .. } = fact
+        {
+            self.insert(*seq, Part::History, note.number, record::encode_note(note).into());
+        } else if let Fact::Replaced { seq, pieces, payload, headers, .. } = fact {
+            self.insert(*seq, Part::Payload, pieces.last, payload.clone());
+            if let Some(headers) = headers {
+                self.insert(*seq, Part::Headers, pieces.headers, headers.clone());
             }
-            Fact::Completed { seq, result, delivery, .. } => {
-                self.insert(*seq, Part::Result, *delivery, result.clone());
-            }
-            Fact::Returned { seq, note, .. }
-            | Fact::Died { seq, note, .. }
-            | Fact::Cancelled { seq, note, .. } => {
-                if let Some(note) = note {
-                    self.insert(*seq, Part::History, note.number, record::encode_note(note).into());
-                }
-            }
-            Fact::Replaced { seq, pieces, payload, headers, .. } => {
-                self.insert(*seq, Part::Payload, pieces.last, payload.clone());
-                if let Some(headers) = headers {
-                    self.insert(*seq, Part::Headers, pieces.headers, headers.clone());
-                }
-            }
-            Fact::Appended { seq, version, item, .. } => {
-                self.insert(*seq, Part::Payload, *version, item.clone());
-            }
-            Fact::Reported { seq, report } => self.follow_report(*seq, report),
-            Fact::Removed { seq, .. } => self.remove_job(*seq),
-            Fact::Started { .. }
-            | Fact::Stopped
-            | Fact::Named { .. }
-            | Fact::NameDropped { .. }
-            | Fact::ResourceSet { .. }
-            | Fact::ResourceRemoved { .. }
-            | Fact::SessionOpened { .. }
-            | Fact::SessionClosed { .. }
-            | Fact::Counted { .. }
-            | Fact::Told { .. }
-            | Fact::Relabelled { .. }
-            | Fact::Audited { .. }
-            | Fact::AuditDropped { .. }
-            | Fact::OperationStarted { .. }
-            | Fact::OperationMoved { .. }
-            | Fact::OperationEnded { .. }
-            | Fact::OperationRemoved { .. }
-            | Fact::Buried { .. }
-            | Fact::FailuresCounted { .. }
-            | Fact::FailuresDropped { .. }
-            | Fact::Readied { .. }
-            | Fact::Leased { .. }
-            | Fact::Extended { .. }
-            | Fact::CancelAsked { .. }
-            | Fact::Overran { .. }
-            | Fact::Retried { .. }
-            | Fact::Rescheduled { .. }
-            | Fact::Expired { .. }
-            | Fact::Claimed { .. }
-            | Fact::Unclaimed { .. }
-            | Fact::AfterSet { .. }
-            | Fact::AfterEnded { .. }
-            | Fact::AfterRemoved { .. }
-            | Fact::GroupSet { .. }
-            | Fact::GroupRemoved { .. }
-            | Fact::FalloutSet { .. }
-            | Fact::FalloutRemoved { .. }
-            | Fact::Ticked { .. }
-            | Fact::ScheduleDropped { .. }
-            | Fact::Blocked { .. }
-            | Fact::Held { .. }
-            | Fact::Freed { .. } => {}
+        } else if let Fact::Appended { seq, version, item, .. } = fact {
+            self.insert(*seq, Part::Payload, *version, item.clone());
+        } else if let Fact::Reported { seq, report } = fact {
+            self.follow_report(*seq, report);
+        } else if let Fact::Removed { seq, .. } = fact {
+            self.remove_job(*seq);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::limits::{PAGE_BYTES_MAX, PAGE_SCAN_MAX};
 use crate::part::{Part, PartKey, Slot};
 use crate::roster::seqs::Seqs;
 use crate::verbs::query::rows;
-use crate::view::{JobView, LeaseView};
+use crate::view::{FlowView, JobView, LeaseView};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -30,7 +30,7 @@ impl Engine {
             last = Some(seq);
             if let Some(job) = self.selected(namespace, &query.select, seq) {
                 let view = self.job_view(job, query.fields);
-                bytes += shown_bytes(job, query.fields) + 16 * view.after.len();
+                bytes += shown_bytes(job, query.fields) + 16 * view.flow.after.len();
                 page.jobs.push(view);
             }
             if page.jobs.len() == limit || bytes >= PAGE_BYTES_MAX {
@@ -121,6 +121,16 @@ impl Engine {
         matches!(self.ledger.names.get(queue), Some(Name::Queue(of, _)) if *of == namespace)
     }
 
+    fn flow_view(&self, job: &Job) -> FlowView {
+        let groups = &self.ledger.groups;
+        let of = job.plan.as_ref().map_or(0, |plan| plan.group);
+        FlowView {
+            after: self.awaited(job),
+            group: groups.get(&of).map(|row| row.group.id),
+            counts: groups.get(&job.seq).map(|row| row.group.clone()),
+        }
+    }
+
     /// The jobs that it still waits for.
     fn awaited(&self, job: &Job) -> Vec<JobId> {
         if !self.roster.flows.waits(job.seq) {
@@ -166,9 +176,7 @@ impl Engine {
             dead: job.ended.as_ref().and_then(|ended| ended.reason),
             error: names.error(job.error).map(|(kind, shape)| fingerprint(kind, shape)),
             result_dropped: job.ended.as_ref().is_some_and(|ended| ended.result_dropped),
-            after: self.awaited(job),
-            group: job.plan.as_ref().and_then(|plan| Some(self.ledger.groups.get(&plan.group)?.group.id)),
-            counts: self.ledger.groups.get(&job.seq).filter(|_| job.is_group()).map(|row| row.group.clone()),
+            flow: if job.plan.is_some() { self.flow_view(job) } else { FlowView::default() },
             dedup_key: self.ledger.claims.get(&job.seq).map(|row| row.claim.key.clone()).unwrap_or_default(),
             schedule: names.text(job.schedule()).into(),
             tick: if fields.headers { job.tick() } else { 0 },

@@ -87,7 +87,6 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         ("all", all),
         ("filter", !condition.trim().is_empty()),
     ];
-    let is = |column, text| Test::Text(column, Pattern::Is(text));
     let mut tests = Vec::new();
     let kind = optional_name(kind, "kind")?;
     let texts = [
@@ -97,7 +96,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
         (TextColumn::Schedule, optional_name(schedule, "schedule")?),
     ];
     let given = texts.into_iter().filter(|(_, text)| !text.is_empty());
-    tests.extend(given.map(|(column, text)| is(column, text)));
+    tests.extend(given.map(|(column, text)| Test::Text(column, Pattern::Is(text))));
     tests.extend(tagged(tags)?);
     if !error_fingerprint.is_empty() {
         tests.push(failed_so(&error_fingerprint)?);

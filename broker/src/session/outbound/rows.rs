@@ -18,8 +18,8 @@ use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
 use windlass_engine::policy::Policy;
 use windlass_engine::view::{
-    AuditView, ConfigView, DiskView, ErrorView, JobView, LeaseView, LimitView, OperationView, QueueView,
-    ServerView, SessionView,
+    AuditView, ConfigView, DiskView, ErrorView, FlowView, JobView, LeaseView, LimitView, OperationView,
+    QueueView, ServerView, SessionView,
 };
 use windlass_proto::limits::{KINDS_MAX, PROTO_VERSION, SOURCES_MAX};
 use windlass_proto::v1::{self, attempt::Outcome, beat::Phase, resource::What};
@@ -92,9 +92,7 @@ fn job(view: JobView) -> v1::JobView {
         dead,
         error,
         result_dropped,
-        after,
-        group,
-        counts,
+        flow,
         dedup_key,
         schedule,
         tick,
@@ -108,7 +106,6 @@ fn job(view: JobView) -> v1::JobView {
     } = view;
     let v1::JobView { finished_at_ms, remove_at_ms, dead_reason, error_fingerprint, .. } =
         end_of_job(ended, dead, error);
-    let said = || String::from_utf8_lossy(&filled(note)).into_owned();
     v1::JobView {
         id: bytes(id),
         seq,
@@ -119,8 +116,6 @@ fn job(view: JobView) -> v1::JobView {
         priority: level.into(),
         payload_bytes: payload_len.into(),
         tags,
-        after: after.into_iter().map(bytes).collect(),
-        group: group.map(bytes).unwrap_or_default(),
         dedup_key,
         created_at_ms: created_at,
         expires_at_ms: expires_at,
@@ -138,22 +133,33 @@ fn job(view: JobView) -> v1::JobView {
         dead_reason,
         error_fingerprint,
         result_dropped,
-        progress_permille: counts.as_ref().map_or(progress.into(), progress_of_group),
-        note: counts.as_ref().map_or_else(said, note_of_group),
         cost,
         policy: (own != Policy::default()).then(|| policy(&own)),
         schedule,
-        ..bodies(payload, headers, tick, result, history)
+        ..bodies(payload, (headers, tick), result, history, (progress, note), flow)
     }
 }
 
 /// What is of variable size, and all else empty.
-fn bodies(payload: Slot, headers: Slot, tick: Ms, result: Slot, history: Vec<Slot>) -> v1::JobView {
+fn bodies(
+    payload: Slot,
+    (headers, tick): (Slot, Ms),
+    result: Slot,
+    history: Vec<Slot>,
+    (progress, note): (u16, Slot),
+    flow: FlowView,
+) -> v1::JobView {
+    let FlowView { after, group, counts } = flow;
+    let said = || String::from_utf8_lossy(&filled(note)).into_owned();
     let passive::Passive { content_type, content_encoding, mut headers } =
         passive::unpack_job(&filled(headers));
     name_tick(&mut headers, tick);
     let v1::Complete { result, content_type: result_content_type } = passive::unpack_result(&filled(result));
     v1::JobView {
+        after: after.into_iter().map(bytes).collect(),
+        group: group.map(bytes).unwrap_or_default(),
+        progress_permille: counts.as_ref().map_or(progress.into(), progress_of_group),
+        note: counts.as_ref().map_or_else(said, note_of_group),
         payload: filled(payload),
         content_type,
         content_encoding,
@@ -165,7 +171,6 @@ fn bodies(payload: Slot, headers: Slot, tick: Ms, result: Slot, history: Vec<Slo
     }
 }
 
-/// How a job ended, or failed last; the rest is left open.
 /// The share of a group's members that have ended.
 fn progress_of_group(group: &Group) -> u32 {
     let ended = group.total - group.open();
@@ -184,6 +189,7 @@ fn note_of_group(group: &Group) -> String {
     note
 }
 
+/// How a job ended, or failed last; the rest is left open.
 fn end_of_job(ended: Option<(Ms, Ms)>, dead: Option<DeadReason>, error: Option<u64>) -> v1::JobView {
     let (finished_at_ms, remove_at_ms) = ended.unwrap_or_default();
     v1::JobView {
