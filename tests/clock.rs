@@ -3,6 +3,7 @@
 use crate::harness::{
     Broker, Peer, Program, body, complete, eventually, fail, hello, job, result_of, stream, windlass,
 };
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -11,8 +12,8 @@ use windlass_proto::v1::attempt::Outcome;
 use windlass_proto::v1::result::How;
 use windlass_proto::v1::server_frame::Body;
 use windlass_proto::v1::{
-    AdvanceClock, Backoff, Code, Deliver, Fail, Hello, JobSpec, Policy, Settle, State, Watch, backoff,
-    client_frame::Request,
+    AdvanceClock, Backoff, Code, Deliver, Fail, Hello, JobSpec, Policy, Put, Query, Resource, Schedule,
+    Selector, Settle, State, Watch, backoff, client_frame::Request, query::What, resource, schedule,
 };
 
 /// 2030-01-01, where these brokers' clocks begin.
@@ -97,6 +98,28 @@ fn what_is_due_on_the_way_happens_in_order_and_at_its_time() {
     }
     let expected: Vec<_> = expected.into_iter().map(|(at, (name, id))| (at, (name.to_owned(), id))).collect();
     assert_eq!(seen, expected, "the answer comes behind all of them");
+}
+
+#[test]
+fn a_week_of_cron_passes_at_once_and_each_tick_at_its_time() {
+    let broker = Broker::with_test_clock();
+    let mut peer = broker.peer();
+    let schedule = Schedule {
+        cron: "0 9 * * 1-5".into(),
+        tz: "Europe/Berlin".into(),
+        job: Some(JobSpec { id: Bytes::new(), ..job("report") }),
+        overlap: schedule::Overlap::Allow.into(),
+        ..Schedule::default()
+    };
+    let what = Some(resource::What::Schedule(schedule));
+    let set = vec![Resource { name: "schedule/report".into(), what, ..Resource::default() }];
+    body!(peer.ask(Request::Put(Put { set, ..Put::default() })), Stored);
+    peer.advance(by(7 * DAY));
+    let select = Some(Selector { queue: "q".into(), ..Selector::default() });
+    let jobs = peer.rows(Query { what: What::Jobs.into(), select, ..Query::default() }).jobs;
+    let made: Vec<u64> = jobs.iter().map(|job| job.created_at_ms).collect();
+    // The first of January 2030 is a Tuesday, and nine o'clock in Berlin is eight in UTC.
+    assert_eq!(made, [0, 1, 2, 3, 6].map(|day| DAWN + day * DAY + 8 * HOUR));
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn the_demo_ends_well_and_says_so() {
         let completed: u32 = row.split_whitespace().nth(1).unwrap().parse().unwrap();
         assert!((95..=105).contains(&completed), "about a third: {row}");
     }
-    for (act, jobs) in [("rate limit", "16"), ("redrive", "8"), ("flow", "8")] {
+    for (act, jobs) in [("rate limit", "16"), ("redrive", "8"), ("flow", "8"), ("schedule", "3")] {
         let row = lines.iter().rfind(|line| line.starts_with(act)).unwrap();
         let numbers: Vec<&str> = row[act.len()..].split_whitespace().collect();
         assert_eq!(numbers[0], jobs, "{row}");

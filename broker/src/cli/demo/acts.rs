@@ -1,12 +1,15 @@
-//! What the demo shows besides plain jobs, an act each: a rate limit, a redrive of dead
-//! jobs, a flow.
+//! What the demo shows besides plain jobs, an act each: a schedule, a rate limit, a
+//! redrive of dead jobs, a flow.
 
 use super::actors::Stage;
 use super::{Problem, demo_job, job, output, until};
+use bytes::Bytes;
 use serde_json::json;
 use std::time::Instant;
 use windlass_client::proto::change::To;
-use windlass_client::proto::{Change, Limit, Retry, Selector, State};
+use windlass_client::proto::{
+    Change, JobSpec, Limit, Put, Resource, Retry, Schedule, Selector, State, resource,
+};
 use windlass_client::{Admin, Client, JobId, NewJob};
 
 /// Newsletters, and how many of them may go out in a second.
@@ -20,6 +23,9 @@ const ORIGINAL: &str = "in/late.png";
 /// Pictures of an album.
 const ALBUM: u64 = 6;
 
+/// Ticks of the schedule, a second apart.
+const TICKS: u64 = 3;
+
 /// A part of the demo, and what it showed.
 pub(super) struct Act {
     pub(super) name: &'static str,
@@ -27,6 +33,35 @@ pub(super) struct Act {
     pub(super) tag: &'static str,
     pub(super) jobs: u64,
     pub(super) shown: String,
+}
+
+/// A report a second. It begins before the other acts, and is looked at after them.
+pub(super) async fn begin_schedule(admin: &Admin) -> Result<(), Problem> {
+    let report = json!({"title": "Report", "lines": ["Everything is fine."]});
+    let job = demo_job("generate_pdf", &report).tag("schedule").into_spec()?;
+    // That of each job is made from the schedule and the tick.
+    let job = JobSpec { id: Bytes::new(), ..job };
+    let schedule = Schedule { every_ms: 1_000, max_runs: TICKS, job: Some(job), ..Schedule::default() };
+    let resource = Resource {
+        name: "schedule/report".into(),
+        what: Some(resource::What::Schedule(schedule)),
+        ..Resource::default()
+    };
+    admin.put(Put { set: vec![resource], ..Put::default() }).await?;
+    Ok(())
+}
+
+/// The jobs of the schedule, one for each tick.
+pub(super) async fn schedule(admin: &Admin) -> Result<Act, Problem> {
+    let select = Selector { tags: vec!["schedule".into()], ..Selector::default() };
+    until("the ticks of the schedule", async || {
+        let jobs = admin.jobs(select.clone()).page().await?.jobs;
+        let completed = jobs.iter().filter(|job| job.state() == State::Completed).count();
+        Ok((completed as u64 == TICKS).then_some(()))
+    })
+    .await?;
+    output::line(&format!("schedule   {TICKS} reports, one a second, each tick one job"));
+    Ok(Act { name: "schedule", tag: "schedule", jobs: TICKS, shown: "one a second".into() })
 }
 
 /// More mail than may be sent at once: the broker paces it, whatever the workers could do.

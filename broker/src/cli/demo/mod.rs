@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// See Windlass work: a broker, two workers and a few hundred real jobs of three kinds, on a
 /// temporary directory. One job fails and is retried, one worker and then the broker itself are
-/// killed with -9; then a rate limit, a redrive of dead jobs and a flow have their act. Ends with a table and exit code 0 when every job was done.
+/// killed with -9; then a rate limit, a redrive of dead jobs, a flow and a schedule have their act. Ends with a table and exit code 0 when every job was done.
 #[derive(Args)]
 pub(super) struct DemoArgs {
     /// Jobs, shared among the three kinds
@@ -127,10 +127,12 @@ async fn play(stage: &mut Stage, jobs: u32) -> Result<(), Problem> {
     output::line(&format!("retry      {}", history_of(&retried)));
     // Before the acts write more of them.
     let files = FOLDERS.map(|folder| std::fs::read_dir(stage.out().join(folder)).map_or(0, Iterator::count));
+    acts::begin_schedule(&admin).await?;
     let acts = [
         acts::rate_limit(&client, &admin).await?,
         acts::redrive(&client, &admin, stage).await?,
         acts::flow(&client, &admin, stage).await?,
+        acts::schedule(&admin).await?,
     ];
     summary(&admin, files, jobs, &acts, began.elapsed()).await?;
     stage.keep_until_end([survivor, replacement]);
