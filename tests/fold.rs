@@ -107,6 +107,7 @@ fn run_next(world: &mut World, wire: &mut Wire, how: impl Fn(&Work) -> How) {
         stream: 0,
         queues: vec!["q".into()],
         weights: Vec::new(),
+        batch: None,
         kinds: Vec::new(),
         slots: 1,
         once: 1,

@@ -44,6 +44,8 @@ mod overload;
 mod protocol;
 // The commands of the README, run as written.
 mod readme;
+// What is kept of what has ended.
+mod retention;
 // The repository's own rules.
 mod tidy;
 // Who hears what, who waits for an end, and what a job says while it runs.

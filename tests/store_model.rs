@@ -196,6 +196,7 @@ impl<'a> Shop<'a> {
             stream: 0,
             queues: vec!["q".into()],
             weights: Vec::new(),
+            batch: None,
             kinds: Vec::new(),
             slots: 1,
             once,

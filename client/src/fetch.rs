@@ -74,6 +74,31 @@ impl<'a> FetchOnce<'a> {
         self
     }
 
+    /// Collects before it answers: waits until so many jobs are there, or until the first of them has waited
+    /// for `linger`, at most 10 minutes. Nobody holds the jobs meanwhile. Each is settled on its own.
+    ///
+    /// ```no_run
+    /// # use windlass_client::{Client, Error};
+    /// # use std::time::Duration;
+    /// # async fn example(client: Client) -> Result<(), Error> {
+    /// let poll = client.fetch_once(["mail"]).max(100).batch(10, Duration::from_secs(2));
+    /// for job in poll.wait(Duration::from_secs(60)).await? {
+    ///     job.complete("").await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn batch(mut self, min: u32, linger: Duration) -> Self {
+        let batch = self.fetch.batch.get_or_insert_default();
+        (batch.min, batch.linger_ms) = (min, millis::of(linger));
+        self
+    }
+
+    /// Only jobs of one key in one answer.
+    pub fn same_key(mut self) -> Self {
+        self.fetch.batch.get_or_insert_default().same_key = true;
+        self
+    }
+
     /// How long to wait for the first job, at most 10 minutes; default not at all.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.fetch.wait_ms = millis::of(wait);

@@ -746,10 +746,12 @@ pub struct QueueConf {
     /// A ready job older than this raises the event SLO_MISSED; default 0: never.
     #[prost(uint64, tag = "6")]
     pub slo_ms: u64,
-    /// Every so many picks the oldest ready job of any priority is taken, so that none starves; default 16.
+    /// Every so many picks one is of the priority that the oldest ready job has, so that none starves;
+    /// default 16.
     #[prost(uint32, tag = "7")]
     pub fair_every: u32,
-    /// Most bytes of ended jobs that are kept, oldest removed first; default 0: the broker's own bound.
+    /// Most bytes of payload, headers and results that ended jobs hold; over it who ended first loses them,
+    /// the dead last, and the record stays until its time; default 0: any.
     #[prost(uint64, tag = "8")]
     pub keep_bytes: u64,
     /// Which waiting worker gets the next job.
@@ -875,7 +877,8 @@ pub struct Limit {
     /// Starts allowed as a probe before it closes; default 1.
     #[prost(uint32, tag = "14")]
     pub breaker_probes: u32,
-    /// Retries may be at most this share of starts; default 0: any.
+    /// Retries may be at most this share of starts, 1 to 1,000; one a second may start whatever the share;
+    /// default 0: any.
     #[prost(uint32, tag = "15")]
     pub retry_permille: u32,
 }
@@ -1130,7 +1133,8 @@ pub struct JobView {
     /// Media type of the result.
     #[prost(string, tag = "26")]
     pub result_content_type: ::prost::alloc::string::String,
-    /// The result was dropped because the disk was nearly full.
+    /// The result was dropped because the disk was nearly full, or payload, headers and result because the
+    /// queue keeps only so many bytes.
     #[prost(bool, tag = "27")]
     pub result_dropped: bool,
     /// The last attempts that did not complete, oldest first, at most 10.
@@ -2692,16 +2696,16 @@ pub mod fetch {
     /// Collects jobs before they are delivered.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Batch {
-        /// Wait for at least this many; default 1.
+        /// Wait until so many are ready, at most `max`; nobody holds them meanwhile; default 1.
         #[prost(uint32, tag = "1")]
         pub min: u32,
-        /// Deliver at most this many in one frame.
+        /// Deliver at most this many in one frame; default as many as the Fetch has room for; at most 1,000.
         #[prost(uint32, tag = "2")]
         pub max: u32,
-        /// Wait for `min` at most this long from the first one on.
+        /// Wait for `min` at most so long after the first of them became ready; at most 10 minutes.
         #[prost(uint64, tag = "3")]
         pub linger_ms: u64,
-        /// Only jobs of one key in one frame.
+        /// Only jobs of one key, kind and priority in one frame.
         #[prost(bool, tag = "4")]
         pub same_key: bool,
     }

@@ -101,6 +101,7 @@ impl Child {
             stream: 0,
             queues: vec!["q".into()],
             weights: Vec::new(),
+            batch: None,
             kinds: Vec::new(),
             slots: 1,
             once: 6,

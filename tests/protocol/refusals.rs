@@ -129,6 +129,7 @@ fn fetches() -> Vec<Case> {
         (fetch(|fetch| fetch.sources.clear()), "sources"),
         (fetch(|fetch| fetch.sources = vec![source("a b")]), "sources[0].queue"),
         (fetch(|fetch| fetch.sources[0].weight = 1_001), "sources[0].weight"),
+        (fetch(|fetch| fetch.batch = Some(Batch { max: 9_999, ..Batch::default() })), "batch.max"),
         (fetch(|fetch| fetch.kinds = vec!["k".into(), String::new()]), "kinds[1]"),
         (fetch(|fetch| fetch.slots = 0), "slots"),
         (fetch(|fetch| fetch.slots = 10_001), "slots"),
@@ -136,8 +137,7 @@ fn fetches() -> Vec<Case> {
         (fetch(|fetch| (fetch.once, fetch.wait_ms) = (1, 600_001)), "wait_ms"),
         (fetch(|fetch| fetch.lease_ms = DAYS_8), "lease_ms"),
     ];
-    let unsupported = [(fetch(|fetch| fetch.batch = Some(Batch::default())), "batch")];
-    let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);
+    let mut cases = all(invalid, Code::Invalid);
     let change = |close| Request::Fetch(Fetch { stream: 77, slots: 1, close, ..Fetch::default() });
     cases.extend([(change(false), Code::NotFound, "stream"), (change(true), Code::NotFound, "stream")]);
     cases
@@ -202,6 +202,7 @@ fn changes() -> Vec<Case> {
         ),
         (to(To::Patch(Patch { policy: Some(high), ..Patch::default() })), "patch.policy.priority"),
         (to(To::Stop(Stop {})), "operation"),
+        (to(To::Tell(Tell::default())), "tell.type"),
         (Request::Change(Change { per_second: 1, ..retry.clone() }), "operation"),
         (Request::Change(Change { operation: Bytes::from_static(b"x"), ..retry.clone() }), "operation"),
         (Request::Change(Change { stop_failure_permille: 1_001, ..retry }), "stop_failure_permille"),
@@ -211,10 +212,9 @@ fn changes() -> Vec<Case> {
     let unsupported = [
         (delete(Selector { group: fresh_id(), ..Selector::default() }), "select.group"),
         (to(To::Cancel(dependents)), "cancel.dependents"),
-        (to(To::Tell(Tell::default())), "tell"),
     ];
     let mut cases = both(invalid, Code::Invalid, unsupported, Code::Unsupported);
-    let unknown = Change { operation: fresh_id(), ..change_of(one(), To::Stop(Stop {})) };
+    let unknown = Change { operation: fresh_id(), to: Some(To::Stop(Stop {})), ..Change::default() };
     cases.push((Request::Change(unknown), Code::NotFound, "operation"));
     cases
 }

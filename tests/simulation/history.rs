@@ -8,7 +8,7 @@ use super::process::Tape;
 use super::random::mixed;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::fact::Totals;
-use windlass_engine::fact::{Counts, DeadReason, End, Fact, NewJob, NewLease, ResourceBody, ResourceKey};
+use windlass_engine::fact::{Counts, DeadReason, End, Fact, NewJob, NewLease, ResourceKey};
 use windlass_engine::ids::{Ms, NameId, Seq};
 use windlass_engine::ledger::job::{Job, State};
 use windlass_engine::ledger::names::Name;
@@ -82,6 +82,8 @@ pub struct Life {
     granted: u32,
     crashes: u32,
     end: Option<End>,
+    /// What it held was let go.
+    pub is_emptied: bool,
     /// When it was removed, in which batch.
     pub removed: Option<(Ms, u64)>,
     /// Its end is so long ago, or so far back in the journal, that its id may come again.
@@ -230,6 +232,11 @@ impl History {
             | Fact::Blocked { seq }
             | Fact::Freed { seq, .. }
             | Fact::Appended { seq, .. } => self.waited(*seq, fact),
+            Fact::Emptied { seq } => {
+                let life = self.life(*seq);
+                assert!(life.end.is_some(), "job {seq} is emptied before its end");
+                life.is_emptied = true;
+            }
             Fact::Stopped
             | Fact::Told { .. }
             | Fact::Relabelled { .. }
@@ -311,6 +318,7 @@ impl History {
             crashes: 0,
             end: None,
             removed: None,
+            is_emptied: false,
             is_forgotten: false,
         };
         self.jobs.insert(seq, life);
@@ -423,10 +431,7 @@ impl History {
 
     fn is_over_full(&self, queue: NameId) -> bool {
         let conf = self.shadow.ledger().resources.get(&ResourceKey::Queue(queue));
-        let most = match conf.map(|row| &row.body) {
-            Some(ResourceBody::Policy(policy)) => policy.keep_done_max,
-            Some(ResourceBody::Limit(_) | ResourceBody::Schedule(_)) | None => None,
-        };
+        let most = conf.and_then(|row| row.body.policy()?.keep_done_max);
         let kept = |life: &&Life| {
             let countable = life.end.is_some_and(|end| end.countable);
             life.removed.is_none() && life.new.queue == queue && countable

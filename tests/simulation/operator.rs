@@ -10,6 +10,7 @@ use windlass_engine::fact::ResourceBody;
 use windlass_engine::frame::Body;
 use windlass_engine::limit::Limit;
 use windlass_engine::policy::{Backoff, Policy};
+use windlass_engine::queue_conf::{Dispatch, QueueConf};
 use windlass_engine::{Command, Frame, JobId, OperationId};
 
 /// Limits that come and go.
@@ -95,7 +96,10 @@ impl Operator {
                 let keep = u32::try_from(scene.random.below(6)).ok();
                 let lease_ms = scene.random.chance(20).then_some(4_000);
                 let policy = Policy { keep_done_max: keep, lease_ms, ..Policy::default() };
-                self.set(Target::Queue(queue), ResourceBody::Policy(policy));
+                let dispatch = if scene.random.chance(40) { Dispatch::Random } else { Dispatch::LongestIdle };
+                let keep_bytes = scene.random.below(3) * 4_000;
+                let conf = QueueConf { policy, dispatch, keep_bytes, ..QueueConf::default() };
+                self.set(Target::Queue(queue), ResourceBody::Queue(conf));
             }
             _ => self.remove(vec![Target::Queue(queue)]),
         }

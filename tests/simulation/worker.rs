@@ -74,6 +74,7 @@ impl Worker {
         self.stream = self.link.ask(Command::Fetch(Box::new(Fetch {
             stream: 0,
             weights: queues.iter().filter(|_| is_weighted).map(|_| few(random)).collect(),
+            batch: None,
             queues,
             kinds,
             slots: few(random),
@@ -90,6 +91,7 @@ impl Worker {
             stream,
             queues: Vec::new(),
             weights: Vec::new(),
+            batch: None,
             kinds: Vec::new(),
             slots,
             once: 0,

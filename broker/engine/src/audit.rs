@@ -11,6 +11,7 @@ use crate::roster::lanes::Taste;
 use crate::roster::limits::{BucketId, Waiter};
 use crate::roster::stream::{Stream, StreamKey};
 use crate::roster::{LeaseMark, Presence, Timer};
+use crate::verbs::batch::Due;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -188,6 +189,15 @@ impl Engine {
             let ready = queue.states[State::Ready.index()].len();
             ensure(queue.queued() == ready, || {
                 format!("queue {id}: {ready} ready, {} in lanes", queue.queued())
+            })?;
+            if let Some(kept) = queue.kept_bytes.as_ref().filter(|kept| kept.is_complete()) {
+                let ended = self.ledger.jobs.iter().filter(|job| job.queue == *id && job.state.is_final());
+                kept.audit(ended).map_err(|error| format!("queue {id}: {error}"))?;
+            }
+            let is_light =
+                queue.kept_bytes.as_ref().is_none_or(|kept| kept.is_complete() && kept.over().is_none());
+            ensure(is_light || self.roster.heavy.contains(id), || {
+                format!("queue {id}: keeps too many bytes")
             })?;
             if let Some(session) = queue.reserved {
                 let by = self.roster.sessions.get(&session).and_then(|presence| presence.empties_for);
@@ -377,8 +387,17 @@ impl Engine {
                 Timer::Bucket(id) => {
                     self.roster.limits.find(id).is_some_and(|found| found.opens_at == Some(at))
                 }
+                Timer::Retries(id) => self
+                    .roster
+                    .limits
+                    .find(id)
+                    .and_then(|found| found.retries.as_ref())
+                    .is_some_and(|retries| retries.timer_at == at),
                 Timer::LimitEnd(id) => self.roster.limits.get(id).is_some_and(|found| found.until_at == at),
                 Timer::Session(id) => self.roster.sessions.get(&id).is_some_and(|found| found.timer_at == at),
+                Timer::Linger(key) => {
+                    self.roster.streams.open.get(&key).is_some_and(|found| found.linger_at == at)
+                }
                 Timer::Poll(key) => {
                     self.roster.streams.open.get(&key).is_some_and(|found| found.poll.is_some())
                 }
@@ -438,6 +457,23 @@ impl Engine {
         if self.is_shut(key) || !stream.has_room(1) {
             return Ok(());
         }
+        if let Some(batch) = stream.batch {
+            match self.due(key, batch, self.now) {
+                Due::Now(_) => {}
+                Due::Never => return Ok(()),
+                Due::At(at) => {
+                    // Whose turn it is changes when others take jobs; then the time may come later.
+                    let latest = at.saturating_add(batch.linger_ms);
+                    let is_awake = stream.linger_at > 0 && stream.linger_at <= latest;
+                    return ensure(is_awake, || format!("stream {key:?} collects without an end"));
+                }
+                Due::Lanes(lanes, _) => {
+                    let heads = lanes.iter().filter_map(|(_, spot)| self.ledger.jobs.get(spot.seq));
+                    let fits = heads.into_iter().any(|job| stream.has_room(self.ledger.cost(job)));
+                    return ensure(!fits, || format!("a batch and stream {key:?} miss each other"));
+                }
+            }
+        }
         let passes = |gate| self.passes(stream.session, gate);
         let taste = Taste { kinds: &stream.kinds, passes: &passes };
         for &queue in stream.sources.queues() {
@@ -447,7 +483,7 @@ impl Engine {
                 let other = index.reserved.is_some() && !presence.leases.is_empty();
                 ensure(other, || format!("a suspect of queue {queue} and stream {key:?} miss each other"))?;
             }
-            let Some(spot) = index.lanes.pick(taste) else { continue };
+            let Some(spot) = index.pick(&self.ledger.jobs, taste) else { continue };
             let fits =
                 self.ledger.jobs.get(spot.seq).is_some_and(|job| stream.has_room(self.ledger.cost(job)));
             ensure(!fits, || format!("job seq {} and stream {key:?} miss each other", spot.seq))?;

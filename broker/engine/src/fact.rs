@@ -435,6 +435,11 @@ pub enum Fact {
         /// The schedule; a name.
         schedule: NameId,
     },
+    /// The payload, the headers and the result of an ended job are let go; its record stays.
+    Emptied {
+        /// The job.
+        seq: Seq,
+    },
 }
 
 /// The record a fact names.
@@ -513,6 +518,7 @@ impl Fact {
             | Self::Freed { seq, .. }
             | Self::Replaced { seq, .. }
             | Self::Appended { seq, .. }
+            | Self::Emptied { seq }
             | Self::Removed { seq, .. } => Record::Job(*seq),
             Self::OperationStarted { id, .. }
             | Self::OperationMoved { id, .. }
@@ -581,6 +587,7 @@ impl Fact {
             | Self::Told { .. }
             | Self::AuditDropped { .. }
             | Self::ScheduleDropped { .. }
+            | Self::Emptied { .. }
             | Self::Removed { .. } => 0,
         };
         96 + variable

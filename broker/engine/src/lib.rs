@@ -37,6 +37,7 @@ pub mod operation;
 pub mod order;
 pub mod part;
 pub mod policy;
+pub mod queue_conf;
 pub mod roster;
 pub mod schedule;
 pub mod terms;

@@ -30,6 +30,8 @@ pub struct Limit {
     pub why: String,
     /// It closes when too much fails; None = it has no breaker.
     pub breaker: Option<Breaker>,
+    /// Retries are at most this share of what starts, 1 to 1,000; 0 = any.
+    pub retry_permille: u32,
 }
 
 /// When a limit closes by itself because what it lets through fails.

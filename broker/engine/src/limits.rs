@@ -205,6 +205,10 @@ pub const LEASE_BYTES_PER_TICK: usize = 4 << 20;
 pub const DELIVER_BYTES_MAX: usize = 1 << 20;
 /// Works of one Deliver frame; more start another frame.
 pub const DELIVER_WORKS_MAX: usize = 1_000;
+/// Ended jobs that lose their payload in one tick; the rest follow in the next turns.
+pub const KEPT_PER_TICK: usize = 256;
+/// Jobs of one batch: they leave in one frame.
+pub const BATCH_JOBS_MAX: u32 = 1_000;
 /// Names dropped in one tick.
 pub const NAME_DROPS_PER_TICK: usize = 256;
 

@@ -62,7 +62,8 @@ pub struct JobView {
     pub dead: Option<DeadReason>,
     /// What its last failure is known by.
     pub error: Option<u64>,
-    /// Its result was not kept because the disk was low.
+    /// Its result was not kept because the disk was low, or what it held was let go because its queue keeps
+    /// only so many bytes.
     pub result_dropped: bool,
     /// What ties it to other jobs.
     pub flow: FlowView,
@@ -279,6 +280,8 @@ pub struct LimitCause {
     pub is_pushed_back: bool,
     /// Its breaker is open.
     pub is_broken: bool,
+    /// It bounds the share of retries, and the job is one too many.
+    pub is_retry: bool,
     /// Why it is there.
     pub why: String,
     /// Cost leased under it.

@@ -15,6 +15,8 @@ pub(crate) struct Allowance {
     rules: BTreeMap<String, (Scope, Limit)>,
     /// Limits that stood when the broker was started last, and when that was.
     known_since: BTreeMap<String, Ms>,
+    /// What first attempts have saved up for retries, and when the last one started, by limit and key.
+    saved: BTreeMap<(String, String), (u64, Ms)>,
     /// When the next start of a rate is due, in nanoseconds, by limit and key.
     due_ns: BTreeMap<(String, String), u64>,
 }
@@ -22,6 +24,7 @@ pub(crate) struct Allowance {
 impl Allowance {
     pub(crate) fn restart(&mut self, now: Ms) {
         self.due_ns.clear();
+        self.saved.clear();
         self.known_since = self.rules.keys().map(|name| (name.clone(), now)).collect();
     }
 
@@ -64,8 +67,35 @@ impl Allowance {
         self.due_ns.get(&(name.into(), key.into())).copied().unwrap_or(fresh)
     }
 
+    /// It failed before, and a limit looks at the share of retries.
+    fn is_shared_retry(&self, job: &Job) -> bool {
+        job.attempt > 0 && !job.is_suspect() && self.of(job).any(|(_, limit, _)| limit.retry_permille > 0)
+    }
+
+    /// First attempts have saved up enough for this retry, or it is a second since the last one.
+    fn may_retry(&self, name: &str, limit: &Limit, key: &str, now: Ms) -> bool {
+        let price = u64::from(1_000 - limit.retry_permille);
+        let (saved, last_at) = self.saved.get(&(name.into(), key.into())).copied().unwrap_or((0, 0));
+        limit.retry_permille == 0 || saved >= price || now >= last_at + 1_000
+    }
+
+    fn save(&mut self, job: &Job, now: Ms) {
+        let shared = self.of(job).filter(|(_, limit, _)| limit.retry_permille > 0);
+        let shared: Vec<(String, String, u64)> =
+            shared.map(|(name, limit, key)| (name.into(), key, limit.retry_permille.into())).collect();
+        for (name, key, share) in shared {
+            let (saved, last_at) = self.saved.entry((name, key)).or_default();
+            if job.attempt > 0 {
+                (*saved, *last_at) = (saved.saturating_sub(1_000 - share), now);
+            } else {
+                *saved = (*saved + share).min((1_000 - share) * 100);
+            }
+        }
+    }
+
     /// A job starts.
     pub(crate) fn started(&mut self, job: &Job, now: Ms) {
+        self.save(job, now);
         let rated: Vec<(String, String, u64, u64)> = self
             .of(job)
             .filter(|(_, limit, _)| limit.rate > 0)
@@ -89,8 +119,8 @@ pub(crate) struct Moment<'a> {
     in_use: BTreeMap<(&'a str, String), u32>,
     /// Limits and keys that turn some ready job away; whoever else counts into them waits, too.
     closed: BTreeSet<(&'a str, String)>,
-    /// The first job of each serial key.
-    first: BTreeMap<(&'a str, &'a str), Seq>,
+    /// The job of each serial key that runs, or else the first.
+    first: BTreeMap<(&'a str, &'a str), (bool, Seq)>,
 }
 
 impl<'a> Moment<'a> {
@@ -104,8 +134,9 @@ impl<'a> Moment<'a> {
                 }
             }
             if is_serial(job) && stands(job) {
-                let first = moment.first.entry((&job.spec.queue, &job.spec.key)).or_insert(job.seq);
-                *first = job.seq.min(*first);
+                let this = (job.lease.is_none(), job.seq);
+                let first = moment.first.entry((&job.spec.queue, &job.spec.key)).or_insert(this);
+                *first = this.min(*first);
             }
         }
         for job in model.jobs.iter().filter(|job| job.state == State::Ready) {
@@ -134,18 +165,26 @@ impl<'a> Moment<'a> {
     /// Every limit lets it start, and no other job of its serial key comes before it.
     pub(crate) fn may_start(&self, job: &Job) -> bool {
         let mut limits = self.model.allowance.of(job);
-        self.is_next(job) && limits.all(|(name, limit, key)| self.admits(job, name, limit, &key))
+        let allowance = &self.model.allowance;
+        let is_shared = allowance.is_shared_retry(job);
+        self.is_next(job)
+            && limits.all(|(name, limit, key)| {
+                self.admits(job, name, limit, &key)
+                    && (!is_shared || allowance.may_retry(name, limit, &key, self.now))
+            })
     }
 
     /// A limit turns it away, or somebody else whom it must not pass; or others of its key.
     pub(crate) fn is_kept(&self, job: &Job) -> bool {
         let mut limits = self.model.allowance.of(job);
-        !self.is_next(job) || limits.any(|(name, _, key)| self.closed.contains(&(name, key)))
+        // When a retry is looked at again is the engine's business.
+        let is_shared = self.model.allowance.is_shared_retry(job);
+        !self.is_next(job) || is_shared || limits.any(|(name, _, key)| self.closed.contains(&(name, key)))
     }
 
     fn is_next(&self, job: &Job) -> bool {
         let first = self.first.get(&(job.spec.queue.as_str(), job.spec.key.as_str()));
-        !is_serial(job) || first.is_none_or(|&first| first >= job.seq)
+        !is_serial(job) || first.is_none_or(|&(_, first)| first == job.seq)
     }
 }
 

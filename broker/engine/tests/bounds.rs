@@ -80,6 +80,7 @@ impl Crowd {
                 stream: 0,
                 queues: vec!["q".into()],
                 weights: Vec::new(),
+                batch: None,
                 kinds: Vec::new(),
                 slots: SLOTS_MAX,
                 once: 0,

@@ -59,6 +59,9 @@ mod ears;
 // Thousands of random histories, told to both.
 mod model;
 
+// Priorities, shares and serial keys under any pattern of arrival.
+mod fairness;
+
 // Copies of some records and the rest of the journal make the same ledger again.
 mod fold;
 

@@ -27,6 +27,7 @@ impl Model {
         let waits = matches!(state, State::Scheduled | State::Ready);
         let rests = waits || matches!(state, State::Held | State::Blocked);
         match to {
+            Mutation::Retry { .. } if job.emptied => return false,
             Mutation::Retry { reset_attempts, .. } if state.is_final() || state == State::Scheduled => {
                 if *reset_attempts {
                     (job.attempt, job.crashes, job.retried) = (0, 0, false);

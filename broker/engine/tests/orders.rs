@@ -30,6 +30,10 @@ impl Orders {
         self.of.get(&id).is_some_and(|standing| standing.told != Told::Run)
     }
 
+    pub(crate) fn labels(&self, id: SessionId) -> Labels {
+        self.of.get(&id).map(|standing| standing.labels.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn forget(&mut self, id: SessionId) {
         self.of.remove(&id);
     }

@@ -134,6 +134,7 @@ impl World {
             optional(&mut text, reason.is_some(), || reason.unwrap_or_default());
             optional(&mut text, ended.result_len > 0, || format!("result={}", ended.result_len));
             optional(&mut text, ended.result_dropped, || "result dropped".into());
+            optional(&mut text, ended.emptied, || "emptied".into());
             optional(&mut text, true, || format!("until {}", say_at(ended.end.remove_at)));
         }
         text

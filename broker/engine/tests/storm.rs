@@ -10,9 +10,9 @@ use crate::unique;
 use crate::world::{Asked, World};
 use std::collections::BTreeSet;
 use windlass_engine::command::{
-    After, Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Flow, Hello,
-    Hold, How, JobSpec, JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope, Select,
-    SetResource, Settlement, Target, Throttle, Touch, Watch, Wishes,
+    After, Batch, Beat, Change, Code, Command, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Fields, Flow,
+    Hello, Hold, How, JobSpec, JobTouch, JobsQuery, Mutation, Pace, Patch, Put, Query, Refusal, Scope,
+    Select, SetResource, Settlement, Target, Throttle, Touch, Watch, Wishes,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::event::EventName;
@@ -24,6 +24,7 @@ use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::limit::{Breaker, Limit};
 use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::queue_conf::{Dispatch, QueueConf};
 use windlass_engine::schedule::{Calendar, Schedule};
 use windlass_engine::terms::{Gate, Terms};
 
@@ -367,6 +368,12 @@ impl Storm {
             once: if self.dice.one_in(3) { self.small() } else { 0 },
             wait_ms: if self.dice.one_in(3) { self.number() } else { self.dice.roll(9_000) },
             lease_ms: self.maybe(Self::number),
+            batch: self.maybe(|storm| Batch {
+                min: storm.small(),
+                max: storm.small(),
+                linger_ms: storm.number(),
+                same_key: storm.dice.one_in(2),
+            }),
             close: self.dice.one_in(4),
         };
         // It may open a stream, which then is not answered yet.
@@ -514,6 +521,7 @@ impl Storm {
                 open_ms: storm.number(),
                 probes: storm.small(),
             }),
+            retry_permille: self.maybe(Self::small).unwrap_or(0),
             ..Limit::default()
         }
     }
@@ -524,7 +532,13 @@ impl Storm {
             let target = self.target();
             let body = match target {
                 Target::Limit(_) => ResourceBody::Limit(self.limit()),
-                Target::Namespace | Target::Queue(_) | Target::Kind(_) => ResourceBody::Policy(self.policy()),
+                Target::Queue(_) => ResourceBody::Queue(QueueConf {
+                    policy: self.policy(),
+                    dispatch: if self.dice.one_in(2) { Dispatch::Random } else { Dispatch::LongestIdle },
+                    fair_every: self.small(),
+                    keep_bytes: self.number(),
+                }),
+                Target::Namespace | Target::Kind(_) => ResourceBody::Policy(self.policy()),
                 Target::Schedule(_) => ResourceBody::Schedule(Box::new(self.schedule())),
             };
             let scope = Scope {

@@ -202,9 +202,15 @@ pub(crate) fn check_fetch(
 
 /// Every lease of this turn was allowed, in the order they were decided.
 pub(crate) fn check_deliveries(model: &mut Model, now: Ms, frames: &[Frame], facts: &[Fact]) {
+    for stream in model.streams.values_mut() {
+        stream.labels = model.orders.labels(stream.session);
+    }
     let mut sent: BTreeMap<Seq, (Request, &Work)> = BTreeMap::new();
+    let mut firsts: BTreeSet<Seq> = BTreeSet::new();
     for frame in frames {
         if let Body::Deliver { works, .. } = &frame.body {
+            firsts.extend(works.first().map(|work| work.seq));
+            check_batch(model, frame.to, works);
             for work in works {
                 assert!(sent.insert(work.seq, (frame.to, work)).is_none(), "delivered twice in a turn");
             }
@@ -214,6 +220,9 @@ pub(crate) fn check_deliveries(model: &mut Model, now: Ms, frames: &[Frame], fac
         let Fact::Leased { seq, lease } = fact else { continue };
         let (key, work) = sent.remove(seq).expect("every lease is delivered");
         assert_eq!(work.fence, lease.fence);
+        if firsts.contains(seq) {
+            check_collected(model, now, *seq, key);
+        }
         check_lease(model, now, *seq, key, lease);
     }
     assert!(sent.is_empty(), "delivered without a lease: {sent:?}");
@@ -224,10 +233,34 @@ pub(crate) fn check_deliveries(model: &mut Model, now: Ms, frames: &[Frame], fac
         let got = frames.iter().any(|frame| {
             frame.to == key && matches!(&frame.body, Body::Deliver { works, .. } if !works.is_empty())
         });
-        if got {
+        if got || model.streams[&key].is_over {
             model.end_stream(key);
         }
     }
+}
+
+/// A batch is no larger than it may be, and of one lane if it is to be.
+fn check_batch(model: &Model, key: Request, works: &[Work]) {
+    let Some(batch) = model.streams.get(&key).and_then(|stream| stream.batch) else { return };
+    assert!(works.len() <= batch.max as usize, "a batch of {}, {batch:?}", works.len());
+    let jobs = works.iter().filter_map(|work| model.jobs.iter().find(|job| job.seq == work.seq));
+    let lanes: BTreeSet<_> = jobs.map(|job| (&job.spec.queue, lane_of(job))).collect();
+    assert!(!batch.same_key || lanes.len() <= 1, "of several lanes: {lanes:?}");
+}
+
+/// Enough jobs were there for the batch that begins with this one, or one had waited long enough.
+fn check_collected(model: &Model, now: Ms, seq: Seq, key: Request) {
+    let Some(stream) = model.streams.get(&key) else { return };
+    let Some(first) = model.jobs.iter().find(|job| job.seq == seq) else { return };
+    if stream.is_over || first.is_suspect() {
+        return;
+    }
+    let is_one = stream.batch.is_some_and(|batch| batch.same_key);
+    let of_lane =
+        |job: &&Job| !is_one || (&job.spec.queue, lane_of(job)) == (&first.spec.queue, lane_of(first));
+    let ready = model.jobs.iter().filter(|job| job.state == State::Ready && !job.is_suspect());
+    let mine: Vec<&Job> = ready.filter(|job| stream.takes(job)).filter(of_lane).collect();
+    assert!(!stream.collects(&mine, now), "{stream:?} did not wait for more than {} jobs", mine.len());
 }
 
 fn check_lease(model: &mut Model, now: Ms, seq: Seq, key: Request, lease: &NewLease) {
@@ -282,11 +315,14 @@ fn check_order(moment: &Moment<'_>, model: &Model, stream: &Stream, job: &Job, e
         let mine = jobs.filter(|job| job.is_suspect() == suspect && stream.runs(job));
         mine.filter(|job| !moment.is_kept(job)).collect()
     };
-    for queue in stream.before(&job.spec.queue) {
+    // Who collects jobs of one key takes the first lane that is full or late.
+    let is_of_one_key = stream.batch.is_some_and(|batch| batch.same_key);
+    let earlier = if is_of_one_key { Vec::new() } else { stream.before(&job.spec.queue) };
+    for queue in earlier {
         assert!(!empty || ready(queue, true).is_empty(), "a suspect of an earlier queue was passed over");
         let others = ready(queue, false);
         let fit = !others.is_empty() && others.iter().all(|other| stream.has_room(held, other.cost()));
-        assert!(!fit, "an earlier queue was passed over: {others:?}");
+        assert!(!fit, "an earlier queue was passed over by {stream:?} {:?}: {others:?}", job.spec.queue);
     }
     let rivals = ready(&job.spec.queue, job.is_suspect());
     if job.is_suspect() {
@@ -295,19 +331,16 @@ fn check_order(moment: &Moment<'_>, model: &Model, stream: &Stream, job: &Job, e
     assert!(!empty || ready(&job.spec.queue, true).is_empty(), "an empty session takes the suspect first");
     let lane = |other: &&&Job| lane_of(other) == lane_of(job);
     assert!(rivals.iter().filter(lane).all(|other| other.seq >= job.seq), "first in, first out: {job:?}");
-    let heads: Vec<&&Job> = rivals
-        .iter()
-        .filter(|one| {
-            let same = |two: &&&Job| lane_of(two) == lane_of(one);
-            rivals.iter().filter(same).all(|two| two.seq >= one.seq)
-        })
-        .collect();
+    if is_of_one_key {
+        return;
+    }
     let picks = model.picks.get(&job.spec.queue).copied().unwrap_or(0);
     if picks % 16 == 15 {
-        // The oldest of the lanes' heads; inside a level only the head of each kind's turn counts.
-        let older = heads.iter().filter(|other| other.seq < job.seq && other.level != job.level);
-        let of_level = |level: u8| heads.iter().filter(move |head| head.level == level).count();
-        assert!(older.clone().all(|other| of_level(other.level) > 1), "the sixteenth pick takes the oldest");
+        let ready = model.jobs.iter().filter(|other| other.state == State::Ready);
+        let oldest = rivals.iter().min_by_key(|other| other.seq).expect("it is one itself");
+        let older = ready.filter(|other| other.spec.queue == job.spec.queue && other.seq < oldest.seq);
+        let is_seen = older.count() < 32;
+        assert!(!is_seen || oldest.level == job.level, "the sixteenth pick is of the level of the oldest");
     } else {
         assert!(rivals.iter().all(|other| other.level <= job.level), "the best level goes first");
     }
@@ -351,7 +384,8 @@ pub(crate) fn check_state(model: &Model, world: &World, pressure: bool) {
         assert!(mine.state != State::Scheduled || job.run_at == mine.run_at, "{mine:?} {}", job.run_at);
         let error = ledger.names.error(job.error).map(|(_, shape)| shape);
         assert_eq!(error, mine.error, "how it failed: {mine:?}");
-        assert_eq!(u64::from(job.payload_len), mine.payload, "{mine:?}");
+        assert_eq!((u64::from(job.payload_len), job.is_emptied()), (mine.payload, mine.emptied), "{mine:?}");
+        assert_eq!(job.result_len() as u64, mine.result, "{mine:?}");
         assert!(mine.state != State::Held || job.hold_until() == mine.hold_until, "{mine:?}");
         let holder = job.lease.as_ref().map(|lease| lease.session);
         assert_eq!(holder, mine.lease.as_ref().map(|lease| lease.session), "{mine:?}");
@@ -392,6 +426,10 @@ fn check_nobody_waits(model: &Model, now: Ms) {
             job.is_suspect() && streams.any(|other| other.takes(job))
         };
         if model.jobs.iter().filter(|job| job.state == State::Ready).any(|job| claims(&&job)) {
+            continue;
+        }
+        let late = |job: &&&Job| stream.batch.is_none_or(|batch| job.run_at + batch.linger_ms <= now);
+        if !ready.iter().filter(|job| stream.takes(job)).all(|job| late(&job)) {
             continue;
         }
         for queue in &stream.queues {

@@ -12,7 +12,7 @@ use windlass_engine::engine::Pressure;
 use windlass_engine::frame::Body;
 use windlass_engine::limits::TICKS_PER_TURN;
 use windlass_engine::view::DiskView;
-use windlass_engine::{Command, ConnId, Engine, Request, Start, Turn};
+use windlass_engine::{Command, ConnId, Engine, Fact, Request, Start, Turn};
 
 /// Bounds of what waits in memory for the fold and of what is kept after it.
 #[derive(Clone, Copy, Debug)]
@@ -123,10 +123,10 @@ impl Core {
     /// What was decided is taken over: parts into memory, records as dirty, slots filled.
     fn settle(&mut self, turn: &mut Turn) -> Result<(), StoreError> {
         self.facts += turn.facts.len() as u64;
-        // A turn may remove a job right after delivering it, so frames take their bytes while the
-        // parts of removed jobs are still here.
-        let (removals, others): (Vec<_>, Vec<_>) =
-            turn.facts.iter().partition(|fact| matches!(fact, windlass_engine::Fact::Removed { .. }));
+        // A turn may remove or empty a job right after delivering it, so frames take their bytes while
+        // the parts of such jobs are still here.
+        let goes = |fact: &&Fact| matches!(fact, Fact::Removed { .. } | Fact::Emptied { .. });
+        let (removals, others): (Vec<_>, Vec<_>) = turn.facts.iter().partition(goes);
         for fact in others {
             self.parts.follow(fact);
             self.fold.follow(fact);

@@ -111,6 +111,8 @@ impl Parts {
             self.follow_report(*seq, report);
         } else if let Fact::Removed { seq, .. } = fact {
             self.remove_job(*seq);
+        } else if let Fact::Emptied { seq } = fact {
+            self.remove_body(*seq);
         }
     }
 
@@ -276,6 +278,15 @@ impl Parts {
         if let Some(piece) = removed {
             self.uncount(&piece);
         }
+    }
+
+    /// Payload, headers and result; what was told of its runs stays.
+    fn remove_body(&mut self, seq: Seq) {
+        let Some(held) = self.jobs.get(&seq) else { return };
+        let keys = held.pieces().iter().map(|piece| piece.key(seq));
+        let body: Vec<PartKey> =
+            keys.filter(|key| matches!(key.part, Part::Payload | Part::Headers | Part::Result)).collect();
+        body.into_iter().for_each(|key| self.remove_piece(key));
     }
 
     fn remove_job(&mut self, seq: Seq) {

@@ -234,6 +234,7 @@ mod tests {
                 reason: Some(DeadReason::Poison),
                 result_len: 3,
                 result_dropped: false,
+                emptied: false,
             })),
             plan: Some(Box::new(Plan { expires_at: 1, reports: Some(Box::default()), ..Plan::default() })),
         };

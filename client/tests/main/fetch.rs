@@ -16,6 +16,25 @@ async fn deliver_once(line: &mut Line, jobs: Vec<windlass_client::proto::Work>) 
 }
 
 #[tokio::test]
+async fn a_long_poll_may_collect_a_batch_by_weight() {
+    let peer = Peer::bind().await;
+    let (client, mut line) = peer.client(Client::builder()).await;
+    let poll = client.fetch_once(["a"]).weighted_queues([("a", 2), ("b", 1)]);
+    let poll = poll.max(9).batch(3, Duration::from_secs(2)).same_key();
+    let script = async {
+        let (request, fetch) = line.hear_fetch().await;
+        let sources: Vec<_> = fetch.sources.iter().map(|one| (one.queue.as_str(), one.weight)).collect();
+        assert_eq!((sources.as_slice(), fetch.strict), ([("a", 2), ("b", 1)].as_slice(), false));
+        let batch = fetch.batch.unwrap();
+        assert_eq!((batch.min, batch.max, batch.linger_ms, batch.same_key), (3, 0, 2_000, true));
+        let jobs = vec![work(1, "k", "one"), work(2, "k", "two")];
+        line.say(request, Body::Deliver(Deliver { jobs, end: true, ..Deliver::default() })).await;
+    };
+    let (jobs, ()) = tokio::join!(poll.into_future(), script);
+    assert_eq!(jobs.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_long_poll_brings_jobs_that_are_settled_by_hand() {
     let peer = Peer::bind().await;
     let (client, mut line) = peer.client(Client::builder()).await;

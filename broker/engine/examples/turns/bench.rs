@@ -56,6 +56,7 @@ impl Bench {
             stream: 0,
             queues: vec!["mail".into()],
             weights: Vec::new(),
+            batch: None,
             kinds: vec!["send".into()],
             slots,
             once: 0,

@@ -15,7 +15,7 @@ pub use enqueue::{After, Dedup, DedupUntil, Enqueue, Flow, Hold, JobSpec, OnConf
 pub use operate::{Change, Select, Tell};
 pub use read::{Fields, JobsQuery, Query, Watch};
 pub use refusal::{Code, Refusal};
-pub use work::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Spawn, Telling, Throttle, Touch};
+pub use work::{Batch, Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Spawn, Telling, Throttle, Touch};
 
 use crate::ids::{JobId, OperationId, SessionId};
 use crate::schedule::Tick;

@@ -2,7 +2,7 @@
 
 use super::{JobSpec, Refusal};
 use crate::blob::Blob;
-use crate::ids::JobId;
+use crate::ids::{JobId, Ms};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,8 +26,23 @@ pub struct Fetch {
     pub wait_ms: u64,
     /// Visibility timeout of what this stream delivers; None = by policy.
     pub lease_ms: Option<u64>,
+    /// Collect jobs before they are delivered.
+    pub batch: Option<Batch>,
     /// Close the stream named by `stream`.
     pub close: bool,
+}
+
+/// How jobs are collected. Nobody holds them meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// It goes out when so many are ready.
+    pub min: u32,
+    /// At most so many, in one frame.
+    pub max: u32,
+    /// It goes out when the first one has been ready for so long.
+    pub linger_ms: Ms,
+    /// All of one lane.
+    pub same_key: bool,
 }
 
 /// The end of one lease, as its worker tells it.

@@ -161,6 +161,7 @@ impl Engine {
         self.fire(now, turn);
         self.survey_on(now, turn);
         self.flow(now, turn);
+        self.lighten(turn);
         self.dispatch(now, turn);
         self.catch_up(turn);
         self.roster.watches.renew(now);
@@ -175,6 +176,7 @@ impl Engine {
         if !self.roster.surveys.is_empty()
             || !self.ledger.fallouts.is_empty()
             || !self.roster.schedules.wanted.is_empty()
+            || !self.roster.heavy.is_empty()
         {
             return Some(0);
         }

@@ -123,6 +123,7 @@ impl Engine {
             self.roster.rearm(id);
         }
         self.load_limits(start.now);
+        self.load_queues();
         for job in self.ledger.jobs.iter() {
             let share = share(&self.ledger, &mut self.roster.limits, job);
             self.roster.join(job, share);

@@ -5,6 +5,7 @@ use crate::ids::{JobId, Ms, NameId, SessionId};
 use crate::ledger::job::Plan;
 use crate::limit::Limit;
 use crate::policy::{Ordering, Policy};
+use crate::queue_conf::QueueConf;
 use crate::schedule::Schedule;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -267,10 +268,12 @@ pub enum ResourceKey {
 /// What a resource says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResourceBody {
-    /// Of a namespace, queue or kind.
+    /// Of a namespace or kind.
     Policy(Policy),
     /// Of a limit.
     Limit(Limit),
+    /// Of a queue.
+    Queue(QueueConf),
     /// Of a schedule.
     Schedule(Box<Schedule>),
 }
@@ -281,7 +284,17 @@ impl ResourceBody {
     pub fn schedule(self) -> Option<Box<Schedule>> {
         match self {
             Self::Schedule(schedule) => Some(schedule),
-            Self::Policy(_) | Self::Limit(_) => None,
+            Self::Policy(_) | Self::Limit(_) | Self::Queue(_) => None,
+        }
+    }
+
+    /// What it says of jobs.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        match self {
+            Self::Policy(policy) => Some(policy),
+            Self::Queue(conf) => Some(&conf.policy),
+            Self::Limit(_) | Self::Schedule(_) => None,
         }
     }
 
@@ -289,7 +302,7 @@ impl ResourceBody {
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
-            Self::Policy(_) | Self::Limit(_) => 512,
+            Self::Policy(_) | Self::Limit(_) | Self::Queue(_) => 512,
             Self::Schedule(schedule) => schedule.weight(),
         }
     }

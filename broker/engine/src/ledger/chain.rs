@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use super::job::Job;
-use crate::fact::{ResourceBody, ResourceKey};
+use crate::fact::ResourceKey;
 use crate::ids::NameId;
 use crate::limits::COST_MAX;
 use crate::policy::{Backoff, Policy, default};
@@ -31,10 +31,7 @@ impl Ledger {
         if !self.has_policies() {
             return Chain { links: [own, None, None, None] };
         }
-        let wider = |key| match &self.resources.get(&key)?.body {
-            ResourceBody::Policy(policy) => Some(policy),
-            ResourceBody::Limit(_) | ResourceBody::Schedule(_) => None,
-        };
+        let wider = |key| self.resources.get(&key)?.body.policy();
         let (kind, queue) = (wider(ResourceKey::Kind(kind)), wider(ResourceKey::Queue(queue)));
         Chain { links: [own, kind, queue, wider(ResourceKey::Namespace(namespace))] }
     }

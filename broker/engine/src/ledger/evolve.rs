@@ -130,6 +130,7 @@ impl Ledger {
             }
             Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
             Fact::Removed { seq, .. } => self.removed(*seq, batch),
+            Fact::Emptied { seq } => self.touch(*seq, since, Job::empty),
             Fact::Blocked { seq }
             | Fact::Held { seq, .. }
             | Fact::Freed { seq, .. }
@@ -359,7 +360,7 @@ fn finish(job: &mut Job, fact: &Fact) {
         job.settled = true;
         job.drop_checkpoint();
         let (result_len, result_dropped) = (length(result.len()), *result_dropped);
-        job.end(State::Completed, Ended { end: *end, reason: None, result_len, result_dropped });
+        job.end(State::Completed, Ended { result_len, result_dropped, ..ended(*end, None) });
     } else if let Fact::Died { end, reason, counts, note, settled, .. } = fact {
         job.notes += u32::from(note.is_some());
         job.unlease(*counts, *settled);
@@ -402,5 +403,5 @@ fn follow(operation: &mut Operation, fact: &Fact) {
 }
 
 fn ended(end: crate::fact::End, reason: Option<DeadReason>) -> Ended {
-    Ended { end, reason, result_len: 0, result_dropped: false }
+    Ended { end, reason, result_len: 0, result_dropped: false, emptied: false }
 }

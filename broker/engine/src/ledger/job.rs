@@ -250,6 +250,8 @@ pub struct Ended {
     pub result_len: u32,
     /// Its result was not kept because the disk was low.
     pub result_dropped: bool,
+    /// Payload, headers and result were let go because its queue keeps only so many bytes.
+    pub emptied: bool,
 }
 
 impl Job {
@@ -469,6 +471,25 @@ impl Job {
     #[must_use]
     pub fn result_len(&self) -> usize {
         self.ended.as_ref().map_or(0, |ended| ended.result_len as usize)
+    }
+
+    /// Bytes of what may be let go once it has ended: payload, headers and result.
+    #[must_use]
+    pub fn body_len(&self) -> u64 {
+        u64::from(self.payload_len) + u64::from(self.headers_len) + self.result_len() as u64
+    }
+
+    /// What it held was let go, so that it cannot run again.
+    #[must_use]
+    pub fn is_emptied(&self) -> bool {
+        self.ended.as_ref().is_some_and(|ended| ended.emptied)
+    }
+
+    pub(crate) fn empty(&mut self) {
+        (self.payload_len, self.headers_len) = (0, 0);
+        if let Some(ended) = &mut self.ended {
+            (ended.result_len, ended.emptied) = (0, true);
+        }
     }
 
     /// The numbers of the attempts in the history, oldest first.

@@ -1,7 +1,7 @@
 //! Admission: the limits let a picked job start, or its lane waits until they do.
 
 use super::lanes::{Lanes, Spot};
-use super::limits::{Admission, Asker, BucketId};
+use super::limits::{Admission, Asker, BucketId, Cover};
 use super::{Roster, Timer};
 use crate::fact::{Counts, Fact};
 use crate::ids::{Ms, NameId};
@@ -9,13 +9,24 @@ use crate::ledger::job::Job;
 use crate::ledger::names::Names;
 use alloc::vec::Vec;
 
+/// A job that was picked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) queue: NameId,
+    pub(crate) spot: Spot,
+    pub(crate) cost: u32,
+    /// It has failed before.
+    pub(crate) is_retry: bool,
+}
+
 impl Roster {
     /// Whether all limits let the job at this spot start. If one does not, its ring is blocked, or its
     /// lane parked, until that one opens.
-    pub(crate) fn admit(&mut self, names: &Names, queue: NameId, spot: Spot, cost: u32, now: Ms) -> bool {
+    pub(crate) fn admit(&mut self, names: &Names, wanted: Wanted, now: Ms) -> bool {
         if self.limits.is_empty() {
             return true;
         }
+        let Wanted { queue, spot, cost, is_retry } = wanted;
         let cover = self.limits.cover(names, queue, spot.ring.kind, spot.ring.gate);
         for &limit in &cover.whole {
             let asker = Asker { seq: spot.seq, cost, waiter: (queue, spot.ring, None) };
@@ -32,7 +43,36 @@ impl Roster {
                 return false;
             }
         }
-        true
+        !is_retry || self.admit_retry(names, &cover, wanted, now)
+    }
+
+    /// Whether all limits let the retry start; if not, it is set aside, and others pass it.
+    fn admit_retry(&mut self, names: &Names, cover: &Cover, wanted: Wanted, now: Ms) -> bool {
+        let whole = cover.whole.iter().map(|&limit| BucketId { limit, key: 0 });
+        let keyed = cover.keyed.iter();
+        let keyed = keyed.filter_map(|&limit| self.limits.bucket_of(names, limit, wanted.spot.key));
+        let all: Vec<BucketId> = whole.chain(keyed).collect();
+        let Some(id) = all.into_iter().find(|&id| !self.limits.admits_retry(id, now)) else { return true };
+        let Wanted { queue, spot, .. } = wanted;
+        if let Some(index) = self.queues.get_mut(&queue) {
+            index.set_aside(spot, id);
+        }
+        if let Some(retries) = self.limits.retries_mut(id) {
+            retries.set_aside(spot.seq, queue);
+        }
+        self.arm_retries(id, now.saturating_add(1));
+        self.keep(queue, |_| ());
+        false
+    }
+
+    /// Whoever was set aside in this bucket is looked at again in time, but not before `earliest`.
+    pub(crate) fn arm_retries(&mut self, id: BucketId, earliest: Ms) {
+        let Some(retries) = self.limits.retries_mut(id) else { return };
+        if retries.timer_at == 0 && !retries.is_empty() {
+            retries.timer_at = retries.next_at().max(earliest);
+            let at = retries.timer_at;
+            self.timers.insert(at, Timer::Retries(id));
+        }
     }
 
     /// The same for a job that stands in no lane; it is told when a limit opens.

@@ -1,6 +1,6 @@
 //! Lanes: in which order the ready jobs of one queue leave.
 //!
-//! Levels are strict, except that every 16th pick takes the oldest head of any level, so that
+//! Levels are strict, except that every 16th pick is of the level with the oldest job, so that
 //! starvation is bounded. Inside a level, lanes share by start-time fair queueing (Goyal, Vin and
 //! Cheng, SIGCOMM 1996): a lane's turn moves on by the cost of what it got over its weight, and the
 //! lane with the earliest turn is next, of several the one with the older job; with equal costs and
@@ -14,17 +14,20 @@ use super::seqs::Seqs;
 use crate::ids::{NameId, Seq};
 use crate::limits::FAIR_EVERY;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 const LEVELS: usize = 10;
 
 /// How far a lane of weight 1 moves on for a job of cost 1.
-const STEP: u64 = 1_000;
+const STEP: u64 = 1 << 20;
 
 /// The ready jobs of one queue.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     levels: [Level; LEVELS],
     picks: u64,
+    /// Every so many picks serve the oldest; 0 = [`FAIR_EVERY`].
+    fair_every: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +49,8 @@ struct Rings {
 struct Ring {
     order: BTreeSet<(u64, NameId)>,
     lanes: BTreeMap<NameId, Lane>,
+    /// Jobs in lanes that are not parked.
+    open: usize,
     is_blocked: bool,
 }
 
@@ -53,6 +58,8 @@ struct Ring {
 struct Lane {
     turn: u64,
     jobs: Seqs,
+    /// What is left over of its last step, so that a weight that does not divide it loses nothing.
+    rest: u32,
     is_parked: bool,
 }
 
@@ -91,7 +98,9 @@ impl Lanes {
             lane.turn = front.min(level.clock) + STEP;
             ring.order.insert((lane.turn, spot.key));
         }
-        lane.jobs.insert(spot.seq);
+        if lane.jobs.insert(spot.seq) && !lane.is_parked {
+            ring.open += 1;
+        }
     }
 
     pub(crate) fn remove(&mut self, spot: Spot) {
@@ -99,7 +108,9 @@ impl Lanes {
         let Some(rings) = level.kinds.get_mut(&spot.ring.kind) else { return };
         let Some(ring) = rings.get_mut(spot.ring.gate) else { return };
         let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
-        lane.jobs.remove(spot.seq);
+        if lane.jobs.remove(spot.seq) && !lane.is_parked {
+            ring.open -= 1;
+        }
         if lane.jobs.is_empty() {
             ring.order.remove(&(lane.turn, spot.key));
             ring.lanes.remove(&spot.key);
@@ -122,9 +133,41 @@ impl Lanes {
         rings.flat_map(|ring| ring.lanes.values()).map(|lane| lane.jobs.len()).sum()
     }
 
-    /// The next job for somebody of this taste, of what is not blocked.
-    pub(crate) fn pick(&self, taste: Taste<'_>) -> Option<Spot> {
-        if self.picks % FAIR_EVERY == FAIR_EVERY - 1 { self.oldest(taste) } else { self.first(taste) }
+    /// The next job for somebody of this taste, of what is not blocked. `oldest` knows the level of the
+    /// oldest job; otherwise it is that of the oldest of those whose turn it is.
+    pub(crate) fn pick(&self, taste: Taste<'_>, oldest: impl FnOnce() -> Option<u8>) -> Option<Spot> {
+        if !self.is_turn_of_oldest() {
+            return self.first(taste);
+        }
+        let level = oldest().or_else(|| self.oldest_front(taste))?;
+        self.first_of(usize::from(level), taste)
+    }
+
+    /// Somebody of this taste may take the job at this spot.
+    pub(crate) fn is_open(&self, spot: Spot, taste: Taste<'_>) -> bool {
+        let RingAt { kind, gate, .. } = spot.ring;
+        let is_asked = taste.kinds.is_empty() || taste.kinds.contains(&kind);
+        let lane =
+            self.ring(spot.ring).filter(|ring| !ring.is_blocked).and_then(|ring| ring.lanes.get(&spot.key));
+        let is_there = lane.is_some_and(|lane| !lane.is_parked && lane.jobs.contains(spot.seq));
+        is_asked && is_there && (gate == 0 || (taste.passes)(gate))
+    }
+
+    /// Every so many picks serve the oldest job of any level; 0 = as often as by default.
+    pub(crate) fn serve_oldest_every(&mut self, picks: u32) {
+        self.fair_every = picks.into();
+    }
+
+    fn is_turn_of_oldest(&self) -> bool {
+        let every = if self.fair_every == 0 { FAIR_EVERY } else { self.fair_every };
+        self.picks % every == every - 1
+    }
+
+    /// The first job of a lane, if nothing keeps the lane.
+    pub(crate) fn beside(&self, spot: Spot) -> Option<Spot> {
+        let ring = self.ring(spot.ring)?;
+        let lane = ring.lanes.get(&spot.key).filter(|lane| !lane.is_parked && !ring.is_blocked)?;
+        Some(Spot { seq: lane.jobs.first()?, ..spot })
     }
 
     /// The picked job leaves for good: its lane pays for it.
@@ -136,7 +179,9 @@ impl Lanes {
         let Some(lane) = ring.lanes.get_mut(&spot.key) else { return };
         ring.order.remove(&(lane.turn, spot.key));
         level.clock = level.clock.max(lane.turn);
-        lane.turn += (u64::from(cost) * STEP / u64::from(weight.max(1))).max(1);
+        let (weight, step) = (u64::from(weight.max(1)), u64::from(cost) * STEP + u64::from(lane.rest));
+        lane.turn += (step / weight).max(1);
+        lane.rest = u32::try_from(step % weight).unwrap_or(0);
         ring.order.insert((lane.turn, spot.key));
     }
 
@@ -159,7 +204,9 @@ impl Lanes {
     pub(crate) fn park(&mut self, at: RingAt, key: NameId) {
         let Some(ring) = self.ring_mut(at) else { return };
         let Some(lane) = ring.lanes.get_mut(&key) else { return };
-        lane.is_parked = true;
+        if !core::mem::replace(&mut lane.is_parked, true) {
+            ring.open -= lane.jobs.len();
+        }
         ring.order.remove(&(lane.turn, key));
     }
 
@@ -167,6 +214,7 @@ impl Lanes {
         let Some(ring) = self.ring_mut(at) else { return };
         let Some(lane) = ring.lanes.get_mut(&key) else { return };
         if core::mem::take(&mut lane.is_parked) {
+            ring.open += lane.jobs.len();
             // While it waited the others went on; it does not get what it missed all at once.
             let front = ring.order.first().map_or(lane.turn, |&(turn, _)| turn);
             lane.turn = lane.turn.max(front);
@@ -213,6 +261,41 @@ impl Lanes {
         (before, lanes(&self.levels[own]).saturating_sub(1), higher)
     }
 
+    /// The next job of each ring for somebody of this taste, and how many the ring has that nothing keeps.
+    pub(crate) fn open_rings<'a>(&'a self, taste: Taste<'a>) -> impl Iterator<Item = (Spot, usize)> + 'a {
+        self.filled().flat_map(move |(number, level)| {
+            level
+                .rings_for(taste)
+                .filter_map(move |(at, ring)| Some((ring.front(at.0, at.1)?.spot(number), ring.open)))
+        })
+    }
+
+    /// The next lanes for somebody of this taste in the order of their turns, a few, with how many jobs each
+    /// has.
+    pub(crate) fn next_lanes(&self, taste: Taste<'_>, most: usize) -> Vec<(Spot, usize)> {
+        let mut found = Vec::new();
+        for (number, level) in self.filled().rev() {
+            let mut fronts: Vec<(Front, usize)> = level
+                .rings_for(taste)
+                .flat_map(|(at, ring)| {
+                    let lanes = ring.order.iter().take(most);
+                    lanes.filter_map(move |&(turn, key)| {
+                        let jobs = ring.lanes.get(&key)?.jobs.len();
+                        Some((Front::of(at, (turn, key), ring)?, jobs))
+                    })
+                })
+                .collect();
+            fronts.sort_unstable_by_key(|(front, _)| (front.turn, front.seq));
+            found.extend(fronts.into_iter().map(|(front, jobs)| (front.spot(number), jobs)));
+        }
+        found.truncate(most);
+        let oldest = found.iter().min_by_key(|(spot, _)| spot.seq).map(|(spot, _)| spot.ring.level);
+        if self.is_turn_of_oldest() {
+            found.sort_by_key(|(spot, _)| Some(spot.ring.level) != oldest);
+        }
+        found
+    }
+
     /// How many lanes a ring has.
     pub(crate) fn lanes_of(&self, at: RingAt) -> usize {
         self.ring(at).map_or(0, |ring| ring.lanes.len())
@@ -235,15 +318,18 @@ impl Lanes {
     }
 
     fn first(&self, taste: Taste<'_>) -> Option<Spot> {
-        self.filled().rev().find_map(|(number, level)| {
-            level.front(taste, |front| (front.turn, front.seq)).map(|front| front.spot(number))
-        })
+        self.filled().rev().find_map(|(number, _)| self.first_of(number, taste))
     }
 
-    fn oldest(&self, taste: Taste<'_>) -> Option<Spot> {
-        self.filled()
-            .filter_map(|(number, level)| Some(level.front(taste, |front| front.seq)?.spot(number)))
-            .min_by_key(|spot| spot.seq)
+    fn first_of(&self, level: usize, taste: Taste<'_>) -> Option<Spot> {
+        let first = self.levels[level].front(taste, |front| (front.turn, front.seq));
+        first.map(|front| front.spot(level))
+    }
+
+    fn oldest_front(&self, taste: Taste<'_>) -> Option<u8> {
+        let fronts =
+            self.filled().filter_map(|(at, level)| Some((level.front(taste, |front| front.seq)?.seq, at)));
+        fronts.min().map(|(_, level)| number(level))
     }
 }
 
@@ -258,6 +344,10 @@ struct Front {
 }
 
 impl Front {
+    fn of((kind, gate): (NameId, NameId), (turn, key): (u64, NameId), ring: &Ring) -> Option<Self> {
+        Some(Self { turn, kind, gate, key, seq: ring.lanes.get(&key)?.jobs.first()? })
+    }
+
     fn spot(self, level: usize) -> Spot {
         let ring = RingAt { level: number(level), kind: self.kind, gate: self.gate };
         Spot { ring, key: self.key, seq: self.seq }
@@ -342,6 +432,16 @@ impl Level {
         }
         least.map(|(_, front)| front)
     }
+
+    /// The rings that somebody of this taste may pick from.
+    fn rings_for<'a>(&'a self, taste: Taste<'a>) -> impl Iterator<Item = ((NameId, NameId), &'a Ring)> + 'a {
+        let any = taste.kinds.is_empty().then(|| self.rings());
+        let named = taste.kinds.iter().flat_map(|&kind| self.of_kind(kind));
+        any.into_iter().flatten().chain(named).filter_map(move |(kind, gate, ring)| {
+            let is_open = !ring.is_blocked && (gate == 0 || (taste.passes)(gate));
+            is_open.then_some(((kind, gate), ring))
+        })
+    }
 }
 
 fn number(level: usize) -> u8 {
@@ -351,7 +451,6 @@ fn number(level: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     const ANY: Taste<'static> = Taste { kinds: &[], passes: &|_| true };
 
@@ -366,7 +465,7 @@ mod tests {
     fn drain(lanes: &mut Lanes, count: usize) -> Vec<Seq> {
         (0..count)
             .filter_map(|_| {
-                let spot = lanes.pick(ANY)?;
+                let spot = lanes.pick(ANY, || None)?;
                 lanes.charge(spot, 1, 1);
                 lanes.remove(spot);
                 Some(spot.seq)
@@ -399,8 +498,8 @@ mod tests {
         let mut lanes = Lanes::default();
         lanes.insert(spot(4, 1, 0, 1));
         lanes.insert(spot(4, 2, 0, 2));
-        assert_eq!(lanes.pick(of(&[2])).map(|spot| spot.seq), Some(2));
-        assert_eq!(lanes.pick(of(&[3])), None);
+        assert_eq!(lanes.pick(of(&[2]), || None).map(|spot| spot.seq), Some(2));
+        assert_eq!(lanes.pick(of(&[3]), || None), None);
     }
 
     #[test]
@@ -415,7 +514,7 @@ mod tests {
             lanes.insert(spot(4, 2, 20, seq));
         }
         let serve = |lanes: &mut Lanes, kind: NameId| {
-            let spot = lanes.pick(of(&[kind])).unwrap();
+            let spot = lanes.pick(of(&[kind]), || None).unwrap();
             lanes.charge(spot, 1, 1);
             lanes.remove(spot);
             spot.key

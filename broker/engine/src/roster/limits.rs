@@ -6,11 +6,13 @@
 //! saved up, so no rate is ever exceeded, and nothing has to be stored for it.
 
 use super::lanes::RingAt;
+use super::retries::Retries;
 use crate::ids::{Ms, NameId, Seq};
 use crate::ledger::job::Job;
 use crate::ledger::names::{Name, Names};
 use crate::limit::{Breaker, Limit};
 use crate::policy::mix;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -61,6 +63,8 @@ pub(crate) struct Bucket {
     pub(crate) opens_at: Option<Ms>,
     pub(crate) waiters: BTreeSet<Waiter>,
     pub(crate) breaker: Circuit,
+    /// Of a limit that bounds the share of retries.
+    pub(crate) retries: Option<Box<Retries>>,
 }
 
 /// The state of a breaker. It forgets a restart: what failed then may be mended.
@@ -242,11 +246,17 @@ impl Limits {
         bucket.is_closed && bucket.opens_at.is_none()
     }
 
-    /// A job starts: rates and probes are used up.
-    pub(crate) fn charge(&mut self, claims: &[BucketId], cost: u32, now: Ms) {
+    /// A job starts: rates and probes are used up. True = one of the limits looks at retries.
+    pub(crate) fn charge(&mut self, claims: &[BucketId], cost: u32, is_retry: bool, now: Ms) -> bool {
+        let mut looks_at_retries = false;
         for &id in claims {
-            let Some(interval) = self.get(id.limit).map(Limit::interval_ns) else { continue };
+            let Some(limit) = self.get(id.limit) else { continue };
+            let (interval, share) = (limit.interval_ns(), limit.retry_permille);
             let bucket = self.bucket(id);
+            if share > 0 {
+                looks_at_retries = true;
+                bucket.retries.get_or_insert_default().started(share, is_retry, now);
+            }
             if interval > 0 {
                 let at = bucket.tat_ns.max(now.saturating_mul(NS));
                 bucket.tat_ns = at.saturating_add(interval.saturating_mul(u64::from(cost)));
@@ -256,6 +266,25 @@ impl Limits {
             }
             self.sweep(now);
         }
+        looks_at_retries
+    }
+
+    /// The share of retries lets one start in this bucket.
+    pub(crate) fn admits_retry(&mut self, id: BucketId, now: Ms) -> bool {
+        self.room_for_retries(id, now) > 0
+    }
+
+    /// How many retries may start in this bucket now; of a limit that does not bound them any.
+    pub(crate) fn room_for_retries(&mut self, id: BucketId, now: Ms) -> u64 {
+        match self.get(id.limit).map_or(0, |limit| limit.retry_permille) {
+            0 => u64::MAX,
+            share => self.bucket(id).retries.get_or_insert_default().room(share, now),
+        }
+    }
+
+    /// The retries of a bucket, if it has any set aside.
+    pub(crate) fn retries_mut(&mut self, id: BucketId) -> Option<&mut Retries> {
+        self.buckets.get_mut(&id)?.retries.as_deref_mut()
     }
 
     /// What was let through has ended, well or badly. True = the breaker opened or closed.
@@ -288,6 +317,7 @@ impl Limits {
             bucket.tat_ns = bucket.tat_ns.saturating_add_signed(by.saturating_mul(NS as i64));
             bucket.pushed_back_until = moved(bucket.pushed_back_until);
             bucket.breaker.open_until = moved(bucket.breaker.open_until);
+            bucket.retries.iter_mut().for_each(|retries| retries.shift(moved));
             if let Some(opens_at) = &mut bucket.opens_at {
                 timers.push((id, *opens_at, moved(*opens_at)));
                 *opens_at = moved(*opens_at);
@@ -398,6 +428,7 @@ impl Bucket {
     /// It holds nothing that a new one would not say.
     fn is_idle(&self, now: Ms) -> bool {
         let is_rested = self.tat_ns <= now.saturating_mul(NS) && self.pushed_back_until <= now;
+        let is_rested = is_rested && self.retries.as_ref().is_none_or(|retries| retries.is_idle(now));
         is_rested && self.in_use == 0 && !self.is_closed && self.breaker == Circuit::default()
     }
 }

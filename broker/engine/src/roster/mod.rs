@@ -1,15 +1,17 @@
 //! The roster: what is derivable from the ledger or worthless after a restart. It changes freely
 //! and `evolve` never reads it.
 
-mod admit;
+pub(crate) mod admit;
 pub(crate) mod claims;
 mod ended_ids;
 pub(crate) mod flows;
+pub(crate) mod kept_bytes;
 pub(crate) mod lanes;
 pub(crate) mod limits;
 mod operations;
 mod presence;
 pub(crate) mod queue;
+pub(crate) mod retries;
 mod run;
 mod schedules;
 pub(crate) mod seqs;
@@ -64,6 +66,8 @@ pub(crate) struct Roster {
     pub(crate) stirred: BTreeMap<(NameId, NameId), Round>,
     /// Streams that got room in this turn.
     pub(crate) hungry: BTreeSet<StreamKey>,
+    /// Long polls that end with this turn, whether they got something or not.
+    pub(crate) over: BTreeSet<StreamKey>,
     /// Changes in the background.
     pub(crate) operations: Operations,
     /// Changes whose jobs are still being counted.
@@ -77,6 +81,10 @@ pub(crate) struct Roster {
     pub(crate) claims: Claims,
     pub(crate) flows: Flows,
     pub(crate) schedules: Schedules,
+    /// Queues whose ended jobs may take more bytes than they are to keep.
+    pub(crate) heavy: BTreeSet<NameId>,
+    /// Lots drawn so far.
+    pub(crate) lots: u64,
     pub(crate) watches: Watches,
     /// Silence does not count while a connection is open.
     pub(crate) ignores_silence: bool,
@@ -151,6 +159,9 @@ impl Roster {
             State::Leased => self.end_lease(job),
             State::Completed | State::Dead | State::Cancelled | State::Expired => {
                 let Some(ended) = &job.ended else { return };
+                if let Some(kept) = &mut queue.kept_bytes {
+                    kept.leave(job);
+                }
                 if ended.end.countable {
                     queue.kept.remove(&(ended.end.remove_at, job.seq));
                 } else {
@@ -194,6 +205,12 @@ impl Roster {
             State::Leased => self.begin_lease(job, share),
             State::Completed | State::Dead | State::Cancelled | State::Expired => {
                 let Some(ended) = &job.ended else { return };
+                if let Some(kept) = &mut queue.kept_bytes {
+                    kept.join(job);
+                    if kept.over().is_some() {
+                        self.heavy.insert(job.queue);
+                    }
+                }
                 if ended.end.countable {
                     if queue.kept.first().is_none_or(|&(first, _)| ended.end.remove_at < first) {
                         self.timers.insert(ended.end.remove_at, Timer::Retain(job.queue));

@@ -1,15 +1,22 @@
 //! What is derived about one queue: its jobs by state, its lanes, what it keeps.
 
-use super::lanes::{Lanes, RingAt, Spot};
+use super::kept_bytes::KeptBytes;
+use super::lanes::{Lanes, RingAt, Spot, Taste};
+use super::limits::BucketId;
 use super::seqs::Seqs;
 use super::serial::Serials;
 use crate::ids::{Ms, NameId, Seq, SessionId};
 use crate::ledger::job::{Job, State};
+use crate::ledger::jobs::Jobs;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 /// Suspects asked one after the other where limits keep the first ones.
 const SUSPECTS_LOOKED_AT: usize = 32;
+
+/// Ready jobs looked at, oldest first, for one that somebody may take.
+const OLDEST_LOOKED_AT: usize = 32;
 
 /// One queue.
 #[derive(Debug, Default)]
@@ -24,8 +31,14 @@ pub(crate) struct QueueIndex {
     pub(crate) serials: Serials,
     /// The session that empties itself for a suspect.
     pub(crate) reserved: Option<SessionId>,
+    /// Who waits gets its jobs by lot.
+    pub(crate) is_random: bool,
     /// A stream had room, but not for the first job of its lanes.
     pub(crate) skipped: bool,
+    /// What its ended jobs take, if it keeps only so many bytes of them.
+    pub(crate) kept_bytes: Option<Box<KeptBytes>>,
+    /// Retries that wait until a limit has room for them, and which one.
+    pub(crate) aside: BTreeMap<Seq, BucketId>,
     /// Completed jobs that count against the number the queue keeps, by time of removal.
     pub(crate) kept: BTreeSet<(Ms, Seq)>,
 }
@@ -60,6 +73,9 @@ impl QueueIndex {
 
     fn unseat(&mut self, seat: Seat) {
         let kind = seat.spot.ring.kind;
+        if !self.aside.is_empty() {
+            self.aside.remove(&seat.spot.seq);
+        }
         if !seat.is_suspect {
             self.lanes.remove(seat.spot);
         } else if let Some(suspects) = self.suspects.get_mut(&kind) {
@@ -68,6 +84,19 @@ impl QueueIndex {
                 self.suspects.remove(&kind);
             }
         }
+    }
+
+    /// The retry at this spot waits until the bucket has room for it; others pass it.
+    pub(crate) fn set_aside(&mut self, spot: Spot, id: BucketId) {
+        self.lanes.remove(spot);
+        self.aside.insert(spot.seq, id);
+    }
+
+    /// The retry stands in its lane again, unless it waits for nothing any more; then None.
+    pub(crate) fn reseat(&mut self, job: &Job) -> Option<NameId> {
+        self.aside.remove(&job.seq)?;
+        self.seat(Seat::of(job));
+        Some(job.kind)
     }
 
     /// The oldest suspect that somebody who can run `kinds` may take.
@@ -93,6 +122,9 @@ impl QueueIndex {
         if job.is_serial() && !self.serials.is_next(job) {
             return self.serials.contains(job);
         }
+        if self.aside.contains_key(&job.seq) {
+            return true;
+        }
         if job.is_suspect() {
             self.suspects.get(&job.kind).is_some_and(|seqs| seqs.contains(job.seq))
         } else {
@@ -102,7 +134,19 @@ impl QueueIndex {
 
     /// How many jobs are in lanes, wait as suspects, or wait for another one of their key.
     pub(crate) fn queued(&self) -> usize {
-        self.lanes.len() + self.suspects.values().map(Seqs::len).sum::<usize>() + self.serials.waiting()
+        self.lanes.len()
+            + self.suspects.values().map(Seqs::len).sum::<usize>()
+            + self.serials.waiting()
+            + self.aside.len()
+    }
+
+    /// The next job for somebody of this taste, of what is not blocked.
+    pub(crate) fn pick(&self, jobs: &Jobs, taste: Taste<'_>) -> Option<Spot> {
+        self.lanes.pick(taste, || {
+            let ready = self.states[State::Ready.index()].after(None).take(OLDEST_LOOKED_AT);
+            let spots = ready.filter_map(|seq| jobs.get(seq)).map(spot);
+            spots.into_iter().find(|spot| self.lanes.is_open(*spot, taste)).map(|spot| spot.ring.level)
+        })
     }
 
     /// There is a job to be picked, if nothing keeps it.

@@ -17,6 +17,8 @@ pub(crate) struct Serials {
 struct Serial {
     /// Where a job waits, if it is ready.
     jobs: BTreeMap<Seq, Option<Seat>>,
+    /// The one that runs. It need not be the first: an older one may have been made to run again.
+    running: Option<Seq>,
     /// The first of them, if it waits to be picked.
     next: Option<Seat>,
 }
@@ -41,12 +43,16 @@ impl Serials {
         let seat = (job.state == State::Ready).then(|| Seat::of(job));
         let serial = self.keys.entry(job.key).or_default();
         serial.jobs.insert(job.seq, seat);
+        if job.state == State::Leased {
+            serial.running = Some(job.seq);
+        }
         serial.turn()
     }
 
     pub(crate) fn leave(&mut self, job: &Job) -> Turns {
         let Some(serial) = self.keys.get_mut(&job.key) else { return Turns::default() };
         serial.jobs.remove(&job.seq);
+        serial.running = serial.running.filter(|&running| running != job.seq);
         let turns = serial.turn();
         if serial.jobs.is_empty() {
             self.keys.remove(&job.key);
@@ -66,7 +72,8 @@ impl Serials {
 
     /// The job that the others of this key wait for.
     pub(crate) fn first(&self, key: NameId) -> Option<Seq> {
-        self.keys.get(&key)?.jobs.first_key_value().map(|(&seq, _)| seq)
+        let serial = self.keys.get(&key)?;
+        serial.running.or_else(|| serial.jobs.first_key_value().map(|(&seq, _)| seq))
     }
 
     /// How many jobs of its key come before it.
@@ -84,6 +91,7 @@ impl Serials {
 impl Serial {
     fn turn(&mut self) -> Turns {
         let first = self.jobs.first_key_value().and_then(|(_, &seat)| seat);
+        let first = first.filter(|_| self.running.is_none());
         if first == self.next {
             return Turns::default();
         }

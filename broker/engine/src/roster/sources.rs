@@ -59,6 +59,13 @@ impl Sources {
         self.queues.contains(&queue)
     }
 
+    /// A job of this queue was picked.
+    pub(crate) fn charge(&mut self, queue: NameId) {
+        if let Some(place) = self.queues.iter().position(|&known| known == queue) {
+            self.picked(place);
+        }
+    }
+
     /// A job of the queue at this place was picked; those before it had none.
     pub(crate) fn picked(&mut self, place: usize) {
         let Some(&(turn, weight)) = self.shares.get(place) else { return };

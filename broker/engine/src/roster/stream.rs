@@ -1,6 +1,7 @@
 //! Streams: who waits for jobs, with how much room, in which order they are served.
 
 use super::sources::Sources;
+use crate::command::Batch;
 use crate::frame::Work;
 use crate::ids::{ConnId, Ms, NameId, Request, SessionId};
 use crate::ledger::names::Names;
@@ -16,6 +17,9 @@ pub(crate) const ANY_KIND: NameId = 0;
 
 /// Kinds up to which a waiting stream is found by each of them.
 const KINDS_INDEXED_MAX: usize = 16;
+
+/// Streams of which one is drawn by lot.
+const DRAWN_FROM: usize = 128;
 
 /// Names up to which the jobs of a frame share their texts.
 const TEXTS_SHARED: usize = 8;
@@ -33,6 +37,10 @@ pub(crate) struct Stream {
     pub(crate) lease_ms: Option<u64>,
     /// A long poll: how many jobs it may still get, and until when it waits.
     pub(crate) poll: Option<(u32, Ms)>,
+    /// It collects jobs.
+    pub(crate) batch: Option<Batch>,
+    /// When the first job of a batch will have waited long enough; 0 = there is none.
+    pub(crate) linger_at: Ms,
     /// Where it stands among the waiting; 0 = it does not wait.
     pub(crate) ticket: u64,
     /// Jobs leased in this turn.
@@ -132,6 +140,17 @@ impl Streams {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         }
+    }
+
+    /// One of the streams that wait for a job of this queue and kind, drawn by lot; of many one of those that
+    /// have waited longest.
+    pub(crate) fn draw_waiting(&self, queue: NameId, kind: NameId, lot: u64) -> Option<StreamKey> {
+        let sets = [kind, ANY_KIND].map(|kind| self.waiting.get(&(queue, kind)));
+        let number = |set: &Option<&BTreeSet<_>>| set.map_or(0, |set| set.len().min(DRAWN_FROM));
+        let [one, other] = [number(&sets[0]), number(&sets[1])];
+        let place = usize::try_from((u128::from(lot) * (one + other) as u128) >> 64).ok()?;
+        let (set, place) = if place < one { (sets[0], place) } else { (sets[1], place - one) };
+        set?.iter().nth(place).map(|&(_, key)| key)
     }
 
     /// The stream stands among the waiting, or nowhere, as its ticket says.

@@ -17,12 +17,16 @@ pub(crate) enum Timer {
     Revoke(Seq),
     /// A limit lets the next job start.
     Bucket(BucketId),
+    /// A limit lets retries start that it had set aside.
+    Retries(BucketId),
     /// A limit ends by itself.
     LimitEnd(NameId),
     /// A session may have been silent for too long.
     Session(SessionId),
     /// A long poll ends empty-handed.
     Poll(Request),
+    /// The first job of a batch has waited long enough.
+    Linger(Request),
     /// The oldest kept job of a queue is to be removed.
     Retain(NameId),
     /// A kept job is to be removed.

@@ -100,7 +100,7 @@ impl Engine {
             survey.after = Some(seq);
             let Some(job) = self.selected(namespace, &change.select, seq) else { continue };
             survey.matched += 1;
-            if change.to.fits(job.state) {
+            if change.to.fits(job) {
                 survey.fit += 1;
                 if survey.fit <= CHANGE_NOW_MAX {
                     survey.found.push(seq);
@@ -184,7 +184,7 @@ impl Engine {
         let mut changed = 0;
         for &seq in found {
             let job = self.selected(survey.asker.namespace, &survey.change.select, seq);
-            if job.is_some_and(|job| survey.change.to.fits(job.state)) {
+            if job.is_some_and(|job| survey.change.to.fits(job)) {
                 self.mutate(seq, &survey.change.to, now, now, turn);
                 changed += 1;
             }

@@ -11,8 +11,9 @@ use crate::limits::{
     TURNED_AWAY_PER_TICK,
 };
 use crate::part::Slot;
-use crate::policy::default;
-use crate::roster::lanes::Taste;
+use crate::policy::{default, mix};
+use crate::roster::admit::Wanted;
+use crate::roster::lanes::{Spot, Taste};
 use crate::roster::queue::spot;
 use crate::roster::stream::{StreamKey, Texts};
 use crate::roster::{Presence, Round};
@@ -23,17 +24,26 @@ use alloc::vec::Vec;
 /// Waiting streams asked in vain about one queue and kind before the rest is left to a later turn.
 const STREAMS_ASKED: usize = 256;
 
+/// Lots drawn in vain for one job before who waits is asked in turn.
+const LOTS: usize = 4;
+
 /// Works a stream makes room for with its first one.
 const WORKS_RESERVED: usize = 16;
 
 /// What became of the first suspect of a queue.
-enum Suspect {
+pub(super) enum Suspect {
     /// There is none, or none for this stream now.
     None,
     /// The session empties itself for it.
     Awaited,
     /// The session is empty, and takes it.
     Taken(Seq),
+}
+
+/// What a stream was given.
+pub(super) struct Fed {
+    pub(super) jobs: usize,
+    pub(super) bytes: usize,
 }
 
 /// What one tick may still hand out, and who got something.
@@ -50,18 +60,24 @@ impl Budget {
         self.leases == 0 || self.bytes == 0 || self.looks == 0
     }
 
-    fn spend(&mut self, on: StreamKey, bytes: usize) {
-        self.leases -= 1;
-        self.bytes = self.bytes.saturating_sub(bytes);
+    fn spend(&mut self, on: StreamKey, fed: &Fed) {
+        self.leases = self.leases.saturating_sub(fed.jobs);
+        self.bytes = self.bytes.saturating_sub(fed.bytes);
         self.fed.insert(on);
     }
 }
 
 impl Engine {
     pub(crate) fn dispatch(&mut self, now: Ms, turn: &mut Turn) {
-        if !self.may_lease() {
-            return;
+        if self.may_lease() {
+            self.feed_all(now, turn);
         }
+        for key in core::mem::take(&mut self.roster.over) {
+            self.end_stream(key, turn);
+        }
+    }
+
+    fn feed_all(&mut self, now: Ms, turn: &mut Turn) {
         let mut left = Budget {
             leases: LEASES_PER_TICK,
             bytes: LEASE_BYTES_PER_TICK,
@@ -83,8 +99,8 @@ impl Engine {
             for key in round {
                 if left.is_spent() {
                     self.roster.hungry.insert(key);
-                } else if let Some(bytes) = self.feed(key, now, &mut left.looks, turn) {
-                    left.spend(key, bytes);
+                } else if let Some(fed) = self.feed(key, now, &mut left.looks, turn) {
+                    left.spend(key, &fed);
                     next.push(key);
                 } else if left.looks == 0 {
                     self.roster.hungry.insert(key);
@@ -122,8 +138,13 @@ impl Engine {
         turn: &mut Turn,
     ) -> bool {
         let mut asked = 0;
+        let is_random = self.roster.queues.get(&queue).is_some_and(|index| index.is_random);
+        let mut lots = if is_random { LOTS } else { 0 };
         while self.has_ready(queue, kind) {
-            let Some((at, key)) = self.roster.streams.next_waiting(queue, kind, round.after) else {
+            let drawn = (lots > 0).then(|| self.draw(queue, kind)).flatten();
+            lots = lots.saturating_sub(1);
+            let next = || self.roster.streams.next_waiting(queue, kind, round.after);
+            let Some((at, key)) = drawn.map(|key| (round.after, key)).or_else(next) else {
                 if !core::mem::take(&mut round.again) {
                     return true;
                 }
@@ -133,9 +154,10 @@ impl Engine {
             if left.is_spent() || asked == STREAMS_ASKED {
                 return false;
             }
-            if let Some(bytes) = self.feed(key, now, &mut left.looks, turn) {
-                left.spend(key, bytes);
+            if let Some(fed) = self.feed(key, now, &mut left.looks, turn) {
+                left.spend(key, &fed);
                 self.park(key);
+                lots = if is_random { LOTS } else { 0 };
             } else if left.looks == 0 {
                 return false;
             } else {
@@ -147,6 +169,12 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// One of those who wait, by lot.
+    fn draw(&mut self, queue: NameId, kind: NameId) -> Option<StreamKey> {
+        self.roster.lots += 1;
+        self.roster.streams.draw_waiting(queue, kind, mix(self.seed, self.roster.lots))
     }
 
     fn has_ready(&self, queue: NameId, kind: NameId) -> bool {
@@ -173,17 +201,21 @@ impl Engine {
         presence.is_some_and(Presence::is_shut)
     }
 
-    /// Leases one job to the stream, if there is one for it, and tells its size.
-    fn feed(&mut self, key: StreamKey, now: Ms, looks: &mut usize, turn: &mut Turn) -> Option<usize> {
-        self.end_reservation(key);
+    /// Leases one job to the stream, or a batch, if there is something for it.
+    fn feed(&mut self, key: StreamKey, now: Ms, looks: &mut usize, turn: &mut Turn) -> Option<Fed> {
+        let stream = self.roster.streams.open.get(&key)?;
+        let batch = stream.batch;
+        self.end_reservation(key, stream.session);
+        if let Some(batch) = batch {
+            return self.feed_batch(key, batch, now, looks, turn);
+        }
         let seq = self.pick(key, now, looks)?;
-        self.grant(key, seq, now, turn)
+        self.grant(key, seq, now, turn).map(|bytes| Fed { jobs: 1, bytes })
     }
 
     /// The session has emptied itself for this stream: here comes the suspect.
-    fn end_reservation(&mut self, key: StreamKey) {
-        let Some(stream) = self.roster.streams.open.get(&key) else { return };
-        let Some(presence) = self.roster.sessions.get(&stream.session) else { return };
+    fn end_reservation(&mut self, key: StreamKey, session: SessionId) {
+        let Some(presence) = self.roster.sessions.get(&session) else { return };
         if let Some((queue, by)) = presence.empties_for
             && by == key
             && presence.leases.is_empty()
@@ -193,7 +225,7 @@ impl Engine {
     }
 
     /// The next job for a stream: its sources in order, suspects only for an empty session.
-    fn pick(&mut self, key: StreamKey, now: Ms, looks: &mut usize) -> Option<Seq> {
+    pub(super) fn pick(&mut self, key: StreamKey, now: Ms, looks: &mut usize) -> Option<Seq> {
         if self.is_shut(key) {
             return None;
         }
@@ -212,7 +244,7 @@ impl Engine {
                     Suspect::None => {}
                 }
             }
-            if let Some(seq) = self.pick_from(key, queue, now, looks) {
+            if let Some(seq) = self.pick_from(key, queue, None, now, looks) {
                 return if is_weighted { self.picked(key, place, seq) } else { Some(seq) };
             }
             if *looks == 0 {
@@ -229,7 +261,13 @@ impl Engine {
     }
 
     /// A suspect waits for a session to be empty, unless a limit keeps it anyway.
-    fn pick_suspect(&mut self, key: StreamKey, session: SessionId, queue: NameId, now: Ms) -> Suspect {
+    pub(super) fn pick_suspect(
+        &mut self,
+        key: StreamKey,
+        session: SessionId,
+        queue: NameId,
+        now: Ms,
+    ) -> Suspect {
         let Some(seq) = self.free_suspect(key, session, queue, now) else { return Suspect::None };
         let Some(presence) = self.roster.sessions.get_mut(&session) else { return Suspect::None };
         if presence.leases.is_empty() {
@@ -257,18 +295,30 @@ impl Engine {
         })
     }
 
-    /// The next job of a queue's lanes that fits and that no limit keeps.
-    fn pick_from(&mut self, key: StreamKey, queue: NameId, now: Ms, looks: &mut usize) -> Option<Seq> {
+    /// The next job of a queue's lanes that fits and that no limit keeps; `beside` = of that lane only.
+    pub(super) fn pick_from(
+        &mut self,
+        key: StreamKey,
+        queue: NameId,
+        beside: Option<Spot>,
+        now: Ms,
+        looks: &mut usize,
+    ) -> Option<Seq> {
         while *looks > 0 {
             let stream = self.roster.streams.open.get(&key)?;
             let session = stream.session;
             let passes = |gate| self.passes(session, gate);
             let taste = Taste { kinds: &stream.kinds, passes: &passes };
-            let spot = self.roster.queues.get(&queue)?.lanes.pick(taste)?;
+            let index = self.roster.queues.get(&queue)?;
+            let spot = match beside {
+                Some(spot) => index.lanes.beside(spot)?,
+                None => index.pick(&self.ledger.jobs, taste)?,
+            };
             let job = self.ledger.jobs.get(spot.seq)?;
             let (cost, weight) = (self.ledger.cost(job), self.ledger.weight(job));
             let has_room = stream.has_room(cost);
-            if !self.roster.admit(&self.ledger.names, queue, spot, cost, now) {
+            let wanted = Wanted { queue, spot, cost, is_retry: job.attempt > 0 };
+            if !self.roster.admit(&self.ledger.names, wanted, now) {
                 *looks -= 1;
                 continue;
             }
@@ -295,7 +345,8 @@ impl Engine {
         gate.need_labels.iter().all(|label| row.session.labels.contains(label))
     }
 
-    fn grant(&mut self, key: StreamKey, seq: Seq, now: Ms, turn: &mut Turn) -> Option<usize> {
+    /// Leases the job to the stream, and tells its size.
+    pub(super) fn grant(&mut self, key: StreamKey, seq: Seq, now: Ms, turn: &mut Turn) -> Option<usize> {
         let stream = self.roster.streams.open.get(&key)?;
         let job = self.ledger.jobs.get(seq)?;
         let (policies, is_poll) = (self.ledger.policies(job), stream.poll.is_some());
@@ -305,6 +356,7 @@ impl Engine {
         let (fence, session) = (self.ledger.next_fence(), stream.session);
         let limits = policies.run_limits();
         let lease = NewLease { fence, session, now, ends_at, limits };
+        let (is_retry, mut shared) = (job.attempt > 0, Vec::new());
         self.decide(turn, Fact::Leased { seq, lease });
         let mut cost = 0;
         if let Some(mark) =
@@ -313,8 +365,14 @@ impl Engine {
             cost = mark.cost;
             mark.stream = (!is_poll).then_some(key);
             if !mark.buckets.is_empty() {
-                self.roster.limits.charge(&mark.buckets, cost, now);
+                // Few limits look at retries.
+                if self.roster.limits.charge(&mark.buckets, cost, is_retry, now) && !is_retry {
+                    shared = mark.buckets.clone();
+                }
             }
+        }
+        for id in shared {
+            self.reseat_retries(id, now);
         }
         let job = self.ledger.jobs.get(seq)?;
         let bytes = job.payload_len as usize + job.headers_len as usize + job.checkpoint_len();
@@ -388,6 +446,6 @@ fn run_work(ledger: &Ledger, job: &Job) -> Option<Box<RunWork>> {
     (!is_plain).then(|| Box::new(RunWork { limits: limits.unwrap_or_default(), checkpoint, after, tick }))
 }
 
-fn deliver(to: Request, works: Vec<Work>) -> Frame {
+pub(super) fn deliver(to: Request, works: Vec<Work>) -> Frame {
     Frame { to, last: false, body: Body::Deliver { works, end: false } }
 }

@@ -100,11 +100,16 @@ impl Engine {
     fn limit_cause(&self, id: BucketId, job: &Job, now: Ms) -> Option<Cause> {
         let limit = self.roster.limits.get(id.limit)?;
         let bucket = self.roster.limits.find(id);
-        if !limit.is_pause() && !bucket.is_some_and(|bucket| bucket.is_closed) {
+        let index = self.roster.queues.get(&job.queue);
+        let is_retry = index.is_some_and(|index| index.aside.get(&job.seq) == Some(&id));
+        if !limit.is_pause() && !is_retry && !bucket.is_some_and(|bucket| bucket.is_closed) {
             return None;
         }
-        let opens_at =
-            bucket.and_then(|bucket| bucket.opens_at).or(Some(limit.until_at).filter(|&at| at > 0));
+        let retries = bucket.and_then(|bucket| bucket.retries.as_ref()).filter(|_| is_retry);
+        let opens_at = bucket
+            .and_then(|bucket| bucket.opens_at)
+            .or(retries.map(|retries| retries.timer_at))
+            .or(Some(limit.until_at).filter(|&at| at > 0));
         let by_breaker = |bucket: &Bucket| bucket.breaker.open_until > 0;
         Some(Cause::Limit(LimitCause {
             name: self.ledger.names.text(id.limit).into(),
@@ -112,6 +117,7 @@ impl Engine {
             is_pause: limit.is_pause(),
             is_pushed_back: bucket.is_some_and(|bucket| bucket.pushed_back_until > now),
             is_broken: bucket.is_some_and(by_breaker),
+            is_retry,
             why: limit.why.clone(),
             in_use: bucket.map_or(0, |bucket| bucket.in_use),
             concurrency: limit.concurrency,

@@ -1,11 +1,13 @@
 //! Fetch: opens, changes and closes streams and long polls.
 
-use crate::command::{Code, Fetch, Refusal};
+use crate::command::{Batch, Code, Fetch, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::frame::{Body, Frame};
 use crate::ids::{NameId, Request};
 use crate::ledger::names::Name;
-use crate::limits::{FETCH_KINDS_MAX, LEASE_MS_MAX, SLOTS_MAX, SOURCES_MAX, STREAMS_MAX, WAIT_MS_MAX};
+use crate::limits::{
+    BATCH_JOBS_MAX, FETCH_KINDS_MAX, LEASE_MS_MAX, SLOTS_MAX, SOURCES_MAX, STREAMS_MAX, WAIT_MS_MAX,
+};
 use crate::roster::Timer;
 use crate::roster::sources::Sources;
 use crate::roster::stream::{Stream, StreamKey, Texts};
@@ -44,6 +46,18 @@ impl Engine {
         }
         if fetch.lease_ms.is_some_and(|lease_ms| lease_ms > LEASE_MS_MAX) {
             return invalid("lease_ms", format!("a visibility timeout is at most {LEASE_MS_MAX} ms"));
+        }
+        if let Some(Batch { min, max, linger_ms, .. }) = fetch.batch {
+            let most = BATCH_JOBS_MAX.min(if fetch.once > 0 { fetch.once } else { fetch.slots });
+            if max == 0 || max > most {
+                return invalid("batch.max", format!("a batch of this Fetch has at most {most} jobs"));
+            }
+            if min == 0 || min > max {
+                return invalid("batch.min", "a batch waits for 1 to `max` jobs".into());
+            }
+            if linger_ms > WAIT_MS_MAX {
+                return invalid("batch.linger_ms", format!("a batch waits at most {WAIT_MS_MAX} ms"));
+            }
         }
         let exhausted = |field: &str| Err(Refusal::new(Code::Exhausted, field, "too many names or streams"));
         let streams = self.roster.sessions.get(&asker.session).map_or(0, |presence| presence.streams);
@@ -87,6 +101,8 @@ impl Engine {
             held,
             lease_ms: fetch.lease_ms,
             poll,
+            batch: fetch.batch,
+            linger_at: 0,
             ticket: 0,
             works: Vec::new(),
             works_bytes: 0,
@@ -155,6 +171,9 @@ impl Engine {
         self.roster.hungry.remove(&key);
         if let Some((_, until)) = stream.poll {
             self.roster.timers.remove(until, Timer::Poll(key));
+        }
+        if stream.linger_at > 0 {
+            self.roster.timers.remove(stream.linger_at, Timer::Linger(key));
         }
         let Some(presence) = self.roster.sessions.get_mut(&stream.session) else { return };
         presence.streams -= 1;

@@ -9,11 +9,15 @@ use crate::ledger::names::Name;
 use crate::limit::Limit;
 use crate::limits::DELAY_MS_MAX;
 use crate::roster::Timer;
-use crate::roster::limits::Waiter;
+use crate::roster::limits::{BucketId, Waiter};
+use crate::roster::retries::{ONE_EVERY_MS, Retries};
 use crate::view::LimitView;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
+
+/// Retries looked at before others get their turn.
+const RETRIES_LOOKED_AT: usize = 256;
 
 impl Engine {
     /// The limits as the store holds them; before jobs join.
@@ -38,12 +42,13 @@ impl Engine {
         let row = self.ledger.resources.get(&ResourceKey::Limit(id));
         let limit = row.and_then(|row| match &row.body {
             ResourceBody::Limit(limit) => Some(limit.clone()),
-            ResourceBody::Policy(_) | ResourceBody::Schedule(_) => None,
+            ResourceBody::Policy(_) | ResourceBody::Queue(_) | ResourceBody::Schedule(_) => None,
         });
         if until(limit.as_ref()) > 0 {
             self.roster.timers.insert(until(limit.as_ref()), Timer::LimitEnd(id));
         }
         self.roster.limits.set(id, limit);
+        self.wake_retries(id);
         self.recount_leases();
         self.roster.open_buckets();
         // Nobody empties his session for a suspect that may have to wait now.
@@ -52,6 +57,53 @@ impl Engine {
             self.roster.release(queue);
             self.roster.stir(queue);
         }
+    }
+
+    /// A limit that has changed may keep no retries any more.
+    fn wake_retries(&mut self, id: NameId) {
+        let buckets: Vec<BucketId> = self.roster.limits.of_limit(id).map(|(id, _)| id).collect();
+        for id in buckets {
+            let Some(retries) = self.roster.limits.retries_mut(id).filter(|found| !found.is_empty()) else {
+                continue;
+            };
+            let old = core::mem::replace(&mut retries.timer_at, 1);
+            if old > 0 {
+                self.roster.timers.remove(old, Timer::Retries(id));
+            }
+            self.roster.timers.insert(1, Timer::Retries(id));
+        }
+    }
+
+    /// Retries that were set aside stand in their lanes again, as many as may start now. How many were
+    /// looked at.
+    pub(crate) fn reseat_retries(&mut self, id: BucketId, now: Ms) -> usize {
+        if self.roster.limits.retries_mut(id).is_none_or(|retries| retries.is_empty()) {
+            return 0;
+        }
+        let mut room = self.roster.limits.room_for_retries(id, now);
+        let mut looked = 0;
+        while room > 0 && looked < RETRIES_LOOKED_AT {
+            let taken = self.roster.limits.retries_mut(id).and_then(Retries::take);
+            let Some((seq, queue)) = taken else { break };
+            looked += 1;
+            let Some(job) = self.ledger.jobs.get(seq).filter(|job| job.queue == queue) else { continue };
+            let index = self.roster.queues.get_mut(&queue);
+            if let Some(kind) = index.and_then(|index| index.reseat(job)) {
+                self.roster.stirred.entry((queue, kind)).or_default().again = true;
+                room -= 1;
+            }
+        }
+        let rest = if looked == RETRIES_LOOKED_AT { 0 } else { ONE_EVERY_MS };
+        self.roster.arm_retries(id, now.saturating_add(rest));
+        looked
+    }
+
+    /// It is time to look at the retries that this bucket has set aside. How many were looked at.
+    pub(crate) fn end_retries(&mut self, id: BucketId, now: Ms) -> usize {
+        if let Some(retries) = self.roster.limits.retries_mut(id) {
+            retries.timer_at = 0;
+        }
+        self.reseat_retries(id, now)
     }
 
     fn recount_leases(&mut self) {

@@ -1,6 +1,7 @@
 //! The verbs: one file each, and the two things that happen without one: time and delivery.
 
 mod audit;
+pub(crate) mod batch;
 mod change;
 mod dedup;
 mod depend;
@@ -21,6 +22,7 @@ mod outcome;
 mod overrun;
 mod put;
 mod query;
+mod queue;
 mod report;
 mod schedule;
 mod select;

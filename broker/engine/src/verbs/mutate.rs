@@ -14,11 +14,13 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 impl Mutation {
-    /// It does something to a job in this state.
-    pub(crate) fn fits(&self, state: State) -> bool {
+    /// It does something to this job.
+    pub(crate) fn fits(&self, job: &Job) -> bool {
+        let state = job.state;
         let waits = matches!(state, State::Held | State::Scheduled | State::Blocked | State::Ready);
         match self {
-            Self::Retry { .. } => state.is_final() || state == State::Scheduled,
+            // Without its payload it would run as another job.
+            Self::Retry { .. } => state.is_final() && !job.is_emptied() || state == State::Scheduled,
             Self::Cancel { .. } => !state.is_final(),
             Self::Delete => true,
             Self::Confirm => state == State::Held,

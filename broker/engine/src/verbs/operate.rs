@@ -68,7 +68,7 @@ impl Engine {
             looks += 1;
             cursor = Some(seq);
             let job = self.selected(operation.namespace, &operation.select, seq);
-            if job.is_some_and(|job| operation.to.fits(job.state)) {
+            if job.is_some_and(|job| operation.to.fits(job)) {
                 found.push(seq);
             }
         }

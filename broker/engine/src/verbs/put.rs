@@ -119,7 +119,7 @@ impl Engine {
             }
         };
         let body = Box::new(match &set.body {
-            ResourceBody::Policy(policy) => ResourceBody::Policy(policy.clone()),
+            body @ (ResourceBody::Policy(_) | ResourceBody::Queue(_)) => body.clone(),
             ResourceBody::Limit(limit) => {
                 ResourceBody::Limit(self.scoped(namespace, limit.clone(), &set.scope, turn))
             }
@@ -230,6 +230,7 @@ impl Engine {
         match key {
             ResourceKey::Limit(limit) => self.relimit(limit),
             ResourceKey::Queue(queue) => {
+                self.reconfigure(queue);
                 self.roster.open_buckets();
                 self.roster.stir(queue);
             }

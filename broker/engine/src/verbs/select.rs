@@ -175,7 +175,7 @@ impl Engine {
             ended: job.ended.as_ref().map(|ended| (ended.end.at, ended.end.remove_at)),
             dead: job.ended.as_ref().and_then(|ended| ended.reason),
             error: names.error(job.error).map(|(kind, shape)| fingerprint(kind, shape)),
-            result_dropped: job.ended.as_ref().is_some_and(|ended| ended.result_dropped),
+            result_dropped: job.ended.as_ref().is_some_and(|ended| ended.result_dropped || ended.emptied),
             flow: if job.plan.is_some() { self.flow_view(job) } else { FlowView::default() },
             dedup_key: self.ledger.claims.get(&job.seq).map(|row| row.claim.key.clone()).unwrap_or_default(),
             schedule: names.text(job.schedule()).into(),

@@ -455,6 +455,7 @@ fn event_of(fact: &Fact) -> Option<EventName> {
         Fact::Removed { .. } => EventName::JobRemoved,
         Fact::Extended { .. }
         | Fact::Reported { .. }
+        | Fact::Emptied { .. }
         | Fact::Started { .. }
         | Fact::Stopped
         | Fact::Named { .. }

@@ -62,7 +62,7 @@ impl History {
                 terms: Terms { policy, weight: dice.roll(3) as u32, ..Terms::default() },
                 gate: Gate {
                     limits: if dice.one_in(4) { vec!["gpu".into()] } else { Vec::new() },
-                    ..Gate::default()
+                    need_labels: if dice.one_in(6) { orders::labels(dice) } else { Vec::new() },
                 },
                 hold: dice.one_in(10).then(|| Hold { ttl_ms: dice.roll(9_000), then_run: dice.one_in(2) }),
                 dedup: dice.one_in(4).then(|| unique::dedup(dice)),
@@ -85,12 +85,20 @@ impl History {
         let weights = queues.iter().filter(|_| is_weighted).map(|_| 1 + dice.roll(4) as u32).collect();
         let kinds = if dice.one_in(2) { Vec::new() } else { vec![KINDS[dice.roll(2) as usize].to_string()] };
         let once = if change.is_none() && dice.one_in(3) { 1 + dice.roll(4) as u32 } else { 0 };
+        let slots = 1 + dice.roll(6) as u32;
+        let most = if once > 0 { once } else { slots };
+        let batch = (change.is_none() && dice.one_in(3)).then(|| {
+            let max = 1 + dice.roll(most.into()) as u32;
+            let min = 1 + dice.roll(max.into()) as u32;
+            Batch { min, max, linger_ms: dice.roll(3) * 2_000, same_key: dice.one_in(3) }
+        });
         let fetch = Fetch {
+            batch,
             stream: change.unwrap_or(0),
             queues,
             weights,
             kinds,
-            slots: 1 + dice.roll(6) as u32,
+            slots,
             once,
             wait_ms: dice.roll(3) * 3_000,
             lease_ms: [None, Some(0), Some(500 + dice.roll(20_000))][dice.roll(3) as usize],
@@ -229,7 +237,11 @@ impl History {
                 Limit { rate: 1 + dice.roll(4), per_ms: 3_000, burst: 1 + dice.roll(3), ..Limit::default() }
             }
             "keys" => Limit { per_key: true, concurrency: Some(1), ..Limit::default() },
-            _ => Limit { concurrency: Some(1 + dice.roll(2) as u32), ..Limit::default() },
+            _ => Limit {
+                concurrency: Some(1 + dice.roll(2) as u32),
+                retry_permille: dice.roll(3) as u32 * 250,
+                ..Limit::default()
+            },
         };
         let target = Target::Limit(name.into());
         let mut put = Put::default();

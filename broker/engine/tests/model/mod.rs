@@ -16,8 +16,8 @@ use crate::world::{Asked, World};
 use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
-    Beat, Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation, Patch,
-    Put, Scope, Select, SetResource, Settlement, Spawn, Target, Touch, Wishes,
+    Batch, Beat, Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation,
+    Patch, Put, Scope, Select, SetResource, Settlement, Spawn, Target, Touch, Wishes,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
@@ -27,6 +27,7 @@ use windlass_engine::ids::{ConnId, JobId, Ms, Request, SessionId};
 use windlass_engine::ledger::job::State;
 use windlass_engine::limit::Limit;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::queue_conf::{Dispatch, QueueConf};
 use windlass_engine::terms::{Gate, Terms};
 
 const QUEUES: [&str; 3] = ["mail", "bills", "low"];
@@ -64,7 +65,13 @@ impl History {
         };
         let conn = history.connect(None, None, 60_000);
         let policy = Policy { keep_done_max: Some(most as u32), ..Policy::default() };
-        let body = ResourceBody::Policy(policy);
+        let dispatch = dispatch_of(history.dice.roll(2));
+        let keep_bytes = history.dice.roll(2) * 60;
+        if keep_bytes > 0 {
+            history.model.keep_bytes.insert("mail".into(), keep_bytes);
+        }
+        let conf = QueueConf { policy, dispatch, keep_bytes, ..QueueConf::default() };
+        let body = ResourceBody::Queue(conf);
         let set = vec![SetResource {
             target: Target::Queue("mail".into()),
             if_version: 0,
@@ -145,6 +152,7 @@ impl History {
     fn finish(&mut self, now: Ms, frames: &[Frame], facts: &[Fact]) {
         self.model.fire(now);
         self.model.flow(now);
+        self.model.lighten();
         verdict::check_deliveries(&mut self.model, now, frames, facts);
         for frame in frames {
             if let Body::Deliver { works, .. } = &frame.body {
@@ -316,6 +324,10 @@ impl History {
         self.model.returned(&facts);
         self.finish(self.world.now, &frames, &facts);
     }
+}
+
+fn dispatch_of(roll: u64) -> Dispatch {
+    if roll == 0 { Dispatch::LongestIdle } else { Dispatch::Random }
 }
 
 /// How many histories; SIM_SEEDS asks for more or fewer.

@@ -36,6 +36,12 @@ pub(crate) struct Job {
     pub(crate) hold_until: Ms,
     /// Bytes of its payload.
     pub(crate) payload: u64,
+    /// Bytes of its result.
+    pub(crate) result: u64,
+    /// When it ended.
+    pub(crate) ended_at: Ms,
+    /// What it held was let go.
+    pub(crate) emptied: bool,
     /// When it expires if it has not started by then; 0 = never.
     pub(crate) expires_at: Ms,
     /// An operator gave it one more run than its attempts allow.
@@ -93,6 +99,8 @@ pub(crate) struct Model {
     pub(crate) totals: BTreeMap<String, Totals>,
     /// Completed jobs that a queue keeps.
     pub(crate) keep_max: BTreeMap<String, usize>,
+    /// Most bytes of ended jobs that a queue keeps.
+    pub(crate) keep_bytes: BTreeMap<String, u64>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) flows: Flows,
     pub(crate) picks: BTreeMap<String, u64>,
@@ -140,7 +148,7 @@ impl Job {
     }
 
     pub(crate) fn wait(&mut self, run_at: Ms, now: Ms) {
-        self.lease = None;
+        (self.lease, self.result) = (None, 0);
         self.run_at = run_at;
         self.state = if run_at > now { State::Scheduled } else { State::Ready };
     }
@@ -152,6 +160,7 @@ impl Job {
             _ => policy.keep_done_ms.unwrap_or(3_600_000),
         };
         (self.lease, self.state, self.settled, self.remove_at) = (None, state, settled, now + keep);
+        self.ended_at = now;
     }
 }
 impl Model {
@@ -180,6 +189,9 @@ impl Model {
         self.weighted += u64::from(!fetch.weights.is_empty());
         let stream = Stream {
             session,
+            batch: fetch.batch,
+            labels: self.orders.labels(session),
+            is_over: false,
             turns: Stream::turns(&fetch.queues, &fetch.weights, self.weighted),
             queues: fetch.queues.clone(),
             kinds: fetch.kinds.clone(),
@@ -189,7 +201,7 @@ impl Model {
         };
         if stream.poll.is_none() {
             for job in &mut self.jobs {
-                let fits = stream.takes(job);
+                let fits = stream.fetches(job);
                 if let Some(lease) = &mut job.lease
                     && (lease.session, lease.stream) == (session, None)
                     && fits
@@ -256,6 +268,9 @@ impl Model {
         self.jobs.push(Job {
             hold_until: wishes(spec).hold.map_or(0, |hold| now + hold.ttl_ms.max(1)),
             payload: spec.payload.len() as u64,
+            result: 0,
+            ended_at: 0,
+            emptied: false,
             spec: spec.clone(),
             seq: self.last_seq,
             level: wishes(spec).terms.policy.priority.unwrap_or(4),
@@ -306,7 +321,10 @@ impl Model {
         let Some(job) = self.job(id) else { return };
         let (stop, overran) = (job.is_to_stop(), job.overran().is_some());
         match how {
-            How::Complete(_) => self.complete(id, now),
+            How::Complete(result) => {
+                job.result = result.len() as u64;
+                self.complete(id, now);
+            }
             _ if overran => self.fail_overrun(id, Some(how), now),
             How::Cancelled { .. } => self.cancelled(id, true, now),
             How::Fail { .. } | How::Release { .. } if stop => self.cancelled(id, true, now),
@@ -379,6 +397,24 @@ impl Model {
         self.removed.insert(id, (now, settled));
     }
 
+    /// Ended jobs lose what they hold where it is too much, the oldest first, the dead last.
+    pub(crate) fn lighten(&mut self) {
+        for (queue, most) in self.keep_bytes.clone() {
+            loop {
+                let full = |job: &&mut Job| {
+                    job.spec.queue == queue && job.state.is_final() && job.payload + job.result > 0
+                };
+                let mut ended: Vec<&mut Job> = self.jobs.iter_mut().filter(full).collect();
+                let bytes: u64 = ended.iter().map(|job| job.payload + job.result).sum();
+                ended.sort_by_key(|job| (job.state == State::Dead, job.ended_at, job.seq));
+                match ended.into_iter().next() {
+                    Some(job) if bytes > most => (job.payload, job.result, job.emptied) = (0, 0, true),
+                    _ => break,
+                }
+            }
+        }
+    }
+
     // ------------------------------------------------------------------ time
 
     /// Everything that is due, in order; each kind of event has its rank within a moment.
@@ -407,8 +443,8 @@ impl Model {
             let has_streams = self.streams.values().any(|stream| stream.session == *id);
             (session.deadline(&leases, has_streams), 3, Event::Session(*id))
         });
-        let polls =
-            self.streams.iter().filter_map(|(key, stream)| Some((stream.poll?.1, 4, Event::Poll(*key))));
+        let polls = self.streams.iter().filter(|(_, stream)| !stream.is_over);
+        let polls = polls.filter_map(|(key, stream)| Some((stream.poll?.1, 4, Event::Poll(*key))));
         let windows = self.claims.iter().filter_map(|claim| match claim.until {
             Until::At(at) => Some((at, 8, Event::Unclaim(claim.holder))),
             Until::Finish | Until::Start => None,
@@ -451,7 +487,11 @@ impl Model {
                 Event::TimeUp(id) => self.time_up(id, now),
                 Event::Stall(id) => self.stall(id, now),
                 Event::Session(id) => self.lose_session(id, now),
-                Event::Poll(key) => self.end_stream(key),
+                Event::Poll(key) => match self.streams.get_mut(&key) {
+                    // It takes what there is first.
+                    Some(stream) if stream.batch.is_some() => stream.is_over = true,
+                    _ => self.end_stream(key),
+                },
                 Event::Remove(id) => self.remove(id, now),
                 Event::Hold(id) => self.end_hold(id, now),
                 Event::Unclaim(holder) => self.end_window(holder),

@@ -2,6 +2,7 @@
 
 use super::Job;
 use std::collections::BTreeMap;
+use windlass_engine::command::Batch;
 use windlass_engine::ids::{Ms, SessionId};
 
 #[derive(Clone, Debug)]
@@ -11,8 +12,13 @@ pub(crate) struct Stream {
     /// By weight: whose turn is when, in picks over weight, times 2^24; empty = in strict order.
     pub(crate) turns: BTreeMap<String, (u64, u64)>,
     pub(crate) kinds: Vec<String>,
+    /// Those of its session.
+    pub(crate) labels: Vec<(String, String)>,
     pub(crate) slots: u32,
     pub(crate) lease_ms: Ms,
+    pub(crate) batch: Option<Batch>,
+    /// Its wait is over.
+    pub(crate) is_over: bool,
     /// A long poll: how many jobs it may still get, and its end.
     pub(crate) poll: Option<(u32, Ms)>,
 }
@@ -55,13 +61,26 @@ impl Stream {
         self.turns.insert(queue.into(), (turn + (1 << 24) / weight, weight));
     }
 
+    /// It collects, and these are too few that wait for too short a time.
+    pub(crate) fn collects(&self, ready: &[&Job], now: Ms) -> bool {
+        let is_late = |batch: Batch| ready.iter().any(|job| job.run_at + batch.linger_ms <= now);
+        self.batch.is_some_and(|batch| ready.len() < batch.min as usize && !is_late(batch))
+    }
+
     /// It fetches such jobs.
+    pub(crate) fn fetches(&self, job: &Job) -> bool {
+        self.queues.contains(&job.spec.queue)
+            && (self.kinds.is_empty() || self.kinds.contains(&job.spec.kind))
+    }
+
+    /// Its session has the labels for it, too.
     pub(crate) fn takes(&self, job: &Job) -> bool {
         self.queues.contains(&job.spec.queue) && self.runs(job)
     }
 
     pub(crate) fn runs(&self, job: &Job) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&job.spec.kind)
+        let is_able = job.wishes().gate.need_labels.iter().all(|label| self.labels.contains(label));
+        is_able && (self.kinds.is_empty() || self.kinds.contains(&job.spec.kind))
     }
 
     pub(crate) fn has_room(&self, held: u32, cost: u32) -> bool {

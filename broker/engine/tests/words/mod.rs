@@ -8,7 +8,7 @@ use crate::world::{Asked, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::Blob;
 use windlass_engine::command::{
-    Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, Settlement, Tell,
+    Batch, Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, Settlement, Tell,
     Telling, Throttle, Touch, Watch,
 };
 use windlass_engine::event::EventName;
@@ -204,6 +204,7 @@ impl World {
             once: words.number("once").unwrap_or(0),
             wait_ms: words.ms("wait").unwrap_or(0),
             lease_ms: words.ms("lease"),
+            batch: batch_words(words),
             close: !close.is_empty(),
         }
     }
@@ -442,4 +443,12 @@ fn states_of(names: &[String]) -> States {
 /// A state by its word.
 pub(crate) fn state(name: &str) -> State {
     State::ALL.into_iter().find(|state| state.name() == name).unwrap_or_else(|| panic!("{name} is no state"))
+}
+
+/// `batch=2..10`, with `linger=3s` and `one_key`.
+fn batch_words(words: &mut Words<'_>) -> Option<Batch> {
+    let (min, max) = words.values.remove("batch")?.split_once("..").expect("at least..at most");
+    let number = |text: &str| text.parse().expect("a number");
+    let linger_ms = words.ms("linger").unwrap_or(0);
+    Some(Batch { min: number(min), max: number(max), linger_ms, same_key: words.flag("one_key") })
 }

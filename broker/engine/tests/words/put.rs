@@ -6,6 +6,7 @@ use crate::world::DAWN;
 use windlass_engine::command::{JobSpec, Put, Scope, SetResource, Target};
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::limit::{Breaker, Limit};
+use windlass_engine::queue_conf::{Dispatch, QueueConf};
 use windlass_engine::schedule::{Calendar, CatchUp, Overlap, Schedule};
 
 /// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`,
@@ -53,10 +54,9 @@ pub(super) fn put_words(rest: &str) -> Put {
                 };
                 let body = match target {
                     Target::Limit(_) => ResourceBody::Limit(limit_words(&mut words)),
+                    Target::Queue(_) => ResourceBody::Queue(queue_words(&mut words)),
+                    Target::Namespace | Target::Kind(_) => ResourceBody::Policy(policy_words(&mut words)),
                     Target::Schedule(_) => ResourceBody::Schedule(Box::new(schedule_words(&mut words))),
-                    Target::Namespace | Target::Queue(_) | Target::Kind(_) => {
-                        ResourceBody::Policy(policy_words(&mut words))
-                    }
                 };
                 put.set.push(SetResource { target, if_version, body, scope });
             }
@@ -106,6 +106,15 @@ fn schedule_words(words: &mut Words<'_>) -> Schedule {
     }
 }
 
+fn queue_words(words: &mut Words<'_>) -> QueueConf {
+    QueueConf {
+        dispatch: if words.flag("random") { Dispatch::Random } else { Dispatch::LongestIdle },
+        fair_every: words.number("fair_every").unwrap_or(0),
+        keep_bytes: words.number("keep_bytes").unwrap_or(0).into(),
+        policy: policy_words(words),
+    }
+}
+
 fn limit_words(words: &mut Words<'_>) -> Limit {
     let rate = words.text("rate", "0/1s");
     let (rate, per) = rate.split_once('/').expect("so many in so long");
@@ -117,6 +126,7 @@ fn limit_words(words: &mut Words<'_>) -> Limit {
         per_ms: duration(per),
         burst: words.number("burst").map_or(rate, u64::from),
         until_at: words.ms("until").map_or(0, |ms| ms.saturating_add(DAWN)),
+        retry_permille: words.number("retries").unwrap_or(0),
         breaker: words.number("breaker").map(|failure_permille| Breaker {
             failure_permille,
             min_samples: words.number("samples").unwrap_or(1),

@@ -1,7 +1,8 @@
 //! Fetch: a stream, a long poll, or a change of an open stream.
 
-use crate::session::form::{Checked, at, at_most, invalid, name, unset};
-use windlass_engine::command::Fetch;
+use crate::session::form::{Checked, at, at_most, inside, invalid, name, unset};
+use windlass_engine::command::{Batch, Fetch};
+use windlass_engine::limits::BATCH_JOBS_MAX;
 use windlass_proto::limits::{FETCH_WAIT_MS_MAX, LEASE_MS_MAX, ONCE_MAX, SLOTS_MAX, WEIGHT_MAX};
 use windlass_proto::v1;
 
@@ -12,7 +13,6 @@ pub(super) fn fetch(fetch: v1::Fetch) -> Checked<Fetch> {
 
 fn open(fetch: v1::Fetch) -> Checked<Fetch> {
     let v1::Fetch { stream, sources, strict, kinds, slots, once, wait_ms, batch, lease_ms, close } = fetch;
-    unset(&[("batch", batch.is_some())])?;
     if close {
         return Err(invalid("stream", "close names the stream to close"));
     }
@@ -41,6 +41,7 @@ fn open(fetch: v1::Fetch) -> Checked<Fetch> {
     }
     at_most(wait_ms, FETCH_WAIT_MS_MAX, "wait_ms")?;
     at_most(lease_ms, LEASE_MS_MAX, "lease_ms")?;
+    let batch = batch.map(|batch| self::batch(batch, if once > 0 { once } else { slots }));
     Ok(Fetch {
         stream,
         queues,
@@ -51,8 +52,20 @@ fn open(fetch: v1::Fetch) -> Checked<Fetch> {
         once,
         wait_ms,
         lease_ms: (lease_ms > 0).then_some(lease_ms),
+        batch: batch.transpose().map_err(|fault| inside("batch", fault))?,
         close: false,
     })
+}
+
+/// What is left out takes what the Fetch has room for.
+fn batch(batch: v1::fetch::Batch, room: u32) -> Checked<Batch> {
+    let v1::fetch::Batch { min, max, linger_ms, same_key } = batch;
+    let (min, max) = (min.max(1), if max == 0 { room.min(BATCH_JOBS_MAX) } else { max });
+    if min > 1 && linger_ms == 0 {
+        return Err(invalid("linger_ms", "without it nothing waits for `min` jobs"));
+    }
+    at_most(linger_ms, FETCH_WAIT_MS_MAX, "linger_ms")?;
+    Ok(Batch { min, max, linger_ms, same_key })
 }
 
 fn source(source: v1::fetch::Source) -> Checked<(String, u32)> {
@@ -85,6 +98,7 @@ fn change(fetch: v1::Fetch) -> Checked<Fetch> {
         once: 0,
         wait_ms: 0,
         lease_ms: None,
+        batch: None,
         close,
     })
 }

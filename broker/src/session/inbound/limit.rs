@@ -1,6 +1,6 @@
 //! Limits: what they bound and by how much, free of contradictions.
 
-use crate::session::form::{Checked, at_most, invalid, optional_name, reason, text, unsupported, within};
+use crate::session::form::{Checked, at_most, invalid, optional_name, reason, text, within};
 use windlass_engine::command::Scope;
 use windlass_engine::limit::{Breaker, Limit};
 use windlass_proto::limits::{DELAY_MS_MAX, TEXT_BYTES_MAX};
@@ -42,9 +42,7 @@ pub(super) fn limit(limit: v1::Limit, name: &str, now_ms: u64) -> Checked<(Limit
         breaker_probes,
         retry_permille,
     } = limit;
-    if retry_permille > 0 {
-        return Err(unsupported("retry_permille"));
-    }
+    within(Some(retry_permille), 0..=1_000, "retry_permille")?;
     let mut scope = Scope {
         queue: optional_name(queue, "queue")?,
         kind: optional_name(kind, "kind")?,
@@ -65,8 +63,8 @@ pub(super) fn limit(limit: v1::Limit, name: &str, now_ms: u64) -> Checked<(Limit
         0 => no_breaker(breaker_min_samples, breaker_open_ms, breaker_probes)?,
         share => Some(breaker(share, breaker_min_samples, breaker_open_ms, breaker_probes)?),
     };
-    if concurrency.is_none() && rate == 0 && breaker.is_none() {
-        return Err(invalid("", "a limit bounds something: concurrency, a rate or a share of failures"));
+    if concurrency.is_none() && rate == 0 && breaker.is_none() && retry_permille == 0 {
+        return Err(invalid("", "a limit bounds something: concurrency, a rate, failures or retries"));
     }
     let why = reason(why);
     let limit = Limit {
@@ -78,6 +76,7 @@ pub(super) fn limit(limit: v1::Limit, name: &str, now_ms: u64) -> Checked<(Limit
         until_at: until_at_ms,
         why,
         breaker,
+        retry_permille,
         ..Limit::default()
     };
     Ok((limit, scope))

@@ -1,4 +1,4 @@
-//! Put: policies of queues, kinds and the namespace, limits and schedules.
+//! Put: queues, policies of kinds and of the namespace, limits and schedules.
 
 use super::Rules;
 use super::limit::limit;
@@ -8,12 +8,9 @@ use crate::session::form::{Checked, at, inside, invalid, known, name, reason, un
 use std::collections::HashSet;
 use windlass_engine::command::{Put, Scope, SetResource, Target};
 use windlass_engine::fact::ResourceBody;
-use windlass_engine::policy::Policy;
+use windlass_engine::queue_conf::{self, QueueConf};
 use windlass_proto::v1::queue_conf::{Dispatch, Overflow};
 use windlass_proto::v1::{self, resource::What};
-
-/// Every so many picks a queue serves its oldest job; this broker knows no other number.
-const FAIR_EVERY: u32 = 16;
 
 /// Checks a Put.
 pub(super) fn put(put: v1::Put, rules: Rules) -> Checked<Put> {
@@ -52,7 +49,7 @@ fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {
     let mut scope = Scope::default();
     let body = match (what, &target) {
         (Some(What::Queue(conf)), Target::Queue(_)) => {
-            ResourceBody::Policy(queue_conf(conf).map_err(|fault| inside("queue", fault))?)
+            ResourceBody::Queue(queue_conf(conf).map_err(|fault| inside("queue", fault))?)
         }
         (Some(What::Kind(conf)), Target::Kind(_)) => {
             ResourceBody::Policy(policy(conf).map_err(|fault| inside("kind", fault))?)
@@ -100,7 +97,7 @@ fn target(text: String, field: &str) -> Checked<Target> {
     }
 }
 
-fn queue_conf(conf: v1::QueueConf) -> Checked<Policy> {
+fn queue_conf(conf: v1::QueueConf) -> Checked<QueueConf> {
     let v1::QueueConf {
         policy,
         max_jobs,
@@ -120,12 +117,15 @@ fn queue_conf(conf: v1::QueueConf) -> Checked<Policy> {
         ("max_payload", max_payload > 0),
         ("overflow", !matches!(overflow, Overflow::Unspecified | Overflow::Reject)),
         ("slo_ms", slo_ms > 0),
-        ("fair_every", !matches!(fair_every, 0 | FAIR_EVERY)),
-        ("keep_bytes", keep_bytes > 0),
-        ("dispatch", !matches!(dispatch, Dispatch::Unspecified | Dispatch::LongestIdle)),
     ])?;
-    match policy {
-        Some(policy) => self::policy(policy).map_err(|fault| inside("policy", fault)),
-        None => Ok(Policy::default()),
-    }
+    let policy = policy.map(|policy| self::policy(policy).map_err(|fault| inside("policy", fault)));
+    Ok(QueueConf {
+        policy: policy.transpose()?.unwrap_or_default(),
+        dispatch: match dispatch {
+            Dispatch::Unspecified | Dispatch::LongestIdle => queue_conf::Dispatch::LongestIdle,
+            Dispatch::Random => queue_conf::Dispatch::Random,
+        },
+        fair_every,
+        keep_bytes,
+    })
 }

@@ -89,6 +89,7 @@ fn limit_text(limit: &LimitCause) -> String {
         is_pause,
         is_pushed_back,
         is_broken,
+        is_retry,
         why,
         in_use,
         concurrency,
@@ -105,6 +106,11 @@ fn limit_text(limit: &LimitCause) -> String {
     }
     if *is_broken {
         return format!("the breaker of the limit {name}{of_key} is open: too much has failed");
+    }
+    if *is_retry {
+        return format!(
+            "failed before, and retries are at most a share of the starts under the limit {name}{of_key}{why}"
+        );
     }
     match (concurrency, rate) {
         (Some(most), _) if *in_use > 0 => {

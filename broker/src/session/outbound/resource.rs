@@ -3,6 +3,7 @@
 use windlass_engine::command::Scope;
 use windlass_engine::limit::Limit;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::queue_conf::{Dispatch, QueueConf};
 use windlass_proto::v1::{self, backoff::Shape};
 
 /// A limit, with what it bounds.
@@ -19,6 +20,7 @@ pub(super) fn limit(limit: Limit, scope: Scope) -> v1::Limit {
         until_at,
         why,
         breaker,
+        retry_permille,
     } = limit;
     let Scope { queue, kind, key } = scope;
     v1::Limit {
@@ -36,7 +38,23 @@ pub(super) fn limit(limit: Limit, scope: Scope) -> v1::Limit {
         breaker_min_samples: breaker.map_or(0, |breaker| breaker.min_samples),
         breaker_open_ms: breaker.map_or(0, |breaker| breaker.open_ms),
         breaker_probes: breaker.map_or(0, |breaker| breaker.probes),
-        retry_permille: 0,
+        retry_permille,
+    }
+}
+
+/// The configuration of a queue.
+pub(super) fn queue_conf(conf: &QueueConf) -> v1::QueueConf {
+    let QueueConf { policy, dispatch, fair_every, keep_bytes } = conf;
+    v1::QueueConf {
+        policy: (*policy != Policy::default()).then(|| self::policy(policy)),
+        dispatch: match dispatch {
+            Dispatch::LongestIdle => v1::queue_conf::Dispatch::Unspecified,
+            Dispatch::Random => v1::queue_conf::Dispatch::Random,
+        }
+        .into(),
+        fair_every: *fair_every,
+        keep_bytes: *keep_bytes,
+        ..v1::QueueConf::default()
     }
 }
 

@@ -260,9 +260,7 @@ fn queue(view: QueueView) -> v1::QueueView {
     let QueueView { name, counts, totals, paused, oldest_ready_ms, waiting_streams, conf } = view;
     let count = |state: State| counts[state.index()];
     let (version, conf) = match conf {
-        Some((version, ResourceBody::Policy(conf))) => (version, Some(policy(&conf))),
-        // Limits and schedules are resources of their own.
-        Some((version, ResourceBody::Limit(_) | ResourceBody::Schedule(_))) => (version, None),
+        Some((version, body)) => (version, body.policy().map(policy)),
         None => (0, None),
     };
     v1::QueueView {
@@ -369,10 +367,7 @@ fn config(view: ConfigView) -> v1::ConfigView {
     let what = match body {
         ResourceBody::Limit(limit) => What::Limit(resource::limit(limit, scope)),
         ResourceBody::Schedule(schedule) => What::Schedule(schedule::schedule(*schedule)),
-        ResourceBody::Policy(conf) if name.starts_with("queue/") => {
-            let policy = (conf != Policy::default()).then(|| policy(&conf));
-            What::Queue(v1::QueueConf { policy, ..v1::QueueConf::default() })
-        }
+        ResourceBody::Queue(conf) => What::Queue(resource::queue_conf(&conf)),
         ResourceBody::Policy(conf) if name.starts_with("kind/") => What::Kind(policy(&conf)),
         ResourceBody::Policy(conf) => What::Namespace(policy(&conf)),
     };

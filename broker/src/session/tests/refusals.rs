@@ -7,7 +7,8 @@ use windlass_proto::limits::{ATTEMPTS_MAX, DELAY_MS_MAX};
 use windlass_proto::v1::signal::Type;
 use windlass_proto::v1::{
     self, Backoff, Beat, Cancel, Change, Dedup, Delete, Fail, JobTouch, Limit, Patch, Policy, Put, QueueConf,
-    Release, Resource, Retry, RunAt, Selector, Stop, Tell, Touch, Watch, change::To, dedup, resource,
+    Release, Resource, Retry, RunAt, Selector, Stop, Tell, Touch, Watch, change::To, dedup, fetch::Batch,
+    resource,
 };
 
 type Case = (&'static str, Request);
@@ -145,6 +146,19 @@ fn of_a_fetch() {
         ("sources", open(|fetch| fetch.sources.clear())),
         ("sources[0].queue", open(|fetch| fetch.sources = vec![source("")])),
         ("sources[0].weight", open(|fetch| fetch.sources[0].weight = 1_001)),
+        ("batch.linger_ms", open(|fetch| fetch.batch = Some(Batch { min: 2, ..Batch::default() }))),
+        (
+            "batch.linger_ms",
+            open(|fetch| fetch.batch = Some(Batch { linger_ms: 600_001, ..Batch::default() })),
+        ),
+        ("batch.max", open(|fetch| fetch.batch = Some(Batch { max: 9_999, ..Batch::default() }))),
+        (
+            "batch.min",
+            open(|fetch| {
+                fetch.slots = 9;
+                fetch.batch = Some(Batch { min: 3, max: 2, linger_ms: 1, ..Batch::default() });
+            }),
+        ),
         ("kinds[0]", open(|fetch| fetch.kinds = vec!["a b".into()])),
         ("slots", open(|fetch| fetch.slots = 0)),
         ("slots", open(|fetch| fetch.slots = 10_001)),

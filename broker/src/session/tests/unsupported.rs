@@ -3,8 +3,7 @@
 
 use super::*;
 use windlass_proto::v1::{
-    Change, Limit, Put, QueueConf, Resource, Retry, RunAt, Selector, Sink, Token, Watch, change::To, fetch,
-    resource,
+    Change, Put, QueueConf, Resource, Retry, RunAt, Selector, Sink, Token, Watch, change::To, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -22,10 +21,8 @@ fn id() -> Bytes {
 
 #[test]
 fn of_a_fetch() {
-    let open = Fetch { sources: vec![source("a")], slots: 1, ..Fetch::default() };
     let change = Fetch { stream: 9, slots: 1, ..Fetch::default() };
     check([
-        ("batch", Request::Fetch(Fetch { batch: Some(fetch::Batch::default()), ..open })),
         ("sources", Request::Fetch(Fetch { sources: vec![source("a")], ..change.clone() })),
         ("kinds", Request::Fetch(Fetch { kinds: vec!["k".into()], ..change.clone() })),
         ("once", Request::Fetch(Fetch { once: 1, ..change.clone() })),
@@ -117,21 +114,12 @@ fn of_a_put() {
         spoil(&mut conf);
         (field, set("queue/mail", resource::What::Queue(conf)))
     };
-    let pause = |field, spoil: fn(&mut Limit)| {
-        let mut limit = Limit { concurrency: Some(0), ..Limit::default() };
-        spoil(&mut limit);
-        (field, set("limit/pause:queue/mail", resource::What::Limit(limit)))
-    };
     check([
         queue("set[0].queue.max_jobs", |conf| conf.max_jobs = 1),
         queue("set[0].queue.max_bytes", |conf| conf.max_bytes = 1),
         queue("set[0].queue.max_payload", |conf| conf.max_payload = 1),
         queue("set[0].queue.overflow", |conf| conf.overflow = 2),
         queue("set[0].queue.slo_ms", |conf| conf.slo_ms = 1),
-        queue("set[0].queue.fair_every", |conf| conf.fair_every = 1),
-        queue("set[0].queue.keep_bytes", |conf| conf.keep_bytes = 1),
-        queue("set[0].queue.dispatch", |conf| conf.dispatch = 2),
-        pause("set[0].limit.retry_permille", |limit| limit.retry_permille = 1),
         ("set[0].sink", set("sink/ops", resource::What::Sink(Sink::default()))),
         ("set[0].token", set("token/ci", resource::What::Token(Token::default()))),
         ("remove[0]", Request::Put(Put { remove: vec!["sink/ops".into()], ..Put::default() })),
