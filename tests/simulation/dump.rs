@@ -8,9 +8,10 @@ use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    AfterRow, ClaimRow, FalloutRow, GroupRow, ResourceRow, SessionRow, TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
+    TotalsRow,
 };
-use windlass_engine::{Engine, SessionId};
+use windlass_engine::{Engine, OperationId, SessionId};
 
 /// How an engine marks what a replay touched; no run of a broker sees it.
 const REPLAYED: u64 = 1 << 63;
@@ -23,6 +24,9 @@ pub struct Dump {
     sessions: BTreeMap<SessionId, SessionRow>,
     resources: BTreeMap<ResourceKey, ResourceRow>,
     totals: BTreeMap<NameId, TotalsRow>,
+    failures: BTreeMap<NameId, FailuresRow>,
+    operations: BTreeMap<OperationId, OperationRow>,
+    audits: BTreeMap<u64, AuditRow>,
     claims: BTreeMap<Seq, ClaimRow>,
     afters: BTreeMap<(Seq, u16), AfterRow>,
     groups: BTreeMap<Seq, GroupRow>,
@@ -45,6 +49,9 @@ impl Dump {
             sessions: ledger.sessions.clone(),
             resources: ledger.resources.clone(),
             totals: ledger.totals.clone(),
+            failures: ledger.failures.clone(),
+            operations: ledger.operations.clone(),
+            audits: ledger.audits.clone(),
             claims: ledger.claims.clone(),
             afters: ledger.afters.clone(),
             groups: ledger.groups.clone(),
@@ -55,6 +62,9 @@ impl Dump {
         dump.sessions.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.resources.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.totals.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.failures.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.operations.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.audits.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.claims.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.afters.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.groups.values_mut().for_each(|row| row.since &= !REPLAYED);
@@ -69,6 +79,9 @@ impl Dump {
         differ("session", &self.sessions, &other.sessions)?;
         differ("resource", &self.resources, &other.resources)?;
         differ("totals", &self.totals, &other.totals)?;
+        differ("failures", &self.failures, &other.failures)?;
+        differ("operation", &self.operations, &other.operations)?;
+        differ("audit", &self.audits, &other.audits)?;
         differ("claim", &self.claims, &other.claims)?;
         differ("after", &self.afters, &other.afters)?;
         differ("group", &self.groups, &other.groups)?;
