@@ -111,7 +111,9 @@ impl Ledger {
             | Fact::OperationEnded { .. }
             | Fact::OperationRemoved { .. }
             | Fact::Audited { .. }
-            | Fact::AuditDropped { .. } => self.operated(since, fact),
+            | Fact::AuditDropped { .. }
+            | Fact::Ticked { .. }
+            | Fact::ScheduleDropped { .. } => self.operated(since, fact),
             Fact::Reshaped { seq, reshape } => self.reshaped(*seq, batch, since, reshape),
             Fact::Claimed { .. }
             | Fact::Unclaimed { .. }
@@ -122,12 +124,6 @@ impl Ledger {
             | Fact::GroupRemoved { .. }
             | Fact::FalloutSet { .. }
             | Fact::FalloutRemoved { .. } => self.flowed(since, fact),
-            Fact::Ticked { schedule, progress } => {
-                self.schedules.insert(*schedule, ScheduleRow { since, progress: (**progress).clone() });
-            }
-            Fact::ScheduleDropped { schedule } => {
-                self.schedules.remove(schedule);
-            }
             Fact::Enqueued { seq, job } => self.enqueued(*seq, since, job),
             Fact::Removed { seq, .. } => self.removed(*seq, batch),
             Fact::Emptied { seq } => self.touch(*seq, since, Job::empty),
@@ -177,6 +173,12 @@ impl Ledger {
 
     /// Applies a fact about what operators ask for and ask about.
     fn operated(&mut self, since: u64, fact: &Fact) {
+        if let Fact::Ticked { schedule, progress } = fact {
+            self.schedules.insert(*schedule, ScheduleRow { since, progress: (**progress).clone() });
+        }
+        if let Fact::ScheduleDropped { schedule } = fact {
+            self.schedules.remove(schedule);
+        }
         if let Fact::FailuresCounted { error, failures } = fact {
             self.failures.insert(*error, FailuresRow { since, failures: (**failures).clone() });
         }
