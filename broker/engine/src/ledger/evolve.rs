@@ -145,16 +145,19 @@ impl Ledger {
             | Fact::Expired { seq, .. }
             | Fact::Buried { seq, .. }
             | Fact::Retried { seq, .. }
-            | Fact::Rescheduled { seq, .. } => {
-                if let Fact::Leased { lease, .. } = fact {
-                    let first = u64::from(self.epoch) << 40;
-                    self.fences = self.fences.max(lease.fence.saturating_sub(first));
-                }
-                self.touch(*seq, since, |job| change(job, fact));
-                if let Fact::Returned { error: 1.., .. } | Fact::Died { error: 1.., .. } = fact {
-                    self.blame(*seq, batch, fact);
-                }
-            }
+            | Fact::Rescheduled { seq, .. } => self.changed(*seq, batch, since, fact),
+        }
+    }
+
+    /// Applies a fact about a job's runs, its time or its end.
+    fn changed(&mut self, seq: Seq, batch: u64, since: u64, fact: &Fact) {
+        if let Fact::Leased { lease, .. } = fact {
+            let first = u64::from(self.epoch) << 40;
+            self.fences = self.fences.max(lease.fence.saturating_sub(first));
+        }
+        self.touch(seq, since, |job| change(job, fact));
+        if let Fact::Returned { error: 1.., .. } | Fact::Died { error: 1.., .. } = fact {
+            self.blame(seq, batch, fact);
         }
     }
 

@@ -121,9 +121,9 @@ mod tests {
         for seed in 0..200 {
             let roll = |step: u64, sides: u64| mix(seed, step) % sides;
             let count = 2 + roll(0, 63);
-            let weights: Vec<(NameId, u32)> = (0..count)
-                .map(|n| (n as NameId + 1, 1 + roll(100 + n, if n % 3 == 0 { 1_000 } else { 9 }) as u32))
-                .collect();
+            let small = |number: u64| u32::try_from(number).unwrap();
+            let weight = |n: u64| small(1 + roll(100 + n, if n.is_multiple_of(3) { 1_000 } else { 9 }));
+            let weights: Vec<(NameId, u32)> = (0..count).map(|n| (small(n + 1), weight(n))).collect();
             let mut sources = Sources::weighted(&weights, seed);
             // The first two never run dry; the others come and go.
             let (one, two) = (weights[0], weights[1]);
