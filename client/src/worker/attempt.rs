@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use windlass_proto::v1::{self, Complete, result::How};
 
 use super::JobContext;
@@ -37,6 +38,7 @@ pub(super) fn settle(
     stats: WorkerStats,
     context: &JobContext,
     outcome: Result<Complete, JobError>,
+    checkpoint: Option<Bytes>,
 ) {
     if context.is_lost() {
         tracing::warn!(job = %context.id(), kind = context.kind(), "the outcome is dropped: the lease was lost");
@@ -56,6 +58,7 @@ pub(super) fn settle(
         fence: context.fence(),
         spawn,
         how: Some(outcome.map_or_else(JobError::into_how, How::Complete)),
+        checkpoint,
         ..v1::Result::default()
     };
     shared.settle(result, Who::Worker(stats, tally));

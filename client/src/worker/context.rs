@@ -1,14 +1,18 @@
 //! What a handler knows about its job, and what it can say while it runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use windlass_proto::limits::SPAWN_MAX;
 use windlass_proto::v1::{JobSpec, JobTouch, Work};
 
+use super::report::Report;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::job::NewJob;
@@ -29,11 +33,15 @@ struct Inner {
     shared: Arc<Shared>,
     /// Jobs to enqueue with the outcome.
     spawned: Mutex<Vec<JobSpec>>,
+    runtime: Handle,
+    /// Made when the handler first says something; most say nothing.
+    report: OnceLock<Arc<Report>>,
 }
 
 impl JobContext {
     pub(crate) fn new(work: Work, held: Arc<Held>, shared: Arc<Shared>) -> Self {
-        Self { inner: Arc::new(Inner { work, held, shared, spawned: Mutex::default() }) }
+        let (runtime, report, spawned) = (Handle::current(), OnceLock::new(), Mutex::default());
+        Self { inner: Arc::new(Inner { work, held, shared, runtime, report, spawned }) }
     }
 
     /// Id of the job.
@@ -221,4 +229,111 @@ impl JobContext {
         };
         self.inner.shared.touch(touch).await
     }
+
+    /// How often the run has to say something ([`JobContext::touch`] or any of those below), by the job's
+    /// `stall_ms`; `None`: it need not.
+    #[must_use]
+    pub fn stall(&self) -> Option<Duration> {
+        Some(self.inner.work.stall_ms).filter(|&ms| ms > 0).map(Duration::from_millis)
+    }
+
+    /// How long the run may take, by the job's `timeout_ms`; `None`: any time. Afterwards it is asked to stop.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        Some(self.inner.work.timeout_ms).filter(|&ms| ms > 0).map(Duration::from_millis)
+    }
+
+    /// Tells the broker that the handler is alive, for a job with a `stall_ms`; returns when it has heard.
+    /// The worker's own beats say that of the process, not of this run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LeaseLost`](crate::ErrorKind::LeaseLost) if the run should have stopped.
+    pub async fn touch(&self) -> Result<()> {
+        self.report().touch().await
+    }
+
+    /// How far the run is, 0 to 1,000. What is said within 100 ms goes out together, so this may stand in a
+    /// hot loop, as may the next five.
+    pub fn progress(&self, permille: u32) {
+        self.report().progress(permille);
+    }
+
+    /// What the run is doing, for people; cut at 1,024 bytes.
+    pub fn note(&self, note: impl Into<String>) {
+        self.report().note(note.into());
+    }
+
+    /// Adds a line to the job's log, of which the broker keeps the last 1,000; cut at 4 KiB.
+    pub fn log(&self, line: impl Into<String>) {
+        self.log_at(LEVEL_INFO, line);
+    }
+
+    /// The same with a severity as in syslog: 3 error, 4 warning, 6 info, 7 debug.
+    pub fn log_at(&self, level: u32, line: impl Into<String>) {
+        self.report().log(level.min(LEVEL_DEBUG), line.into());
+    }
+
+    /// Adds to the job's output, for whoever watches it now; the broker keeps the last 64 KiB while it runs.
+    pub fn output(&self, bytes: impl AsRef<[u8]>) {
+        self.report().output(bytes.as_ref());
+    }
+
+    /// Stores bytes for the next attempt, at most 64 KiB, instead of what was stored before; none: nothing.
+    /// They are on the broker's disk within a second, or with the outcome of the run; [`JobContext::flush`]
+    /// waits for that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if they are too many.
+    pub fn checkpoint(&self, bytes: impl Into<Bytes>) -> Result<()> {
+        self.report().checkpoint(bytes.into())
+    }
+
+    /// The same with a value, as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it is no JSON, or too long.
+    pub fn checkpoint_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
+        let bytes = serde_json::to_vec(value).map_err(|error| Error::invalid(error.to_string()))?;
+        self.checkpoint(bytes)
+    }
+
+    /// What an earlier attempt has stored, also if it crashed; empty: nothing.
+    #[must_use]
+    pub fn last_checkpoint(&self) -> &Bytes {
+        &self.inner.work.checkpoint
+    }
+
+    /// The same as a value; `None`: nothing was stored.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if what was stored is no such value.
+    pub fn last_checkpoint_json<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let bytes = self.last_checkpoint();
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(bytes).map(Some).map_err(|error| Error::invalid(error.to_string()))
+    }
+
+    /// Waits until the broker has taken all that was said, and has the checkpoint on disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LeaseLost`](crate::ErrorKind::LeaseLost) if the run should have stopped, and whatever else
+    /// keeps the broker from taking it.
+    pub async fn flush(&self) -> Result<()> {
+        self.report().flush().await
+    }
+
+    /// The run is over: says what is left, and returns what is to go with the outcome.
+    pub(super) async fn finish(&self) -> Option<Bytes> {
+        self.inner.report.get()?.finish().await
+    }
+
+    fn report(&self) -> &Arc<Report> {
+        let Inner { held, shared, runtime, report, .. } = &*self.inner;
+        report.get_or_init(|| Report::new(Arc::clone(held), Arc::clone(shared), runtime.clone()))
+    }
 }
+
+const LEVEL_INFO: u32 = 6;
+const LEVEL_DEBUG: u32 = 7;

@@ -75,7 +75,7 @@ impl JobError {
     }
 
     /// The handler stopped because its token was cancelled. If somebody has cancelled the job, that is its
-    /// end; if the worker is stopping or has lost its broker, the job is given back, uncounted.
+    /// end; if the run took too long or stalled, the attempt has failed; if the worker is stopping or has lost its broker, the job is given back, uncounted.
     #[must_use]
     pub fn cancelled() -> Self {
         Self::bare(Verdict::Cancelled)

@@ -6,6 +6,7 @@ mod context;
 mod decode;
 mod failure;
 mod handler;
+mod report;
 mod run;
 
 use std::collections::HashMap;

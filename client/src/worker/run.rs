@@ -166,7 +166,8 @@ impl Crew {
             let context = JobContext::new(work, held, Arc::clone(&shared));
             let outcome = attempt::run(&handler, context.clone()).await;
             drop(running);
-            attempt::settle(&shared, stats, &context, outcome);
+            let checkpoint = context.finish().await;
+            attempt::settle(&shared, stats, &context, outcome, checkpoint);
         });
     }
 

@@ -7,4 +7,5 @@ mod admin;
 mod fetch;
 mod peer;
 mod producer;
+mod report;
 mod worker;

@@ -144,6 +144,8 @@ async fn show_job(admin: &Admin, form: Form, id: JobId) -> Result<ExitCode, Erro
     row.insert("group".into(), json!((!job.group.is_empty()).then(|| id_text(&job.group))));
     let has_result = job.state() == State::Completed && !job.result.is_empty();
     row.insert("result".into(), if has_result { output::payload(&job.result) } else { Value::Null });
+    row.insert("progress_permille".into(), json!(job.progress_permille));
+    row.insert("note".into(), json!(job.note));
     row.insert("result_dropped".into(), json!(job.result_dropped));
     let history: Vec<Value> = job.history.iter().map(attempt).collect();
     row.insert("history".into(), Value::Array(history));

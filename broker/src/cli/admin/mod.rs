@@ -6,6 +6,7 @@ mod change;
 mod errors;
 mod jobs;
 mod limits;
+mod logs;
 mod operations;
 mod tail;
 mod workers;
@@ -71,6 +72,9 @@ enum What {
     /// Limits and pauses, with what is in use; `apply` sets them
     #[command(alias = "limit")]
     Limits,
+    /// What the handlers of a job have written
+    #[command(alias = "log")]
+    Logs(logs::LogsArgs),
     /// Why a job is not running
     Explain {
         /// The job
@@ -154,6 +158,7 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
         What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,
         What::Audit(which) => audit::run(admin, args.output, which).await?,
         What::Limits => limits::list(admin, args.output).await?,
+        What::Logs(which) => logs::run(admin, args.output, which).await?,
         What::Explain { id } => {
             if !limits::explain(admin, args.output, *id).await? {
                 return Ok(output::fail(super::exit::REFUSED, &format!("there is no job {id}")));

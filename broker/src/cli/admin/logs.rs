@@ -1,0 +1,85 @@
+//! `windlass admin logs`: what the handlers of a job have written, and what they go on to write.
+
+use super::super::output::{self, Form, instant};
+use super::Admin;
+use bytes::Bytes;
+use clap::Args;
+use serde_json::{Value, json};
+use std::time::Duration;
+use windlass_client::proto::query::What;
+use windlass_client::proto::{LogView, Query, Selector, State};
+use windlass_client::{Error, JobId};
+
+/// Lines of one page.
+const PAGE: u32 = 1_000;
+/// Time between two looks at the log of a job that goes on.
+const EVERY: Duration = Duration::from_millis(500);
+/// Severities in the words of syslog.
+const LEVELS: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+
+#[derive(Args)]
+pub(super) struct LogsArgs {
+    /// The job
+    id: JobId,
+    /// Go on until the job has ended
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// How far the log was printed: the page, and lines of it.
+#[derive(Default)]
+struct Place {
+    cursor: Bytes,
+    lines: usize,
+}
+
+/// Prints the log, oldest line first.
+pub(super) async fn run(admin: &Admin, form: Form, args: &LogsArgs) -> Result<(), Error> {
+    let mut place = Place::default();
+    loop {
+        // Looked at before the log is read, so that the last lines are seen.
+        let goes_on = args.follow && is_open(admin, args.id).await?;
+        print(admin, form, args.id, &mut place).await?;
+        if !goes_on {
+            return Ok(());
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn is_open(admin: &Admin, id: JobId) -> Result<bool, Error> {
+    let job = admin.job(id).await?;
+    Ok(job.is_some_and(|job| job.finished_at_ms == 0 && job.state() != State::Unspecified))
+}
+
+async fn print(admin: &Admin, form: Form, id: JobId, place: &mut Place) -> Result<(), Error> {
+    loop {
+        let select = Selector { ids: vec![id.to_bytes()], ..Selector::default() };
+        let query = Query {
+            what: What::Logs.into(),
+            select: Some(select),
+            limit: PAGE,
+            cursor: place.cursor.clone(),
+            ..Query::default()
+        };
+        let rows = admin.query(query).await?;
+        rows.logs.iter().skip(place.lines).for_each(|row| line(form, row));
+        if rows.cursor.is_empty() {
+            place.lines = rows.logs.len().max(place.lines);
+            return Ok(());
+        }
+        *place = Place { cursor: rows.cursor, lines: 0 };
+    }
+}
+
+fn line(form: Form, row: &LogView) {
+    let written = row.line.clone().unwrap_or_default();
+    let level = usize::try_from(written.level).ok().and_then(|level| LEVELS.get(level).copied());
+    let (at, level) = (instant(written.at_ms), level.unwrap_or("?"));
+    if form == Form::Json {
+        let row = json!({ "at": at, "attempt": row.attempt, "level": level, "text": written.text });
+        return output::line(&row.to_string());
+    }
+    let at = if let Value::String(at) = at { at } else { String::new() };
+    output::line(&output::one_line(&format!("{at}  {}  {level}  {}", row.attempt, written.text)));
+}
