@@ -1,16 +1,19 @@
 //! A job while it runs: what it is held to, and what its handler says.
 
 use crate::harness::{
-    Broker, Peer, body, complete, eventually, fail, fetch_once, hello, job, reading, result_of, stream,
+    Broker, Peer, body, complete, eventually, fail, fetch_once, hello, hex, job, reading, result_of,
+    start_windlass, stream, windlass,
 };
 use bytes::Bytes;
+use windlass_client::{Client, JobContext, JobError};
 use windlass_proto::v1::attempt::Outcome;
+use windlass_proto::v1::backoff::Shape;
 use windlass_proto::v1::hello::{Running, running::Held};
 use windlass_proto::v1::result::How;
 use windlass_proto::v1::signal::Type;
 use windlass_proto::v1::{
-    self, Cancelled, DeadReason, Hello, JobSpec, JobTouch, LogLine, Policy, Query, Selector, SettleCode,
-    State, Touch, Watch, Work, client_frame::Request, query::What,
+    self, Backoff, Cancelled, DeadReason, Hello, JobSpec, JobTouch, LogLine, Policy, Query, Selector,
+    SettleCode, State, Touch, Watch, Work, client_frame::Request, query::What,
 };
 
 /// A worker that is asked to stop the one job it runs. The job, and why.
@@ -199,4 +202,66 @@ fn output_reaches_whoever_watches_and_a_late_one_sees_its_end() {
     };
     assert_eq!(heard(&mut early, first), ["Hello, ", "wor", "ld"]);
     assert_eq!(heard(&mut late, second), ["Hello, wor", "ld"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_of_the_library_hears_that_its_time_is_up_and_finds_what_it_has_stored() {
+    let broker = Broker::start();
+    let mut looking = broker.peer();
+    let client = Client::connect(broker.addr()).await.unwrap();
+    let handler = |context: JobContext| async move {
+        if let Some(page) = context.last_checkpoint_json::<u32>()? {
+            return Ok(format!("from page {page}"));
+        }
+        context.checkpoint_json(&7)?;
+        context.log("page 7 is done");
+        context.cancelled().await;
+        assert_eq!(context.cancel_reason(), Some("it ran longer than its timeout_ms of 300"));
+        Err(JobError::cancelled())
+    };
+    let worker = client.worker().queues(["q"]).handle_raw("k", handler).start();
+    let backoff = Backoff { base_ms: 1, shape: Shape::Fixed.into(), ..Backoff::default() };
+    let policy = Policy { timeout_ms: Some(300), backoff: Some(backoff), ..Policy::default() };
+    let id = looking.enqueue(JobSpec { policy: Some(policy), ..job("k") });
+    let done = eventually("it is completed", || {
+        Some(looking.job(&id)).filter(|job| job.state() == State::Completed)
+    });
+    assert_eq!((&done.result[..], done.attempt), (&b"from page 7"[..], 2));
+    assert_eq!(done.history[0].outcome(), Outcome::Timeout);
+    assert_eq!(lines(&mut looking, &id, 10), [(1, 6, "page 7 is done".to_owned())]);
+    worker.stop().await.unwrap();
+    client.close().await;
+}
+
+#[test]
+fn the_log_of_a_job_is_printed_and_followed_to_its_end() {
+    let broker = Broker::start();
+    let mut worker = broker.peer();
+    let id = worker.enqueue(job("k"));
+    let work = worker.fetch("q");
+    let line = |text: &str| JobTouch {
+        logs: vec![LogLine { at_ms: 1, level: 3, text: text.into() }],
+        note: "at it".into(),
+        ..JobTouch::default()
+    };
+    tell(&mut worker, &work, line("one\ntwo"));
+    let shown = hex(&id);
+    let arguments = ["admin", "logs", &shown, "--addr", broker.addr()];
+    let printed = windlass(&arguments).ok();
+    assert!(printed.out.contains("1970-01-01T00:00:00.001Z  1  error  one"), "{printed:?}");
+    assert_eq!(printed.out.lines().count(), 1, "a line stays one");
+    let following = start_windlass(&[&arguments[..], &["--follow", "--output", "json"]].concat());
+    tell(&mut worker, &work, line("three"));
+    assert_eq!(worker.settle(&work, complete("")), SettleCode::Settled);
+    let followed = following.end().ok();
+    let texts: Vec<serde_json::Value> =
+        followed.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        texts.iter().map(|row| row["text"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["one\ntwo", "three"]
+    );
+    let job = windlass(&["admin", "jobs", "show", &shown, "--output", "json", "--addr", broker.addr()]).ok();
+    assert_eq!(job.json()["note"], "at it");
+    let none = windlass(&["admin", "logs", "0190f5c2-7b1e-7c33-a4f5-0c2b6e1d9a77", "--addr", broker.addr()]);
+    assert_eq!(none.code, 1, "{none:?}");
 }
