@@ -35,11 +35,12 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What may be named in one place only.
-const CONFINED: &[(&str, &str)] = &[
-    ("sled::", "broker/src/store/sled_leaves"),
-    ("bincode::", "broker/src/store/record.rs"),
-    ("SystemTime::now", "broker/src/clock.rs"),
-    ("allow(unsafe_code", "broker/src/store/durable_sync.rs"),
+const CONFINED: &[(&str, &[&str])] = &[
+    ("sled::", &["broker/src/store/sled_leaves"]),
+    ("bincode::", &["broker/src/store/record.rs"]),
+    // Time is an argument everywhere else; a worker dates the lines of its log.
+    ("SystemTime::now", &["broker/src/clock.rs", "client/src/millis.rs"]),
+    ("allow(unsafe_code", &["broker/src/store/durable_sync.rs"]),
 ];
 
 fn root() -> PathBuf {
@@ -115,9 +116,9 @@ fn no_floor_knows_the_floors_above_it() {
                 faults.push(format!("{name} names {word}, which {floor} must not know"));
             }
         }
-        for (word, home) in CONFINED {
-            if product.contains(word) && !name.starts_with(home) {
-                faults.push(format!("{name} names {word}, which belongs into {home}"));
+        for (word, homes) in CONFINED {
+            if product.contains(word) && !homes.iter().any(|home| name.starts_with(home)) {
+                faults.push(format!("{name} names {word}, which belongs into {}", homes[0]));
             }
         }
     }

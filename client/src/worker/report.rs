@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
@@ -13,6 +13,7 @@ use windlass_proto::v1::{JobTouch, LogLine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Held;
 use crate::link::Shared;
+use crate::millis;
 
 /// What is still to be said of one run.
 #[derive(Debug)]
@@ -78,8 +79,7 @@ impl Report {
     }
 
     pub(super) fn log(self: &Arc<Self>, level: u32, text: String) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let line = LogLine { at_ms: crate::millis::of(since), level, text };
+        let line = LogLine { at_ms: millis::now(), level, text };
         self.say(|unsaid| {
             if unsaid.logs.len() >= LINES_MAX {
                 // The broker keeps no more either.
