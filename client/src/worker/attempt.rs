@@ -59,7 +59,6 @@ pub(super) fn settle(
         spawn,
         how: Some(outcome.map_or_else(JobError::into_how, How::Complete)),
         checkpoint,
-        ..v1::Result::default()
     };
     shared.settle(result, Who::Worker(stats, tally));
 }

@@ -304,7 +304,8 @@ fn what_a_handler_says_is_checked_and_its_lines_come_back_page_by_page() {
         spoil(&mut spoiled);
         beat(vec![JobTouch { logs: Vec::new(), ..touch.clone() }, spoiled])
     };
-    let cases: [(&str, Code, fn(&mut JobTouch)); 4] = [
+    type Spoil = fn(&mut JobTouch);
+    let cases: [(&str, Code, Spoil); 4] = [
         ("jobs[1].progress_permille", Code::Invalid, |touch| touch.progress_permille = Some(1_001)),
         ("jobs[1].logs[2].level", Code::Invalid, |touch| touch.logs[2].level = 8),
         ("jobs[1].checkpoint", Code::TooLarge, |touch| touch.checkpoint = Some(vec![0; 65_537].into())),
