@@ -345,14 +345,7 @@ impl World {
                     newest_first,
                 })
             }
-            "queues" => Query::Queues {
-                name: words.text("name", ""),
-                after: match cursor {
-                    Some(Cursor::Name(name)) => name,
-                    _ => String::new(),
-                },
-                limit,
-            },
+            "queues" => Query::Queues { name: words.text("name", ""), after: name_of(cursor), limit },
             "sessions" => Query::Sessions {
                 after: cursor
                     .and_then(|cursor| if let Cursor::Session(id) = cursor { Some(id) } else { None }),
@@ -366,14 +359,7 @@ impl World {
                 window_ms: words.ms("window").unwrap_or(3_600_000),
                 limit,
             },
-            "config" => Query::Config {
-                name: words.text("name", ""),
-                after: match cursor {
-                    Some(Cursor::Name(name)) => name,
-                    _ => String::new(),
-                },
-                limit,
-            },
+            "config" => Query::Config { name: words.text("name", ""), after: name_of(cursor), limit },
             "audit" => Query::Audit {
                 after: match cursor {
                     Some(Cursor::Seq(number)) => Some(number),
@@ -382,14 +368,7 @@ impl World {
                 limit,
                 newest_first: words.flag("newest"),
             },
-            "schedules" => Query::Schedules {
-                name: words.text("name", ""),
-                after: match cursor {
-                    Some(Cursor::Name(name)) => name,
-                    _ => String::new(),
-                },
-                limit,
-            },
+            "schedules" => Query::Schedules { name: words.text("name", ""), after: name_of(cursor), limit },
             "operations" => Query::Operations {
                 after: match cursor {
                     Some(Cursor::Operation(id)) => Some(id),
@@ -400,6 +379,11 @@ impl World {
             other => panic!("nobody can ask for '{other}'"),
         }
     }
+}
+
+/// The name after which a page goes on.
+fn name_of(cursor: Option<Cursor>) -> String {
+    if let Some(Cursor::Name(name)) = cursor { name } else { String::new() }
 }
 
 /// `has=gpu:a100,zone:eu`, or `labels=33` of them.
