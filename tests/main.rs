@@ -34,6 +34,8 @@ mod crash;
 mod delivery;
 // How work is shared out: among the queues of a worker, among the workers of a queue.
 mod sharing;
+// Jobs that are enqueued again and again.
+mod schedules;
 // Limits, serial keys, labels, and why a job is not running.
 mod limits;
 // What happens to a job from enqueueing to removal.

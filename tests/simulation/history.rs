@@ -237,32 +237,7 @@ impl History {
                 assert!(life.end.is_some(), "job {seq} is emptied before its end");
                 life.is_emptied = true;
             }
-            Fact::Stopped
-            | Fact::Told { .. }
-            | Fact::Relabelled { .. }
-            | Fact::Audited { .. }
-            | Fact::AuditDropped { .. }
-            | Fact::OperationStarted { .. }
-            | Fact::OperationMoved { .. }
-            | Fact::OperationEnded { .. }
-            | Fact::OperationRemoved { .. }
-            | Fact::FailuresCounted { .. }
-            | Fact::FailuresDropped { .. }
-            | Fact::ResourceSet { .. }
-            | Fact::ResourceRemoved { .. }
-            | Fact::SessionClosed { .. }
-            | Fact::Claimed { .. }
-            | Fact::Unclaimed { .. }
-            | Fact::AfterSet { .. }
-            | Fact::AfterEnded { .. }
-            | Fact::AfterRemoved { .. }
-            | Fact::GroupSet { .. }
-            | Fact::GroupRemoved { .. }
-            | Fact::FalloutSet { .. }
-            | Fact::FalloutRemoved { .. }
-            | Fact::Ticked { .. }
-            | Fact::ScheduleDropped { .. }
-            | Fact::Counted { .. } => {}
+            _ => {}
         }
     }
 

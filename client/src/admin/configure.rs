@@ -99,7 +99,7 @@ impl Admin {
         }
     }
 
-    async fn set(&self, name: String, if_version: u64, what: What) -> Result<u64> {
+    pub(super) async fn set(&self, name: String, if_version: u64, what: What) -> Result<u64> {
         let resource = Resource { name, if_version, what: Some(what) };
         let stored = self.put(Put { set: vec![resource], ..Put::default() }).await?;
         Ok(stored.results.first().map_or(0, |one| one.version))

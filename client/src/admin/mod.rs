@@ -7,6 +7,7 @@ mod change;
 mod clock;
 mod configure;
 mod pages;
+mod schedules;
 
 use std::sync::Arc;
 

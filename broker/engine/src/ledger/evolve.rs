@@ -92,11 +92,7 @@ impl Ledger {
             Fact::Stopped => self.stopped = true,
             Fact::Named { id, name } => self.names.insert(*id, since, (**name).clone()),
             Fact::NameDropped { id } => self.names.remove(*id),
-            Fact::ResourceSet { key, version, body, at } => {
-                let row = ResourceRow { since, version: *version, at: *at, body: (**body).clone() };
-                self.set_resource(*key, Some(row), batch);
-            }
-            Fact::ResourceRemoved { key } => self.set_resource(*key, None, batch),
+            Fact::ResourceSet { .. } | Fact::ResourceRemoved { .. } => self.configured(batch, since, fact),
             Fact::SessionOpened { id, .. }
             | Fact::SessionClosed { id }
             | Fact::Told { id, .. }
@@ -158,6 +154,16 @@ impl Ledger {
         self.touch(seq, since, |job| change(job, fact));
         if let Fact::Returned { error: 1.., .. } | Fact::Died { error: 1.., .. } = fact {
             self.blame(seq, batch, fact);
+        }
+    }
+
+    /// Applies a fact about a resource.
+    fn configured(&mut self, batch: u64, since: u64, fact: &Fact) {
+        if let Fact::ResourceSet { key, version, body, at } = fact {
+            let row = ResourceRow { since, version: *version, at: *at, body: (**body).clone() };
+            self.set_resource(*key, Some(row), batch);
+        } else if let Fact::ResourceRemoved { key } = fact {
+            self.set_resource(*key, None, batch);
         }
     }
 

@@ -8,6 +8,7 @@ mod jobs;
 mod limits;
 mod logs;
 mod operations;
+mod schedules;
 mod tail;
 mod workers;
 
@@ -75,6 +76,12 @@ enum What {
     /// What the handlers of a job have written
     #[command(alias = "log")]
     Logs(logs::LogsArgs),
+    /// Schedules: list, show, add, pause, resume, run, backfill, remove
+    #[command(alias = "schedule")]
+    Schedules {
+        #[command(subcommand)]
+        what: Option<schedules::Schedules>,
+    },
     /// Why a job is not running
     Explain {
         /// The job
@@ -159,6 +166,7 @@ async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
         What::Audit(which) => audit::run(admin, args.output, which).await?,
         What::Limits => limits::list(admin, args.output).await?,
         What::Logs(which) => logs::run(admin, args.output, which).await?,
+        What::Schedules { what } => return schedules::run(admin, args, what.as_ref()).await,
         What::Explain { id } => {
             if !limits::explain(admin, args.output, *id).await? {
                 return Ok(output::fail(super::exit::REFUSED, &format!("there is no job {id}")));

@@ -101,10 +101,7 @@ fn taken(select: v1::Selector, now_ms: u64) -> Checked<Selection> {
     if !error_fingerprint.is_empty() {
         tests.push(failed_so(&error_fingerprint)?);
     }
-    let session = match session.is_empty() {
-        true => None,
-        false => Some(session_id(&session, "session")?),
-    };
+    let session = if session.is_empty() { None } else { Some(session_id(&session, "session")?) };
     tests.extend(session.map(Test::Session));
     tests.extend(within(NumberColumn::Created, created, "created_before_at_ms")?);
     tests.extend(within(NumberColumn::Finished, finished, "finished_before_at_ms")?);

@@ -104,8 +104,7 @@ fn job(view: JobView) -> v1::JobView {
         progress,
         note,
     } = view;
-    let v1::JobView { finished_at_ms, remove_at_ms, dead_reason, error_fingerprint, .. } =
-        end_of_job(ended, dead, error);
+    let end = end_of_job(ended, dead, error);
     v1::JobView {
         id: bytes(id),
         seq,
@@ -128,10 +127,10 @@ fn job(view: JobView) -> v1::JobView {
         max_crashes,
         cancel_requested: lease.as_ref().is_some_and(|lease| lease.cancel_asked),
         lease: lease.map(self::lease),
-        finished_at_ms,
-        remove_at_ms,
-        dead_reason,
-        error_fingerprint,
+        finished_at_ms: end.finished_at_ms,
+        remove_at_ms: end.remove_at_ms,
+        dead_reason: end.dead_reason,
+        error_fingerprint: end.error_fingerprint,
         result_dropped,
         cost,
         policy: (own != Policy::default()).then(|| policy(&own)),

@@ -129,6 +129,8 @@ words! {
     CatchUp = proto::schedule::CatchUp, "CATCH_UP_";
     Shape = proto::backoff::Shape, "SHAPE_";
     Ordering = proto::Ordering, "ORDERING_";
+    Until = proto::dedup::Until, "UNTIL_";
+    OnConflict = proto::dedup::OnConflict, "ON_CONFLICT_";
 }
 
 /// A message, field by field.
@@ -219,7 +221,16 @@ messages! {
         limits: Vec<String>,
         need_labels: BTreeMap<String, String>,
         weight: u32,
+        content_encoding: String,
         policy: Option<Policy>,
+        dedup: Option<Dedup>,
+    }
+    Dedup = proto::Dedup {
+        key: String,
+        whole_namespace: bool,
+        until: Until,
+        window_ms: u64,
+        on_conflict: OnConflict,
     }
     Schedule = proto::Schedule {
         cron: String,

@@ -11,7 +11,8 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, Zoned};
 use windlass_engine::ids::Ms;
 use windlass_engine::limits::TICKS_MADE_UP_MAX;
-use windlass_engine::schedule::{Calendar, Tick, TickWanted};
+pub use windlass_engine::schedule::Calendar;
+use windlass_engine::schedule::{Tick, TickWanted};
 
 /// Longest expression, in bytes.
 const CRON_BYTES_MAX: usize = 200;
@@ -120,6 +121,13 @@ impl Almanac {
         next.filter(|&next| next > after && next <= last)
     }
 
+    /// The first ticks of a while, at most so many: later than `after`, not later than `until`.
+    #[must_use]
+    pub fn first(&self, after: Ms, until: Ms, most: usize) -> Vec<Ms> {
+        let ticks = std::iter::successors(self.next(after), |&tick| self.next(tick));
+        ticks.take_while(|&tick| tick <= until).take(most).collect()
+    }
+
     /// The last ticks of a while, at most so many: later than `after`, not later than `until`.
     #[must_use]
     pub fn last(&self, after: Ms, until: Ms, most: usize) -> Vec<Ms> {
@@ -128,9 +136,7 @@ impl Almanac {
         let (mut few, mut many, mut length) = (0, None, FIRST_WHILE_MS);
         loop {
             let from = after.max(until.saturating_sub(length));
-            let first = self.next(from);
-            let ticks = std::iter::successors(first, |&tick| self.next(tick));
-            let mut ticks: Vec<Ms> = ticks.take_while(|&tick| tick <= until).take(4 * most.max(1)).collect();
+            let mut ticks = self.first(from, until, 4 * most.max(1));
             if ticks.len() == 4 * most.max(1) {
                 many = Some(length);
             } else if ticks.len() >= most || from <= after {
