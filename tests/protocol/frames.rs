@@ -185,16 +185,17 @@ fn a_fault_in_one_result_does_not_keep_the_others_from_being_settled() {
     let mut results: Vec<_> = works.iter().map(|work| result_of(work, complete("done"))).collect();
     results[0].how = None;
     results[1].id = bytes::Bytes::from_static(b"short");
-    results[2].spawn = vec![job("k")];
+    results[2].spawn = vec![job("not a name")];
     results[3].how = Some(complete(&"x".repeat((1 << 20) + 1)));
     let settled = peer.settle_all(results);
     let faults: Vec<_> =
         settled.iter().map(|one| one.error.as_ref().map(|error| error.field.as_str())).collect();
     let expected =
-        ["results[0].how", "results[1].id", "results[2].spawn", "results[3].complete.result"].map(Some);
+        ["results[0].how", "results[1].id", "results[2].spawn[0].kind", "results[3].complete.result"]
+            .map(Some);
     assert_eq!(faults, [&expected[..], &[None]].concat());
     let codes: Vec<i32> = settled.iter().map(|one| one.code).collect();
-    assert_eq!(codes, [0, 0, 0, 0, 1], "1 is SETTLED");
+    assert_eq!(codes, [0, 0, 5, 0, 1], "5 is SPAWN_REJECTED, 1 is SETTLED");
     assert_eq!(peer.queue("q").leased, 4, "the leases of the others stand");
 }
 
