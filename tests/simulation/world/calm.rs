@@ -11,6 +11,7 @@ use windlass_broker::store::simulated::{SimJournal, SimLeaves};
 use windlass_engine::command::Query;
 use windlass_engine::engine::Pressure;
 use windlass_engine::frame::Body;
+use windlass_engine::part::Slot;
 use windlass_engine::{Command, Frame};
 
 impl World {
@@ -129,7 +130,7 @@ impl World {
         format!("actors done {done:?}, jobs {left:?}")
     }
 
-    /// What an operator sees of every job that is there, with all its bytes.
+    /// What an operator sees of every job that is there, with all its bytes, and that a restart keeps.
     pub fn inspect(&mut self) -> Vec<String> {
         let mut seen = Vec::new();
         for namespace in ["default", "other"] {
@@ -137,7 +138,14 @@ impl World {
             let mut wire = self.newcomer(namespace);
             let frames = self.converse(&mut wire, queries);
             seen.extend(frames.iter().filter_map(|frame| match &frame.body {
-                Body::Rows(rows) => Some(format!("{:?}", rows.jobs)),
+                Body::Rows(rows) => {
+                    let mut jobs = rows.jobs.clone();
+                    // Progress and note of a run are written at a distance; those of the last second may be lost.
+                    for job in jobs.iter_mut().filter(|job| job.lease.is_some()) {
+                        (job.progress, job.note) = (0, Slot::Empty);
+                    }
+                    Some(format!("{jobs:?}"))
+                }
                 _ => None,
             }));
         }
