@@ -125,6 +125,8 @@ fn a_checkpoint_reaches_the_next_attempt_after_a_crash_of_the_worker_and_of_the_
     broker.kill();
     broker.restart();
     let mut third = broker.peer();
+    // Its worker has its whole time to come back; whoever asks meanwhile stays awake.
+    eventually("it is ready again", || (third.job(&id).state() == State::Ready).then_some(()));
     let last = third.fetch("q");
     assert_eq!((&last.id, &last.checkpoint[..]), (&id, &b"page 9"[..]));
     // A failure may bring the next one.
