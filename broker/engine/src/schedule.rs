@@ -98,7 +98,7 @@ pub struct Progress {
     pub last_at: Ms,
     /// The job of that tick.
     pub last_job: JobId,
-    /// Its place in the broker's order; 0 = it was gone already.
+    /// Its place in the broker's order; 0 = it was gone already, or the schedule did not make it.
     pub last_seq: u64,
     /// Jobs it made, ever.
     pub runs: u64,

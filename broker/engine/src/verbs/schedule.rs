@@ -211,7 +211,10 @@ impl Engine {
         let is_new = !matches!(stored.outcome, Outcome::Duplicate | Outcome::Rejected(_));
         progress.runs += u64::from(is_new);
         progress.skipped += u64::from(!is_new);
-        (progress.last_at, progress.last_job, progress.last_seq) = (at, id, stored.seq);
+        // A job that only has the same dedup key is not its own: nobody would tell it of that job's end.
+        let is_own = self.ledger.jobs.get(stored.seq).is_some_and(|job| job.schedule() == schedule);
+        let seq = if is_own { stored.seq } else { 0 };
+        (progress.last_at, progress.last_job, progress.last_seq) = (at, id, seq);
     }
 
     /// The id of the job that stands for a tick.
