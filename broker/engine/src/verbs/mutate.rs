@@ -84,6 +84,10 @@ impl Engine {
             return self.decide(turn, Fact::Cancelled { seq, end, settled: false, note: None });
         }
         if grace_ms == 0 {
+            if job.lease.as_ref().is_some_and(|lease| lease.overran.is_some()) {
+                // It was asked to stop so that it is tried again; from now on it is not.
+                self.decide(turn, Fact::CancelAsked { seq, revoke_at: now });
+            }
             return self.revoke(seq, now, turn);
         }
         let grace_ms = grace_ms.min(DELAY_MS_MAX);
