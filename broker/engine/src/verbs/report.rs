@@ -41,7 +41,11 @@ impl Engine {
     }
 
     /// Takes what is for the next run from a lease that ends now.
+    /// Of a large one the last that was taken is kept instead where the disk is nearly full.
     pub(crate) fn save(&mut self, seq: Seq, checkpoint: Blob) {
+        if self.pressure.small_results && checkpoint.len() > SMALL_RESULT_BYTES {
+            return;
+        }
         let Some(run) = self.ledger.jobs.get(seq).and_then(|job| self.roster.any_run(job)) else { return };
         let before = run.told.weight();
         run.told.save(checkpoint);
@@ -74,9 +78,9 @@ impl Engine {
         let Unwritten { checkpoint, progress, note, logs } = unwritten;
         let known = job.reports().cloned().unwrap_or_default();
         let is_low = self.pressure.small_results;
-        let fits = |bytes: &Blob| !is_low || bytes.len() <= SMALL_RESULT_BYTES;
         let report = Report {
-            checkpoint: checkpoint.filter(fits).map(|bytes| (known.checkpoint + 1, bytes)),
+            // It was taken, and whoever brought it waits to hear that it is written.
+            checkpoint: checkpoint.map(|bytes| (known.checkpoint + 1, bytes)),
             progress,
             note: note.filter(|_| !is_low).map(|note| (known.note + 1, note)),
             logs: logs.filter(|_| !is_low).map(|(lines, bytes)| (known.logs.next, lines, bytes)),
