@@ -7,6 +7,7 @@
 
 use super::lanes::RingAt;
 use super::retries::Retries;
+use super::timers::Timer;
 use crate::ids::{Ms, NameId, Seq};
 use crate::ledger::job::Job;
 use crate::ledger::names::{Name, Names};
@@ -307,7 +308,7 @@ impl Limits {
     }
 
     /// Everybody's deadlines move; tells where timers stood and stand.
-    pub(crate) fn shift(&mut self, by: i64) -> Vec<(BucketId, Ms, Ms)> {
+    pub(crate) fn shift(&mut self, by: i64) -> Vec<(Timer, Ms, Ms)> {
         let moved = |at: Ms| if at == 0 { 0 } else { at.saturating_add_signed(by).max(1) };
         let mut timers = Vec::new();
         for row in self.rows.values_mut() {
@@ -317,9 +318,15 @@ impl Limits {
             bucket.tat_ns = bucket.tat_ns.saturating_add_signed(by.saturating_mul(NS as i64));
             bucket.pushed_back_until = moved(bucket.pushed_back_until);
             bucket.breaker.open_until = moved(bucket.breaker.open_until);
-            bucket.retries.iter_mut().for_each(|retries| retries.shift(moved));
+            if let Some(retries) = &mut bucket.retries {
+                let before = retries.timer_at;
+                retries.shift(moved);
+                if before > 0 {
+                    timers.push((Timer::Retries(id), before, retries.timer_at));
+                }
+            }
             if let Some(opens_at) = &mut bucket.opens_at {
-                timers.push((id, *opens_at, moved(*opens_at)));
+                timers.push((Timer::Bucket(id), *opens_at, moved(*opens_at)));
                 *opens_at = moved(*opens_at);
             }
         }

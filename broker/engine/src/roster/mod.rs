@@ -361,9 +361,9 @@ impl Roster {
     pub(crate) fn shift(&mut self, by: i64) {
         self.ended_ids.shift(by);
         self.operations.shift(by, &mut self.timers);
-        for (id, old, new) in self.limits.shift(by) {
-            self.timers.remove(old, Timer::Bucket(id));
-            self.timers.insert(new, Timer::Bucket(id));
+        for (timer, old, new) in self.limits.shift(by) {
+            self.timers.remove(old, timer);
+            self.timers.insert(new, timer);
         }
         let moved = |at: Ms| at.saturating_add_signed(by).max(1);
         self.watches.shift(moved);

@@ -70,6 +70,7 @@ impl Retries {
 
     pub(crate) fn shift(&mut self, moved: impl Fn(Ms) -> Ms) {
         self.last_at = moved(self.last_at);
+        self.timer_at = moved(self.timer_at);
     }
 }
 
