@@ -373,6 +373,10 @@ impl Roster {
             self.timers.insert(wait.until, Timer::Wait(key));
         }
         for (&key, stream) in &mut self.streams.open {
+            if stream.linger_at > 0 {
+                // How long the jobs have waited that it collects is to be looked at by the new clock.
+                self.hungry.insert(key);
+            }
             let Some((_, until)) = &mut stream.poll else { continue };
             self.timers.remove(*until, Timer::Poll(key));
             *until = moved(*until);

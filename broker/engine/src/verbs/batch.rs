@@ -183,6 +183,11 @@ impl Engine {
         let passes = |gate| self.passes(stream.session, gate);
         let taste = Taste { kinds: &stream.kinds, passes: &passes };
         let ready_since = |seq| self.ledger.jobs.get(seq).map_or(now, |job| job.run_at.max(job.created_at));
+        let late_at = |seq| match ready_since(seq) {
+            // The clock was set back: nobody knows how long the job has waited, and it waits no longer.
+            since if since > now => now,
+            since => since.saturating_add(batch.linger_ms),
+        };
         let (mut there, mut is_late, mut lanes) = (0, false, Vec::new());
         // The earliest of those that have not waited long enough.
         let mut next_at = None::<Ms>;
@@ -191,7 +196,7 @@ impl Engine {
             let Some(index) = self.roster.queues.get(&queue) else { continue };
             if batch.same_key {
                 for (spot, jobs) in index.lanes.next_lanes(taste, LANES_LOOKED_AT) {
-                    let late_at = ready_since(spot.seq).saturating_add(batch.linger_ms);
+                    let late_at = late_at(spot.seq);
                     if jobs >= least && room as usize >= least || late_at <= now {
                         lanes.push((queue, spot));
                         break;
@@ -200,7 +205,7 @@ impl Engine {
                 }
             } else {
                 for (spot, jobs) in index.lanes.open_rings(taste) {
-                    let late_at = ready_since(spot.seq).saturating_add(batch.linger_ms);
+                    let late_at = late_at(spot.seq);
                     if late_at <= now {
                         is_late = true;
                     } else {
