@@ -179,7 +179,7 @@ impl Engine {
     /// Cancels the job of the last tick, unless that was asked before.
     fn supersede_tick(&mut self, seq: Seq, turn: &mut Turn) {
         let job = self.ledger.jobs.get(seq).filter(|job| !job.state.is_final());
-        let is_asked = job.and_then(|job| job.lease.as_ref()).is_some_and(|lease| lease.revoke_at > 0);
+        let is_asked = job.and_then(|job| job.lease.as_ref()).is_some_and(|lease| lease.is_cancelled());
         if job.is_some() && !is_asked {
             self.cancel(seq, "the next tick takes its place", CANCEL_GRACE_MS_DEFAULT, self.now, turn);
         }
