@@ -78,7 +78,12 @@ impl Engine {
             let (conf, mut progress) = (conf.clone(), progress.clone());
             let tick = progress.waiting.remove(0);
             self.run_tick(schedule, &conf, &mut progress, tick, turn);
+            let is_last = progress.next == 0;
             self.write_progress(schedule, progress, turn);
+            if is_last {
+                // It counted as the last of so many jobs, and may have made none.
+                self.want(schedule);
+            }
         }
         let Some((conf, progress)) = self.scheduled(schedule) else { return };
         if progress.next > 0 && self.fire_at(schedule, conf, progress.next) <= now {
