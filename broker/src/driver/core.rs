@@ -146,6 +146,7 @@ impl Core {
                 server.disk.unfolded_bytes = self.parts.unfolded_bytes() as u64;
             }
         }
+        self.parts.shed();
         for fact in removals {
             self.parts.follow(fact);
             self.fold.follow(fact);
@@ -259,3 +260,6 @@ pub fn complete(disk: &mut DiskView, known: &DiskView, journal: JournalStats) {
         ..known.clone()
     };
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,8 @@ pub struct Parts {
     cached: VecDeque<PartKey>,
     /// How many of them are not.
     cached_number: usize,
+    /// Parts whose place another version has taken in this turn; frames may still name them.
+    superseded: Vec<PartKey>,
 }
 
 /// Seqs are the broker's own, so nobody can choose them to collide: mixing their bits is enough.
@@ -75,6 +77,7 @@ impl Parts {
             cache_bytes_max,
             cached: VecDeque::new(),
             cached_number: 0,
+            superseded: Vec::new(),
         }
     }
 
@@ -116,17 +119,24 @@ impl Parts {
         }
     }
 
-    /// A checkpoint or a note takes the place of the one before, which nobody can have read in this turn:
-    /// jobs are delivered at its end.
+    /// A checkpoint or a note takes the place of the one before, which may have been asked for earlier in
+    /// this turn.
     fn follow_report(&mut self, seq: Seq, report: &Report) {
         let singles = [(Part::Checkpoint, &report.checkpoint), (Part::Note, &report.note)];
         for (part, bytes) in singles {
             let Some((version, bytes)) = bytes else { continue };
-            self.remove_piece(PartKey { seq, part, version: version - 1 });
+            self.superseded.push(PartKey { seq, part, version: version - 1 });
             self.insert(seq, part, *version, bytes.clone());
         }
         if let Some((version, _, bytes)) = &report.logs {
             self.insert(seq, Part::Log, *version, bytes.clone());
+        }
+    }
+
+    /// Every frame of the turn has its bytes: lets go of what another version has replaced.
+    pub fn shed(&mut self) {
+        for key in std::mem::take(&mut self.superseded) {
+            self.remove_piece(key);
         }
     }
 

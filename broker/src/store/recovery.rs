@@ -72,6 +72,7 @@ pub fn load<J: Journal>(
             // crash may have come between its slice and the end of the fold.
             if applied == windlass_engine::ledger::Applied::Yes {
                 parts.follow(fact);
+                parts.shed();
             }
             fold.follow(fact);
         }
