@@ -21,8 +21,11 @@ use core::ops::Bound;
 
 const NS: u64 = 1_000_000;
 
-/// Buckets looked at whenever a job starts under a limit, to forget those at rest.
-const SWEPT: usize = 2;
+/// Starts under a limit from one look at buckets to the next, to forget those at rest.
+const SWEEP_EVERY: u32 = 16;
+
+/// Buckets looked at then: neighbours, so that one way down the tree finds them all.
+const SWEPT: usize = 32;
 
 /// Covers remembered before all are looked up anew.
 const COVERS_MAX: usize = 65_536;
@@ -103,6 +106,8 @@ pub(crate) struct Limits {
     covers: BTreeMap<(NameId, NameId, NameId), Arc<Cover>>,
     buckets: BTreeMap<BucketId, Bucket>,
     swept: Option<BucketId>,
+    /// Starts since the last look.
+    unswept: u32,
     seed: u64,
 }
 
@@ -353,16 +358,25 @@ impl Limits {
         self.buckets.entry(id).or_insert_with(fresh)
     }
 
-    /// Forgets a few buckets that say no more than a new one would.
+    /// Now and then forgets buckets that say no more than a new one would.
     fn sweep(&mut self, now: Ms) {
-        for _ in 0..SWEPT {
-            let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
-            let next = self.buckets.range((from, Bound::Unbounded)).next();
-            let Some((&id, bucket)) = next else { return self.swept = None };
-            self.swept = Some(id);
-            if bucket.is_idle(now) {
-                self.buckets.remove(&id);
+        self.unswept += 1;
+        if self.unswept < SWEEP_EVERY {
+            return;
+        }
+        self.unswept = 0;
+        let from = self.swept.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut idle = Vec::new();
+        for (place, (&id, bucket)) in self.buckets.range((from, Bound::Unbounded)).take(SWEPT).enumerate() {
+            if place + 1 == SWEPT {
+                self.swept = Some(id);
             }
+            if bucket.is_idle(now) {
+                idle.push(id);
+            }
+        }
+        for id in idle {
+            self.buckets.remove(&id);
         }
     }
 }
