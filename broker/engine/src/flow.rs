@@ -202,6 +202,19 @@ pub struct Fallout {
     pub news: News,
     /// Jobs from here on came later.
     pub until: Seq,
+    /// It has ended once more meanwhile, and so; that is told next, to those who came before this.
+    pub again: Option<(State, Seq)>,
+}
+
+impl Fallout {
+    pub(crate) fn new(news: News, until: Seq) -> Self {
+        Self { news, until, again: None }
+    }
+
+    /// This job is still to be told.
+    pub(crate) fn reaches(&self, waiter: Seq) -> bool {
+        waiter < self.again.map_or(self.until, |(_, until)| until)
+    }
 }
 
 /// What those are told who wait for a job. The order is the stored format.

@@ -2,11 +2,12 @@
 //! many of them are lost, and changes of many jobs.
 
 use windlass_engine::command::{
-    Change, Command, Enqueue, Fetch, Hello, How, JobSpec, Mutation, Pace, Put, Scope, Select, SetResource,
-    Settlement, Target,
+    After, Change, Command, Enqueue, Fetch, Flow, Hello, How, JobSpec, Mutation, Pace, Put, Scope, Select,
+    SetResource, Settlement, Target, Wishes,
 };
 use windlass_engine::engine::Start;
 use windlass_engine::fact::{Fact, ResourceBody};
+use windlass_engine::flow::{DepPolicy, On};
 use windlass_engine::frame::{Body, Work};
 use windlass_engine::ids::{ConnId, JobId, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
@@ -243,4 +244,34 @@ fn a_guarded_retry_stops_when_too_many_jobs_fail_again() {
     let operation = crowd.engine.ledger().operations[&OperationId([2; 16])].operation.clone();
     assert_eq!((operation.changed, &*operation.stopped_why), (400, ""));
     assert!((80..100).contains(&crowd.engine.count_of(State::Dead)));
+}
+
+#[test]
+fn who_comes_while_others_still_hear_of_an_end_hears_of_the_next_one() {
+    let mut crowd = Crowd::new();
+    crowd.worker(1, 0);
+    let spec = |number: u128, after: &[u128]| {
+        let after = after.iter().map(|job| After { job: JobId(job.to_be_bytes()), on: On::Success });
+        let flow = Flow { after: after.collect(), policy: DepPolicy::default(), group: None };
+        let wishes = Some(Box::new(Wishes { flow: Some(Box::new(flow)), ..Wishes::default() }));
+        let id = JobId(number.to_be_bytes());
+        Ok(JobSpec { id, queue: "q".into(), kind: "k".into(), wishes, ..JobSpec::default() })
+    };
+    let enqueue = |jobs| Some((1, Command::Enqueue(Enqueue { jobs, partial: false, wait_ms: None })));
+    let change = |to| {
+        let select = Select { ids: Some(vec![JobId(1_u128.to_be_bytes())]), ..Select::default() };
+        Some((1, Command::Change(Box::new(Change::new(select, to)))))
+    };
+    crowd.turn(enqueue(vec![spec(1, &[])]));
+    for first in [10_000, 20_000] {
+        crowd.turn(enqueue((first..first + 10_000).map(|number| spec(number, &[1])).collect()));
+    }
+    crowd.turn(change(Mutation::Bury));
+    crowd.turn(change(Mutation::Retry { reset_attempts: false, spread_ms: 0 }));
+    crowd.turn(enqueue(vec![spec(2, &[1])]));
+    assert_eq!(crowd.engine.ledger().fallouts.len(), 1, "not all have heard of the first end");
+    crowd.turn(change(Mutation::Bury));
+    crowd.rest();
+    assert_eq!(crowd.engine.count_of(State::Blocked), 0, "nobody waits for what has ended");
+    assert!(crowd.engine.ledger().fallouts.is_empty());
 }

@@ -174,7 +174,7 @@ impl Flows {
         }
         for &(of, waiter, _) in &self.dependents {
             let lives = ledger.jobs.get(of).is_some_and(|job| !job.state.is_final());
-            let falls = ledger.fallouts.get(&of).is_some_and(|row| waiter < row.fallout.until);
+            let falls = ledger.fallouts.get(&of).is_some_and(|row| row.fallout.reaches(waiter));
             if !lives && !falls {
                 return Err("somebody waits for what has ended");
             }

@@ -50,7 +50,14 @@ impl Engine {
             {
                 let fallout = row.fallout;
                 if self.tell_some(of, fallout, now, turn) {
-                    self.decide(turn, Fact::FalloutRemoved { of });
+                    let next = fallout.again.map(|(state, until)| Fallout::new(News::Ended(state), until));
+                    self.decide(
+                        turn,
+                        match next {
+                            Some(fallout) => Fact::FalloutSet { of, fallout },
+                            None => Fact::FalloutRemoved { of },
+                        },
+                    );
                 }
             } else {
                 return;
@@ -59,11 +66,17 @@ impl Engine {
     }
 
     fn tell_dependents(&mut self, of: Seq, news: News, now: Ms, turn: &mut Turn) {
-        // Those who are still to hear of an earlier end, or that all is called off, hear of that.
-        if self.ledger.fallouts.contains_key(&of) {
+        let until = self.ledger.seq_next;
+        // Those who are still to hear of an earlier end, or that all is called off, hear of that; those who
+        // came since, of this end.
+        if let Some(row) = self.ledger.fallouts.get(&of) {
+            if let News::Ended(state) = news {
+                let fallout = Fallout { again: Some((state, until)), ..row.fallout };
+                self.decide(turn, Fact::FalloutSet { of, fallout });
+            }
             return;
         }
-        let fallout = Fallout { news, until: self.ledger.seq_next };
+        let fallout = Fallout::new(news, until);
         if !self.tell_some(of, fallout, now, turn) {
             self.decide(turn, Fact::FalloutSet { of, fallout });
         }
