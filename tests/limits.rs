@@ -40,8 +40,11 @@ fn one_limit_is_shared_by_two_queues_and_says_what_it_keeps() {
     let mut other = broker.peer();
     let open = other.say(Request::Fetch(stream("b", 5)));
     is_kept_by(&mut peer, &second, "limit", "stripe");
-    let limits = peer.rows(Query { what: What::Limits.into(), ..Query::default() }).limits;
-    assert_eq!((limits[0].in_use, limits[0].waiting_lanes), (1, 1));
+    // The limit keeps it from the start; its lane waits once a worker has asked for it.
+    eventually("its lane waits", || {
+        let limits = peer.rows(Query { what: What::Limits.into(), ..Query::default() }).limits;
+        ((limits[0].in_use, limits[0].waiting_lanes) == (1, 1)).then_some(())
+    });
     let told = windlass(&["admin", "limits", "--output", "json", "--addr", broker.addr()]).ok().json();
     assert_eq!(told[0]["lets"], "1 at once");
     peer.ask(Request::Settle(Settle { results: vec![result_of(&work, complete(""))] }));

@@ -179,7 +179,7 @@ pub struct ExplainView {
     pub state: State,
     /// The strongest first; empty = nothing keeps it, or it runs, or has ended.
     pub causes: Vec<Cause>,
-    /// When it entered the state.
+    /// Since when it runs, has ended, or, if it is ready, could have run by its time; otherwise when it was enqueued.
     pub since: Ms,
 }
 
@@ -282,6 +282,8 @@ pub struct LimitCause {
     pub is_broken: bool,
     /// It bounds the share of retries, and the job is one too many.
     pub is_retry: bool,
+    /// What runs under it keeps the job, and not time.
+    pub is_full: bool,
     /// Why it is there.
     pub why: String,
     /// Cost leased under it.
@@ -290,7 +292,7 @@ pub struct LimitCause {
     pub concurrency: Option<u32>,
     /// Cost per milliseconds; 0 = any.
     pub rate: (u64, u64),
-    /// When it lets the next one pass; 0 = when something that runs ends, or not known.
+    /// When it lets the next one pass, at the latest; 0 = when something that runs ends, or not known.
     pub for_ms: u64,
 }
 

@@ -24,6 +24,9 @@ mod almanac;
 // What they hear: frames to text.
 mod speech;
 
+// Why a job does not run: causes to text.
+mod why;
+
 // The rules of each verb, as tables that read without knowing Rust: scenarios/*.txt.
 mod scenario;
 

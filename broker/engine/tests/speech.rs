@@ -1,5 +1,6 @@
 //! What people hear in a scenario: one frame becomes one short text.
 
+use crate::why::say_explain;
 use crate::world::{DAWN, World, name_of};
 use windlass_engine::command::Refusal;
 use windlass_engine::event::Event;
@@ -8,7 +9,7 @@ use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::ledger::job::{Job, Pieces, State};
 use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
-use windlass_engine::view::{Cause, ExplainView, JobView, QueueView, ScheduleView};
+use windlass_engine::view::{JobView, QueueView, ScheduleView};
 
 /// A duration in words: `1h30min`.
 pub(crate) fn say_ms(ms: Ms) -> String {
@@ -29,11 +30,11 @@ pub(crate) fn say_at(at: Ms) -> String {
     if at < DAWN { format!("-{}", say_ms(DAWN - at)) } else { say_ms(at - DAWN) }
 }
 
-fn name(id: JobId) -> String {
+pub(crate) fn name(id: JobId) -> String {
     if id.0 == [0; 16] { "?".into() } else { name_of(id.0) }
 }
 
-fn optional(text: &mut String, holds: bool, what: impl FnOnce() -> String) {
+pub(crate) fn optional(text: &mut String, holds: bool, what: impl FnOnce() -> String) {
     if holds {
         text.push(' ');
         text.push_str(&what());
@@ -92,7 +93,7 @@ impl World {
                 optional(&mut text, operation.is_some(), || "and goes on".into());
                 text
             }
-            Body::Rows(rows) => say_rows(rows),
+            Body::Rows(rows) => say_rows(rows, self.now),
             Body::Stored(versions) => format!(
                 "stored {}",
                 versions
@@ -237,7 +238,7 @@ fn say_signal(signal: &Signal) -> String {
     }
 }
 
-fn say_rows(rows: &Rows) -> String {
+fn say_rows(rows: &Rows, now: Ms) -> String {
     let jobs = rows.jobs.iter().map(say_job);
     let queues = rows.queues.iter().map(say_queue);
     let sessions = rows.sessions.iter().map(|row| {
@@ -275,7 +276,7 @@ fn say_rows(rows: &Rows) -> String {
         optional(&mut text, !audit.reason.is_empty(), || format!("({})", audit.reason));
         text
     });
-    let explains = rows.explains.iter().map(say_explain);
+    let explains = rows.explains.iter().map(|row| say_explain(row, now));
     let mut text = listed(
         jobs.chain(explains)
             .chain(audits)
@@ -331,22 +332,6 @@ fn say_job(row: &JobView) -> String {
         ));
     }
     text
-}
-
-fn say_explain(row: &ExplainView) -> String {
-    let causes = row.causes.iter().map(|cause| match cause {
-        Cause::Held => "held".into(),
-        Cause::Blocked { open, of, ids, is_group } => {
-            let ids: Vec<String> = ids.iter().map(|id| name(*id)).collect();
-            format!(
-                "waiting for {open} of {of} {} [{}]",
-                if *is_group { "members" } else { "jobs" },
-                ids.join(" ")
-            )
-        }
-        other => format!("{other:?}"),
-    });
-    format!("{} {}: {}", name(row.id), row.state.name(), causes.collect::<Vec<_>>().join(", "))
 }
 
 fn say_schedule(row: &ScheduleView) -> String {

@@ -238,6 +238,24 @@ impl Limits {
         Admission::Closed { opens_at: bucket.opens_at.filter(|_| is_first) }
     }
 
+    /// The same without asking to be told, so that nothing changes. True = what runs keeps it, and not time.
+    pub(crate) fn would_admit(&self, id: BucketId, cost: u32, now: Ms) -> (Admission, bool) {
+        let Some(row) = self.rows.get(&id.limit) else { return (Admission::Free, false) };
+        let fresh = Bucket::new(row);
+        let bucket = self.buckets.get(&id).unwrap_or(&fresh);
+        let (free, opens_at) = match bucket.look(&row.limit, cost, now) {
+            Look::Free => (true, None),
+            Look::Until(at) => (false, Some(at)),
+            Look::InUse => (false, None),
+        };
+        if free && !bucket.is_closed {
+            return (Admission::Free, false);
+        }
+        // It may have been pushed back since it was closed.
+        let opens_at = opens_at.max(bucket.opens_at);
+        (Admission::Closed { opens_at }, opens_at.is_none())
+    }
+
     /// A lease begins to count.
     pub(crate) fn take(&mut self, claims: &[BucketId], cost: u32) {
         for &id in claims {
@@ -394,7 +412,7 @@ fn hash(seed: u64, key: &str) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Free,
-    /// It waits; the bucket was closed just now and opens by itself then.
+    /// It waits; the bucket opens by itself then, which `admits` tells only to the first who waits.
     Closed {
         opens_at: Option<Ms>,
     },

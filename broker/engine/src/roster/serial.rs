@@ -78,7 +78,10 @@ impl Serials {
 
     /// How many jobs of its key come before it.
     pub(crate) fn before(&self, job: &Job) -> usize {
-        self.keys.get(&job.key).map_or(0, |serial| serial.jobs.range(..job.seq).count())
+        self.keys.get(&job.key).map_or(0, |serial| {
+            let runs_younger = serial.running.is_some_and(|running| running > job.seq);
+            serial.jobs.range(..job.seq).count() + usize::from(runs_younger)
+        })
     }
 
     /// How many ready jobs wait for another one of their key.

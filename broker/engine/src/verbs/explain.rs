@@ -6,7 +6,7 @@ use crate::flow::EdgeState;
 use crate::frame::Rows;
 use crate::ids::{JobId, Ms};
 use crate::ledger::job::{Job, State};
-use crate::roster::limits::{Bucket, BucketId};
+use crate::roster::limits::{Admission, Bucket, BucketId};
 use crate::roster::queue::spot;
 use crate::roster::stream::{Stream, StreamKey};
 use crate::view::{Cause, ExplainView, LimitCause};
@@ -99,17 +99,20 @@ impl Engine {
 
     fn limit_cause(&self, id: BucketId, job: &Job, now: Ms) -> Option<Cause> {
         let limit = self.roster.limits.get(id.limit)?;
+        let (admission, is_full) = self.roster.limits.would_admit(id, self.ledger.cost(job), now);
         let bucket = self.roster.limits.find(id);
         let index = self.roster.queues.get(&job.queue);
         let is_retry = index.is_some_and(|index| index.aside.get(&job.seq) == Some(&id));
-        if !limit.is_pause() && !is_retry && !bucket.is_some_and(|bucket| bucket.is_closed) {
-            return None;
-        }
+        let opens_at = match admission {
+            Admission::Free if !is_retry => return None,
+            Admission::Free => None,
+            Admission::Closed { opens_at } => opens_at.filter(|_| !limit.is_pause()),
+        };
         let retries = bucket.and_then(|bucket| bucket.retries.as_ref()).filter(|_| is_retry);
-        let opens_at = bucket
-            .and_then(|bucket| bucket.opens_at)
-            .or(retries.map(|retries| retries.timer_at))
-            .or(Some(limit.until_at).filter(|&at| at > 0));
+        let opens_at = opens_at.max(retries.map(|retries| retries.timer_at));
+        // A limit that ends lets everything pass.
+        let ends_at = Some(limit.until_at).filter(|&at| at > 0);
+        let opens_at = opens_at.into_iter().chain(ends_at).min();
         let by_breaker = |bucket: &Bucket| bucket.breaker.open_until > 0;
         Some(Cause::Limit(LimitCause {
             name: self.ledger.names.text(id.limit).into(),
@@ -118,6 +121,7 @@ impl Engine {
             is_pushed_back: bucket.is_some_and(|bucket| bucket.pushed_back_until > now),
             is_broken: bucket.is_some_and(by_breaker),
             is_retry,
+            is_full,
             why: limit.why.clone(),
             in_use: bucket.map_or(0, |bucket| bucket.in_use),
             concurrency: limit.concurrency,
@@ -139,7 +143,7 @@ impl Engine {
             let (queue, kind) = (names.text(job.queue).into(), names.text(job.kind).into());
             return Some(Cause::NoWorker { queue, kind });
         }
-        let labelled: Vec<_> =
+        let mut labelled: Vec<_> =
             able.iter().filter(|(_, stream)| self.passes(stream.session, job.gate)).collect();
         if labelled.is_empty() {
             let gate = self.ledger.names.gate(job.gate)?;
@@ -151,6 +155,8 @@ impl Engine {
         if labelled.iter().all(|(_, stream)| is_quiet(stream)) {
             return Some(Cause::Quiet { workers: labelled.len() as u64 });
         }
+        // Room that takes no more jobs is none.
+        labelled.retain(|(_, stream)| !is_quiet(stream));
         let cost = self.ledger.cost(job);
         let has_room = |key: &StreamKey, stream: &Stream| stream.has_room(cost) && !self.is_shut(*key);
         if labelled.iter().any(|(key, stream)| has_room(key, stream)) && !job.is_suspect() {
@@ -177,7 +183,7 @@ impl Engine {
     }
 }
 
-/// When the job entered its state, as far as its head tells.
+/// Since when the job stands where it does, as far as its head tells.
 fn since(job: &Job) -> Ms {
     match (&job.lease, &job.ended) {
         (Some(lease), _) => lease.leased_at,

@@ -90,6 +90,7 @@ fn limit_text(limit: &LimitCause) -> String {
         is_pushed_back,
         is_broken,
         is_retry,
+        is_full,
         why,
         in_use,
         concurrency,
@@ -113,7 +114,7 @@ fn limit_text(limit: &LimitCause) -> String {
         );
     }
     match (concurrency, rate) {
-        (Some(most), _) if *in_use > 0 => {
+        (Some(most), _) if *is_full => {
             format!("{in_use} of {most} are in use under the limit {name}{of_key}{why}")
         }
         (_, (rate, per_ms)) => format!("the limit {name}{of_key} lets {rate} start in {per_ms} ms{why}"),
