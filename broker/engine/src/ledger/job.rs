@@ -415,7 +415,12 @@ impl Job {
 
     /// One item more at the end of the payload.
     pub(crate) fn append(&mut self, version: u32, item: usize) {
-        self.plan.get_or_insert_default().pieces.last = version;
+        let pieces = &mut self.plan.get_or_insert_default().pieces;
+        pieces.last = version;
+        if self.payload_len == 0 {
+            // Somebody has emptied the list, and of no bytes there is no part.
+            pieces.first = version;
+        }
         self.payload_len = self.payload_len.saturating_add(length(item));
     }
 

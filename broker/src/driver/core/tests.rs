@@ -4,7 +4,8 @@ use super::*;
 use crate::store::seam::Leaves;
 use crate::store::simulated::SimDisk;
 use windlass_engine::command::{
-    Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, Query, Settlement, Telling, Touch,
+    Change, Dedup, DedupUntil, Enqueue, ErrorNote, Fetch, Hello, How, JobSpec, JobTouch, Mutation,
+    OnConflict, Patch, Query, Select, Settlement, Telling, Touch, Wishes,
 };
 use windlass_engine::part::Slot;
 use windlass_engine::{Frame, JobId, SessionId};
@@ -39,6 +40,28 @@ impl Desk {
     }
 }
 
+fn hello() -> Command {
+    Command::Hello(Box::new(Hello {
+        namespace: "default".into(),
+        client: "test/1".into(),
+        host: String::new(),
+        pid: 1,
+        labels: Vec::new(),
+        session_ttl_ms: 0,
+        resume: None,
+        running: None,
+        fresh: SessionId([9; 16]),
+    }))
+}
+
+fn fetch() -> Command {
+    Command::Fetch(Box::new(Fetch { queues: vec!["q".into()], slots: 1, ..Fetch::default() }))
+}
+
+fn enqueue(job: JobSpec) -> Command {
+    Command::Enqueue(Enqueue { jobs: vec![Ok(job)], partial: false, wait_ms: None })
+}
+
 fn fence(frames: &[Frame]) -> u64 {
     let delivered = frames.iter().find_map(|frame| match &frame.body {
         Body::Deliver { works, .. } => works.first(),
@@ -58,23 +81,8 @@ fn says(note: &str, fence: u64) -> Command {
 #[test]
 fn a_note_is_shown_that_another_one_replaces_in_the_same_turn() {
     let mut desk = Desk::open();
-    let hello = Hello {
-        namespace: "default".into(),
-        client: "test/1".into(),
-        host: String::new(),
-        pid: 1,
-        labels: Vec::new(),
-        session_ttl_ms: 0,
-        resume: None,
-        running: None,
-        fresh: SessionId([9; 16]),
-    };
     let job = JobSpec { id: JOB, queue: "q".into(), kind: "k".into(), ..JobSpec::default() };
-    let first = desk.ask(vec![
-        Command::Hello(Box::new(hello)),
-        Command::Fetch(Box::new(Fetch { queues: vec!["q".into()], slots: 1, ..Fetch::default() })),
-        Command::Enqueue(Enqueue { jobs: vec![Ok(job)], partial: false, wait_ms: None }),
-    ]);
+    let first = desk.ask(vec![hello(), fetch(), enqueue(job)]);
     let how = How::Fail { error: Box::new(ErrorNote::default()), fatal: false, retry_after_ms: Some(0) };
     let end = Settlement { id: JOB, fence: fence(&first), how, checkpoint: None, spawn: None };
     let second = desk.ask(vec![says("one", fence(&first)), Command::Settle(vec![end])]);
@@ -84,4 +92,32 @@ fn a_note_is_shown_that_another_one_replaces_in_the_same_turn() {
         _ => None,
     });
     assert_eq!(shown.expect("the job").note, Slot::Bytes(b"one"[..].into()));
+}
+
+/// A job that is one item of a list.
+fn listed(id: JobId, payload: &[u8]) -> Command {
+    let dedup = Dedup {
+        key: "x".into(),
+        whole_namespace: false,
+        until: DedupUntil::Finish,
+        on_conflict: OnConflict::Append,
+        payload_bytes_max: 1_000,
+    };
+    let wishes = Some(Box::new(Wishes { dedup: Some(Box::new(dedup)), ..Wishes::default() }));
+    let (queue, kind, payload) = ("q".into(), "k".into(), payload.into());
+    enqueue(JobSpec { id, queue, kind, payload, wishes, ..JobSpec::default() })
+}
+
+#[test]
+fn a_list_that_was_emptied_begins_with_what_is_appended_next() {
+    let mut desk = Desk::open();
+    let patch = Patch { payload: Some([][..].into()), ..Patch::default() };
+    let change = Change::new(Select::ids(vec![JOB]), Mutation::Patch(Box::new(patch)));
+    desk.ask(vec![hello(), listed(JOB, b"one"), Command::Change(Box::new(change))]);
+    let frames = desk.ask(vec![listed(JobId([8; 16]), b"two"), fetch()]);
+    let delivered = frames.into_iter().find_map(|frame| match frame.body {
+        Body::Deliver { works, .. } => works.into_iter().next(),
+        _ => None,
+    });
+    assert_eq!(delivered.expect("the job").payload, Slot::Bytes(b"\x03two"[..].into()));
 }
