@@ -139,7 +139,9 @@ impl Engine {
 
     pub(crate) fn bye(&mut self, asker: Asker, keep_leases: bool, turn: &mut Turn) {
         let (id, now) = (asker.session, asker.now);
-        self.answer_touches(asker, turn);
+        let presence = self.roster.sessions.get(&id).filter(|_| !keep_leases);
+        let closing = presence.map_or([asker.from.conn].into(), |presence| presence.conns.clone());
+        self.answer_touches(asker, &closing.into_iter().collect::<Vec<_>>(), turn);
         if keep_leases {
             for key in self.streams_of(asker.from.conn) {
                 self.end_stream(key, turn);

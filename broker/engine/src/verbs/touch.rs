@@ -4,7 +4,7 @@ use crate::command::{Beat, Code, JobTouch, Refusal, Touch};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::Fact;
 use crate::frame::{Body, SettleCode, TouchedOne};
-use crate::ids::{Ms, Request};
+use crate::ids::{ConnId, Ms, Request};
 use crate::limits::LEASE_MS_MAX;
 use crate::roster::Timer;
 use crate::verbs::settle::lease_code;
@@ -68,11 +68,13 @@ impl Engine {
         }
     }
 
-    /// A connection says Bye: what its session has said is written, and it is told so.
-    pub(crate) fn answer_touches(&mut self, asker: Asker, turn: &mut Turn) {
-        let conn = asker.from.conn;
-        let range = Request { conn, id: 0 }..=Request { conn, id: u64::MAX };
-        let keys: Vec<Request> = self.roster.touches.range(range).map(|(&key, _)| key).collect();
+    /// These connections of the asker's session are about to close: what it has said is written, and they
+    /// are told so.
+    pub(crate) fn answer_touches(&mut self, asker: Asker, conns: &[ConnId], turn: &mut Turn) {
+        let range = |conn| Request { conn, id: 0 }..=Request { conn, id: u64::MAX };
+        let touches = &self.roster.touches;
+        let keys = conns.iter().flat_map(|&conn| touches.range(range(conn)).map(|(&key, _)| key));
+        let keys: Vec<Request> = keys.collect();
         if keys.is_empty() {
             return;
         }
