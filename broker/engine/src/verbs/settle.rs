@@ -88,7 +88,10 @@ impl Engine {
             let message = format!("a run is followed by at most {SPAWN_MAX} jobs");
             return Err(Refusal::new(Code::TooLarge, "spawn", message));
         }
-        let admitted = self.admit_jobs(asker, &mut jobs, false).and_then(|()| self.admit_keys(asker, &jobs));
+        let admitted = self
+            .admit_jobs(asker, &mut jobs, false)
+            .and_then(|()| self.admit_keys(asker, &jobs))
+            .and_then(|()| self.admit_ticks(asker.namespace, &jobs));
         admitted.map_err(|mut refusal| {
             refusal.field = match refusal.field.strip_prefix("jobs") {
                 Some(rest) => format!("spawn{rest}"),
