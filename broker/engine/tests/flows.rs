@@ -69,6 +69,7 @@ pub(crate) fn tie(dice: &mut Dice, model: &Model, jobs: &mut [JobSpec]) {
         });
         let after: Vec<After> = after.collect();
         let group = if dice.one_in(2) { dice.of(&groups) } else { None };
+        let group = group.filter(|&group| after.iter().all(|after| after.job != group));
         let policies = [DepPolicy::AllOrCancel, DepPolicy::AllOrHold, DepPolicy::AllOrRun, DepPolicy::Any];
         let policy = policies[dice.roll(4) as usize];
         if !after.is_empty() || group.is_some() || spec.kind.is_empty() {

@@ -97,6 +97,10 @@ impl Engine {
         }
         let Some(id) = flow.group else { return Ok(()) };
         stands(id, "group")?;
+        if flow.after.iter().any(|after| after.job == id) {
+            let message = "a member of a group cannot wait for the group, which waits for it";
+            return Err(Refusal::new(Code::Invalid, "group", message));
+        }
         let of_frame = places.get(&id).and_then(|&before| jobs[before].as_ref().ok());
         let (is_group, has_ended) = match (self.find(asker.namespace, id), of_frame) {
             (Some(job), _) => (job.is_group(), job.state.is_final()),
