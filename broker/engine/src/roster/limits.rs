@@ -3,7 +3,8 @@
 //! A limit has one bucket, or one for each key. A rate is a GCRA (ITU-T I.371; the virtual scheduling
 //! form): each start moves the bucket's theoretical time on by its cost, and a start may come no
 //! further ahead of that time than the burst allows. After a start of the broker a bucket has no burst
-//! saved up, so no rate is ever exceeded, and nothing has to be stored for it.
+//! saved up, so a restart lets at most one start through that the rate would not, and nothing has to
+//! be stored for it.
 
 use super::lanes::RingAt;
 use super::retries::Retries;
