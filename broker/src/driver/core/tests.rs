@@ -1,4 +1,5 @@
 //! What frames hold of parts that change in the turn in which they are read.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test names the frame that it is about")]
 
 use super::*;
 use crate::store::seam::Leaves;
