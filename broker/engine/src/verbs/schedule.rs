@@ -301,7 +301,6 @@ impl Engine {
         let ResourceBody::Schedule(conf) = &row.body else { return };
         let goes_on =
             before.is_some_and(|before| before.calendar == conf.calendar && !before.paused && !conf.paused);
-        let is_paused = conf.paused;
         let row = self.ledger.schedules.get(&schedule);
         let mut progress = row.map(|row| row.progress.clone()).unwrap_or_default();
         if !goes_on || progress.next == 0 {
@@ -309,10 +308,11 @@ impl Engine {
             progress.cursor = progress.cursor.max(now);
             progress.next = 0;
         }
-        if is_paused {
-            progress.skipped = progress.skipped.saturating_add(progress.waiting.len() as u64);
-            progress.waiting.clear();
-        } else if before.is_some_and(|before| before.paused) {
+        let waiting = progress.waiting.len();
+        progress.waiting.truncate(may_wait(conf, progress.runs));
+        let dropped = waiting - progress.waiting.len();
+        progress.skipped = progress.skipped.saturating_add(dropped as u64);
+        if !conf.paused && before.is_some_and(|before| before.paused) {
             progress.failures = 0;
         }
         if row.is_none_or(|row| row.progress != progress) {
@@ -405,6 +405,15 @@ impl Engine {
 /// It has made all the jobs that it was to make.
 fn is_full(conf: &Schedule, progress: &Progress) -> bool {
     conf.max_runs > 0 && progress.runs.saturating_add(progress.waiting.len() as u64) >= conf.max_runs
+}
+
+/// How many of its ticks may still wait when it is set anew, after so many jobs.
+fn may_wait(conf: &Schedule, runs: u64) -> usize {
+    match (conf.paused, conf.max_runs) {
+        (true, _) => 0,
+        (false, 0) => TICKS_WAITING_MAX,
+        (false, max_runs) => usize::try_from(max_runs.saturating_sub(runs)).unwrap_or(TICKS_WAITING_MAX),
+    }
 }
 
 /// Which of the ticks are seen to. Of those that nobody saw to in time, as many as are made up for.
