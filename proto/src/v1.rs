@@ -1654,7 +1654,7 @@ pub struct ExplainView {
     /// The strongest reason first; empty: nothing keeps it.
     #[prost(message, repeated, tag = "3")]
     pub reasons: ::prost::alloc::vec::Vec<explain_view::Reason>,
-    /// When it entered the state.
+    /// Since when it runs, has ended, or, if it is ready, could have run by its time; otherwise when it was enqueued.
     #[prost(uint64, tag = "4")]
     pub since_at_ms: u64,
 }
