@@ -72,7 +72,9 @@ fn workers_keep_their_leases_when_the_broker_is_killed() {
     let mut peer = broker.peer();
     for id in &ids {
         let job = completed(&mut peer, id);
-        assert_eq!((job.deliveries, job.attempt, job.crashes), (1, 1, 0));
+        // A lease is on disk before its worker hears of it: one that the kill kept from the worker goes back
+        // uncounted and is delivered again. None runs twice.
+        assert_eq!((job.attempt, job.crashes), (1, 0));
     }
     assert_eq!(worker.runs().len(), 4, "each ran once: {:?}", worker.runs());
     assert_eq!(peer.queue("default").completed_total, 4);
