@@ -36,8 +36,13 @@ impl Engine {
             let message = format!("the broker knows its maximum of {EDGES_MAX} jobs that wait for jobs");
             return Err(Refusal::new(Code::Exhausted, "jobs", message).retry_after(1_000));
         }
-        let places: BTreeMap<JobId, usize> =
-            jobs.iter().enumerate().filter_map(|(place, job)| Some((job.as_ref().ok()?.id, place))).collect();
+        // Of an id that the frame names twice the first is stored.
+        let mut places: BTreeMap<JobId, usize> = BTreeMap::new();
+        for (place, spec) in jobs.iter().enumerate() {
+            if let Ok(spec) = spec {
+                places.entry(spec.id).or_insert(place);
+            }
+        }
         for place in 0..jobs.len() {
             let Ok(spec) = &jobs[place] else { continue };
             let Err(mut refusal) = self.admit_flow(asker, spec, place, &places, jobs) else { continue };
