@@ -24,6 +24,7 @@ mod passive;
 #[cfg(test)]
 mod tests;
 mod window;
+mod words;
 
 use crate::door;
 use crate::limits::{JOB_QUERY_BYTES, OUTSTANDING_MAX};

@@ -3,7 +3,7 @@
 use crate::command::{Code, Refusal, Scope, Throttle};
 use crate::engine::{Asker, Engine, Turn, share};
 use crate::fact::{Fact, ResourceBody, ResourceKey};
-use crate::frame::{Cursor, Rows};
+use crate::frame::Rows;
 use crate::ids::{Ms, NameId};
 use crate::ledger::names::Name;
 use crate::limit::Limit;
@@ -11,6 +11,7 @@ use crate::limits::DELAY_MS_MAX;
 use crate::roster::Timer;
 use crate::roster::limits::{BucketId, Waiter};
 use crate::roster::retries::{ONE_EVERY_MS, Retries};
+use crate::verbs::query::Page;
 use crate::view::LimitView;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -142,29 +143,15 @@ impl Engine {
     }
 
     pub(crate) fn limits_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
-        let mut named: Vec<(&str, NameId)> = self
-            .ledger
-            .resources
-            .keys()
-            .filter_map(|key| match *key {
-                ResourceKey::Limit(id) => {
-                    let Name::Limit(of, text) = self.ledger.names.get(id)? else { return None };
-                    (*of == asker.namespace).then_some((text.as_str(), id))
-                }
-                ResourceKey::Namespace(_)
-                | ResourceKey::Queue(_)
-                | ResourceKey::Kind(_)
-                | ResourceKey::Schedule(_) => None,
-            })
-            .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
-            .collect();
-        named.sort_unstable();
-        let total = Some(named.len() as u64);
-        let more = named.len() > limit;
-        named.truncate(limit);
-        let cursor = named.last().filter(|_| more).map(|&(text, _)| Cursor::Name(text.into()));
-        let limits =
-            named.into_iter().filter_map(|(text, id)| self.limit_view(text, id, asker.now)).collect();
+        let ids = self.ledger.resources.keys().filter_map(|key| match *key {
+            ResourceKey::Limit(id) => Some(id),
+            ResourceKey::Namespace(_)
+            | ResourceKey::Queue(_)
+            | ResourceKey::Kind(_)
+            | ResourceKey::Schedule(_) => None,
+        });
+        let Page { rows, cursor, total } = self.page_of(asker.namespace, ids, (name, after), limit);
+        let limits = rows.into_iter().filter_map(|(text, id)| self.limit_view(text, id, asker.now)).collect();
         Rows { limits, cursor, total, ..Rows::default() }
     }
 

@@ -3,12 +3,13 @@
 use crate::command::{Code, Put, Refusal, Scope, SetResource, Target};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Fact, ResourceBody, ResourceKey};
-use crate::frame::{Body, Cursor, Rows};
+use crate::frame::{Body, Rows};
 use crate::ids::NameId;
 use crate::ledger::names::Name;
 use crate::ledger::tables::ResourceRow;
 use crate::limit::Limit;
 use crate::limits::{KINDS_MAX, LIMITS_MAX, QUEUES_MAX, SCHEDULE_BYTES_MAX, SCHEDULES_MAX};
+use crate::verbs::query::{Page, page};
 use crate::verbs::schedule::template_names;
 use crate::view::ConfigView;
 use alloc::boxed::Box;
@@ -179,13 +180,7 @@ impl Engine {
     pub(super) fn config_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
         let mine = self.ledger.resources.iter().filter(|(key, _)| self.owner(**key) == asker.namespace);
         let named = mine.map(|(&key, row)| (self.resource_name(key), row));
-        let mut found: Vec<_> =
-            named.filter(|(found, _)| found.as_str() > after && (name.is_empty() || found == name)).collect();
-        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let total = Some(found.len() as u64);
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let cursor = found.last().filter(|_| more).map(|(name, _)| Cursor::Name(name.clone()));
+        let Page { rows, cursor, total } = page(named, (name, after), limit);
         let view = |(name, row): (String, &ResourceRow)| ConfigView {
             name,
             version: row.version,
@@ -197,7 +192,7 @@ impl Engine {
                 Scope::default()
             },
         };
-        Rows { configs: found.into_iter().map(view).collect(), cursor, total, ..Rows::default() }
+        Rows { configs: rows.into_iter().map(view).collect(), cursor, total, ..Rows::default() }
     }
 
     /// What is stored says the same as what is to be set.

@@ -53,23 +53,28 @@ impl Engine {
     }
 
     fn queues_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
-        let mut named: Vec<(&str, NameId)> = self
-            .ledger
-            .names
-            .iter()
-            .filter_map(|(id, _, row)| {
-                let Name::Queue(of, text) = row else { return None };
-                (*of == asker.namespace).then_some((text.as_str(), id))
-            })
-            .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
-            .collect();
-        named.sort_unstable();
-        let total = Some(named.len() as u64);
-        let more = named.len() > limit;
-        named.truncate(limit);
-        let cursor = named.last().filter(|_| more).map(|&(text, _)| Cursor::Name(text.into()));
-        let queues = named.into_iter().map(|(_, id)| self.queue_view(id, asker.now)).collect();
+        let queues = self.ledger.names.iter().filter_map(|(id, _, row)| match row {
+            Name::Queue(..) => Some(id),
+            _ => None,
+        });
+        let Page { rows, cursor, total } = self.page_of(asker.namespace, queues, (name, after), limit);
+        let queues = rows.into_iter().map(|(_, id)| self.queue_view(id, asker.now)).collect();
         Rows { queues, cursor, total, ..Rows::default() }
+    }
+
+    /// A page of what these names of the namespace stand for.
+    pub(super) fn page_of(
+        &self,
+        namespace: NameId,
+        ids: impl Iterator<Item = NameId>,
+        (name, after): (&str, &str),
+        limit: usize,
+    ) -> Page<&str, NameId> {
+        let mine = ids.filter_map(|id| {
+            let found = self.ledger.names.get(id).filter(|found| found.namespace() == namespace)?;
+            Some((found.text(), id))
+        });
+        page(mine, (name, after), limit)
     }
 
     fn queue_view(&self, queue: NameId, now: Ms) -> QueueView {
@@ -142,6 +147,31 @@ impl Engine {
             disk: DiskView::default(),
         }
     }
+}
+
+/// Some of what has names, in their order.
+pub(super) struct Page<N, T> {
+    pub(super) rows: Vec<(N, T)>,
+    /// None = there is nothing behind it.
+    pub(super) cursor: Option<Cursor>,
+    /// How many there are on all pages.
+    pub(super) total: Option<u64>,
+}
+
+/// The first of those behind the name `after` that have this name; "" = any.
+pub(super) fn page<N: AsRef<str> + Ord, T>(
+    all: impl Iterator<Item = (N, T)>,
+    (name, after): (&str, &str),
+    limit: usize,
+) -> Page<N, T> {
+    let is_meant = |found: &str| found > after && (name.is_empty() || found == name);
+    let mut rows: Vec<(N, T)> = all.filter(|(found, _)| is_meant(found.as_ref())).collect();
+    rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let total = Some(rows.len() as u64);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let cursor = rows.last().filter(|_| more).map(|(last, _)| Cursor::Name(last.as_ref().into()));
+    Page { rows, cursor, total }
 }
 
 pub(super) fn rows(limit: usize) -> usize {

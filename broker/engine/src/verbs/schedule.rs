@@ -11,7 +11,7 @@ use crate::command::{Code, JobSpec, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::event::EventName;
 use crate::fact::{Fact, ResourceBody, ResourceKey};
-use crate::frame::{Cursor, Outcome, Rows};
+use crate::frame::{Outcome, Rows};
 use crate::ids::{JobId, Ms, NameId, Request, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::ledger::names::Name;
@@ -20,6 +20,7 @@ use crate::limits::{CANCEL_GRACE_MS_DEFAULT, CLAIMS_MAX, LATE_MS, TICKS_MADE_UP_
 use crate::roster::Schedules;
 use crate::schedule::{CatchUp, Overlap, Progress, Schedule, Tick, TickOf, TickWanted, tick_id};
 use crate::terms::{Gate, Terms};
+use crate::verbs::query::Page;
 use crate::view::ScheduleView;
 use alloc::boxed::Box;
 use alloc::format;
@@ -348,28 +349,15 @@ impl Engine {
     }
 
     pub(super) fn schedules_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
-        let mut named: Vec<(&str, NameId)> = self
-            .ledger
-            .schedules
-            .keys()
-            .filter_map(|&id| {
-                let Name::Schedule(of, text) = self.ledger.names.get(id)? else { return None };
-                (*of == asker.namespace).then_some((text.as_str(), id))
-            })
-            .filter(|&(text, _)| text > after && (name.is_empty() || text == name))
-            .collect();
-        named.sort_unstable();
-        let total = Some(named.len() as u64);
-        let more = named.len() > limit;
-        named.truncate(limit);
-        let cursor = named.last().filter(|_| more).map(|&(text, _)| Cursor::Name(text.into()));
+        let ids = self.ledger.schedules.keys().copied();
+        let Page { rows, cursor, total } = self.page_of(asker.namespace, ids, (name, after), limit);
         let view = |(name, id): (&str, NameId)| {
             let row = self.ledger.resources.get(&ResourceKey::Schedule(id))?;
             let (conf, progress) = self.scheduled(id)?;
             let (schedule, progress) = (conf.clone(), progress.clone());
             Some(ScheduleView { name: name.into(), schedule, version: row.version, progress })
         };
-        let schedules = named.into_iter().filter_map(view).collect();
+        let schedules = rows.into_iter().filter_map(view).collect();
         Rows { schedules, cursor, total, ..Rows::default() }
     }
 

@@ -5,13 +5,14 @@ use super::Rules;
 use super::enqueue::job_spec;
 use crate::calendar::{Almanac, Fault};
 use crate::session::form::{Checked, at_most, inside, invalid, known, name};
+use crate::session::words::Word;
 use std::collections::BTreeMap;
 use windlass_engine::JobId;
 use windlass_engine::command::JobSpec;
 use windlass_engine::limits::TICKS_MADE_UP_MAX;
 use windlass_engine::schedule::{Calendar, CatchUp, Overlap, Schedule, TickOf};
 use windlass_proto::limits::DELAY_MS_MAX;
-use windlass_proto::v1::schedule::{CatchUp as WireCatchUp, Overlap as WireOverlap};
+use windlass_proto::v1::schedule::CatchUp as WireCatchUp;
 use windlass_proto::v1::{self, DepPolicy};
 
 /// With [`TICK`] it says that a job stands for a tick of this schedule.
@@ -57,20 +58,14 @@ pub(super) fn schedule(schedule: v1::Schedule, rules: Rules) -> Checked<Schedule
         end_at: end_at_ms,
     };
     let calendar = self::calendar(calendar, rules.now_ms)?;
-    let overlap = match known(overlap, "overlap")? {
-        WireOverlap::Unspecified | WireOverlap::Skip => Overlap::Skip,
-        WireOverlap::BufferOne => Overlap::BufferOne,
-        WireOverlap::BufferAll => Overlap::BufferAll,
-        WireOverlap::CancelRunning => Overlap::CancelRunning,
-        WireOverlap::Allow => Overlap::Allow,
-    };
+    let overlap = known(overlap, "overlap")?;
     let (catch_up, catch_up_window_ms, catch_up_max) =
         self::catch_up(known(catch_up, "catch_up")?, catch_up_window_ms, catch_up_max)?;
     Ok(Schedule {
         calendar,
         jitter_ms: at_most(jitter_ms, JITTER_MS_MAX, "jitter_ms")?,
         job: template(job, rules)?,
-        overlap,
+        overlap: Overlap::heard(overlap),
         catch_up,
         catch_up_window_ms,
         catch_up_max,
@@ -119,14 +114,12 @@ fn catch_up(wire: WireCatchUp, window_ms: u64, max: u32) -> Checked<(CatchUp, u6
     at_most(max.into(), TICKS_MADE_UP_MAX as u64, "catch_up_max")?;
     let window = if window_ms == 0 { WINDOW_MS_DEFAULT } else { window_ms };
     let nothing = |field: &str| Err(invalid(field, "it says nothing with this catch_up"));
-    match wire {
-        WireCatchUp::None if window_ms > 0 => nothing("catch_up_window_ms"),
-        WireCatchUp::None | WireCatchUp::Last | WireCatchUp::Unspecified if max > 0 => {
-            nothing("catch_up_max")
-        }
-        WireCatchUp::None => Ok((CatchUp::None, 0, 0)),
-        WireCatchUp::Unspecified | WireCatchUp::Last => Ok((CatchUp::Last, window, 0)),
-        WireCatchUp::All => Ok((CatchUp::All, window, if max == 0 { CATCH_UP_MAX_DEFAULT } else { max })),
+    match CatchUp::heard(wire) {
+        CatchUp::None if window_ms > 0 => nothing("catch_up_window_ms"),
+        CatchUp::None | CatchUp::Last if max > 0 => nothing("catch_up_max"),
+        CatchUp::None => Ok((CatchUp::None, 0, 0)),
+        CatchUp::Last => Ok((CatchUp::Last, window, 0)),
+        CatchUp::All => Ok((CatchUp::All, window, if max == 0 { CATCH_UP_MAX_DEFAULT } else { max })),
     }
 }
 

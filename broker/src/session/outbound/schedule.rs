@@ -1,12 +1,13 @@
 //! Schedules: what was Put, as it is told again, and how far they have come.
 
 use super::super::passive::{self, Passive};
+use super::super::words::Word;
 use super::bytes;
 use super::resource::policy;
 use ::bytes::Bytes;
 use windlass_engine::command::{Dedup, DedupUntil, JobSpec, OnConflict, Wishes};
 use windlass_engine::policy::Policy;
-use windlass_engine::schedule::{Calendar, CatchUp, Overlap, Progress, Schedule};
+use windlass_engine::schedule::{Calendar, Progress, Schedule};
 use windlass_engine::terms::{Gate, Terms};
 use windlass_engine::view::ScheduleView;
 use windlass_proto::v1::{self, dedup};
@@ -51,8 +52,8 @@ pub(super) fn schedule(schedule: Schedule) -> v1::Schedule {
         anchor_at_ms: anchor_at,
         jitter_ms,
         job: Some(template(job)),
-        overlap: self::overlap(overlap).into(),
-        catch_up: self::catch_up(catch_up).into(),
+        overlap: overlap.said().into(),
+        catch_up: catch_up.said().into(),
         catch_up_window_ms,
         catch_up_max,
         start_at_ms: start_at,
@@ -60,24 +61,6 @@ pub(super) fn schedule(schedule: Schedule) -> v1::Schedule {
         max_runs,
         paused,
         pause_after_failures,
-    }
-}
-
-fn overlap(overlap: Overlap) -> v1::schedule::Overlap {
-    match overlap {
-        Overlap::Skip => v1::schedule::Overlap::Skip,
-        Overlap::BufferOne => v1::schedule::Overlap::BufferOne,
-        Overlap::BufferAll => v1::schedule::Overlap::BufferAll,
-        Overlap::CancelRunning => v1::schedule::Overlap::CancelRunning,
-        Overlap::Allow => v1::schedule::Overlap::Allow,
-    }
-}
-
-fn catch_up(catch_up: CatchUp) -> v1::schedule::CatchUp {
-    match catch_up {
-        CatchUp::Last => v1::schedule::CatchUp::Last,
-        CatchUp::None => v1::schedule::CatchUp::None,
-        CatchUp::All => v1::schedule::CatchUp::All,
     }
 }
 
