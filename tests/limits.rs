@@ -6,7 +6,8 @@ use windlass_proto::v1::query::What;
 use windlass_proto::v1::resource::What as Content;
 use windlass_proto::v1::result::How;
 use windlass_proto::v1::{
-    Hello, JobSpec, Limit, Ordering, Policy, Put, Query, Release, Resource, Selector, Settle, State,
+    AdvanceClock, Fail, Hello, JobSpec, Limit, Ordering, Policy, Put, Query, Release, Resource, Selector,
+    Settle, State,
 };
 
 fn set_limit(peer: &mut Peer, name: &str, limit: Limit) {
@@ -64,6 +65,35 @@ fn a_handler_that_was_told_to_slow_down_closes_the_limit_for_everybody() {
     other.say(Request::Fetch(stream("q", 5)));
     is_kept_by(&mut peer, &id, "limit", "api");
     assert_eq!((peer.job(&id).state(), peer.job(&id).attempt), (State::Ready, 0));
+}
+
+#[test]
+fn a_retry_beyond_its_share_waits_and_first_attempts_pass_it() {
+    let broker = Broker::with_test_clock();
+    let mut peer = broker.peer();
+    // A retry costs 999 first attempts; one a second starts in any case.
+    set_limit(&mut peer, "calm", Limit { queue: "q".into(), retry_permille: 1, ..Limit::default() });
+    let ids = [peer.enqueue(job("k")), peer.enqueue(job("k"))];
+    let again = || How::Fail(Fail { message: "busy".into(), retry_after_ms: Some(1_000), ..Fail::default() });
+    let results = ids.iter().map(|_| result_of(&peer.fetch("q"), again())).collect();
+    peer.ask(Request::Settle(Settle { results }));
+    let mut worker = broker.peer();
+    let open = worker.say(Request::Fetch(stream("q", 5)));
+    let second_passes = |peer: &mut Peer| {
+        let advance = AdvanceClock { by_ms: 1_000, ..AdvanceClock::default() };
+        body!(peer.ask(Request::AdvanceClock(advance)), ClockAdvanced);
+    };
+    second_passes(&mut peer);
+    let first = worker.delivery(open).jobs;
+    assert_eq!((first.len(), first[0].attempt), (1, 2));
+    let kept = ids.iter().find(|id| **id != first[0].id).unwrap();
+    is_kept_by(&mut peer, kept, "limit", "calm");
+    let fresh = peer.enqueue(job("k"));
+    let passing = worker.delivery(open).jobs;
+    assert_eq!((passing.len(), &passing[0].id), (1, &fresh));
+    second_passes(&mut peer);
+    let second = worker.delivery(open).jobs;
+    assert_eq!((second.len(), &second[0].id, second[0].attempt), (1, kept, 2));
 }
 
 #[test]

@@ -8,4 +8,5 @@ mod fetch;
 mod peer;
 mod producer;
 mod report;
+mod schedules;
 mod worker;
