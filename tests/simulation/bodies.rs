@@ -29,14 +29,25 @@ pub fn any_length(random: &mut Random, most: u32) -> u32 {
     u32::try_from(length).expect("lengths are small").min(most)
 }
 
+/// Whether a schedule made it: such a job carries nothing.
+pub fn is_of_schedule(id: JobId) -> bool {
+    id.0[6] >> 4 == 8
+}
+
 /// What the producer of this job sends as its payload.
 pub fn payload_of(id: JobId) -> Blob {
+    if is_of_schedule(id) {
+        return Blob::default();
+    }
     let length = u32::from_be_bytes(id.0[10..14].try_into().expect("four bytes"));
     fill(number(id), length as usize)
 }
 
 /// What the producer of this job sends as its headers.
 pub fn headers_of(id: JobId) -> Blob {
+    if is_of_schedule(id) {
+        return Blob::default();
+    }
     let length = u16::from_be_bytes(id.0[14..].try_into().expect("two bytes"));
     fill(number(id) ^ 0x4845_4144, usize::from(length))
 }

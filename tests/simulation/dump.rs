@@ -8,8 +8,8 @@ use windlass_engine::ledger::Ledger;
 use windlass_engine::ledger::job::Job;
 use windlass_engine::ledger::names::Name;
 use windlass_engine::ledger::tables::{
-    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, SessionRow,
-    TotalsRow,
+    AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, ScheduleRow,
+    SessionRow, TotalsRow,
 };
 use windlass_engine::{Engine, OperationId, SessionId};
 
@@ -31,6 +31,7 @@ pub struct Dump {
     afters: BTreeMap<(Seq, u16), AfterRow>,
     groups: BTreeMap<Seq, GroupRow>,
     fallouts: BTreeMap<Seq, FalloutRow>,
+    schedules: BTreeMap<NameId, ScheduleRow>,
     /// The next seq, the epoch, and whether the last run ended in order.
     meta: (Seq, u32, bool),
 }
@@ -56,6 +57,7 @@ impl Dump {
             afters: ledger.afters.clone(),
             groups: ledger.groups.clone(),
             fallouts: ledger.fallouts.clone(),
+            schedules: ledger.schedules.clone(),
             meta: (ledger.seq_next, ledger.epoch, ledger.stopped),
         };
         dump.jobs.values_mut().for_each(|job| job.since &= !REPLAYED);
@@ -69,6 +71,7 @@ impl Dump {
         dump.afters.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.groups.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.fallouts.values_mut().for_each(|row| row.since &= !REPLAYED);
+        dump.schedules.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump
     }
 
@@ -86,6 +89,7 @@ impl Dump {
         differ("after", &self.afters, &other.afters)?;
         differ("group", &self.groups, &other.groups)?;
         differ("fallout", &self.fallouts, &other.fallouts)?;
+        differ("schedule", &self.schedules, &other.schedules)?;
         if self.meta == other.meta {
             Ok(())
         } else {

@@ -6,6 +6,7 @@
 use super::dump::Dump;
 use super::process::Tape;
 use super::random::mixed;
+use super::rota::Rota;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::fact::Totals;
 use windlass_engine::fact::{Counts, DeadReason, End, Fact, NewJob, NewLease, ResourceKey};
@@ -32,6 +33,7 @@ pub struct History {
     pub sessions: BTreeSet<SessionId>,
     last_epoch: u32,
     totals: BTreeMap<NameId, Totals>,
+    rota: Rota,
     /// By how much the clock was ever set back.
     set_back_ms: Ms,
     /// The latest time that the broker's clock ever showed.
@@ -112,6 +114,7 @@ impl History {
             sessions: BTreeSet::new(),
             last_epoch: 0,
             totals: BTreeMap::new(),
+            rota: Rota::default(),
             set_back_ms: 0,
             latest: 0,
             asked: Asked::default(),
@@ -124,7 +127,9 @@ impl History {
         for (batch, facts) in self.tape.take() {
             assert_eq!(batch, self.last_batch + 1, "batches are numbered without a hole");
             self.last_batch = batch;
+            self.rota.begin();
             for fact in &facts {
+                self.rota.admit(self.shadow.ledger(), fact);
                 self.admit(batch, fact);
                 self.shadow.replay(batch, fact).expect("a whole journal applies");
             }
@@ -220,6 +225,12 @@ impl History {
             Fact::Retried { seq, reset, .. } => self.retried(*seq, *reset),
             Fact::Removed { seq, id, at, .. } => self.removed(batch, *seq, *id, *at),
             Fact::Extended { seq, .. } | Fact::CancelAsked { seq, .. } | Fact::Overran { seq, .. } => {
+                if let Fact::CancelAsked { .. } = fact
+                    && self.is_superseded(*seq)
+                {
+                    let id = self.life(*seq).new.id;
+                    self.asked.cancels.insert(id);
+                }
                 assert!(self.life(*seq).fence.is_some(), "job {seq} is not leased: {fact:?}");
             }
             Fact::Reported { seq, .. } => drop(self.life(*seq).new.id),
@@ -356,8 +367,14 @@ impl History {
             assert!(!settled, "job {seq} had no worker to settle it");
         }
         let id = self.life(seq).new.id;
-        assert!(settled || self.asked.cancels.contains(&id), "job {seq} was cancelled by nobody");
+        let is_meant = settled || self.asked.cancels.contains(&id) || self.is_superseded(seq);
+        assert!(is_meant, "job {seq} was cancelled by nobody");
         self.end(seq, State::Cancelled, end);
+    }
+
+    /// The next tick of its schedule may take its place.
+    fn is_superseded(&self, seq: Seq) -> bool {
+        self.head(seq).is_some_and(|job| self.rota.may_supersede(job.schedule()))
     }
 
     fn end(&mut self, seq: Seq, state: State, end: End) {

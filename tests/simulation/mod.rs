@@ -1,5 +1,5 @@
 //! The simulation: the driver, the engine and the store's upper half over a disk in memory, with
-//! producers, workers and operators who live through crashes, power cuts, cuts of the network and
+//! producers, schedules, workers and operators who live through crashes, power cuts, cuts of the network and
 //! wrong clocks. A seed is a history; what fails can be looked at again and again.
 //!
 //! ```text
@@ -17,6 +17,7 @@ pub mod process;
 mod producer;
 mod promises;
 pub mod random;
+mod rota;
 pub mod scene;
 pub mod wire;
 mod worker;
@@ -44,7 +45,7 @@ fn live(seed: u64) -> u64 {
     })
 }
 
-/// G1, G2, G3, G5, G11: whatever crashes, what was acknowledged stands, nobody runs what another
+/// G1, G2, G3, G5, G11, G12: whatever crashes, what was acknowledged stands, nobody runs what another
 /// runs, and everything ends.
 #[test]
 fn every_history_keeps_every_promise() {

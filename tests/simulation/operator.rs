@@ -1,20 +1,26 @@
-//! An operator: cancels, retries, deletes, pauses, and looks at everything.
+//! An operator: cancels, retries, deletes, pauses, schedules, gives orders, and looks at everything.
 
 use super::actor::{Actor, Link};
-use super::scene::{QUEUES, Scene};
+use super::scene::{KINDS, QUEUES, Scene};
 use windlass_broker::door::Door;
 use windlass_engine::command::{
-    Change, JobsQuery, Mutation, Pace, Patch, Put, Query, Scope, Select, SetResource, Target,
+    Change, Enqueue, JobSpec, JobsQuery, Mutation, Pace, Patch, Put, Query, Scope, Select, SetResource,
+    Target, Tell, Wishes,
 };
 use windlass_engine::fact::ResourceBody;
 use windlass_engine::frame::Body;
 use windlass_engine::limit::Limit;
+use windlass_engine::order::Order;
 use windlass_engine::policy::{Backoff, Policy};
 use windlass_engine::queue_conf::{Dispatch, QueueConf};
-use windlass_engine::{Command, Frame, JobId, OperationId};
+use windlass_engine::schedule::TickOf;
+use windlass_engine::{Blob, Command, Frame, JobId, OperationId};
 
 /// Limits that come and go.
 const LIMITS: [&str; 4] = ["pause", "slow", "keys", "gpu"];
+
+/// Schedules that come and go.
+const SCHEDULES: [&str; 2] = ["often", "seldom"];
 
 /// One operator.
 pub struct Operator {
@@ -105,6 +111,48 @@ impl Operator {
         }
     }
 
+    fn schedule(&mut self, scene: &mut Scene) {
+        let name = *scene.random.pick(&SCHEDULES);
+        match scene.random.below(8) {
+            0 => self.remove(vec![Target::Schedule(name.into())]),
+            1 | 2 => self.run_by_hand(name, scene),
+            _ => {
+                let schedule = Box::new(scene.any_schedule());
+                self.set(Target::Schedule(name.into()), ResourceBody::Schedule(schedule));
+            }
+        }
+    }
+
+    /// A tick that the schedule may have, or may have had, or that nobody has.
+    fn run_by_hand(&mut self, name: &str, scene: &mut Scene) {
+        let at = (scene.now - scene.random.below(20_000)) / 1_000 * 1_000;
+        let tick = Some(TickOf { schedule: name.into(), at });
+        let job = JobSpec {
+            id: JobId::default(),
+            queue: QUEUES[0].into(),
+            kind: KINDS[0].into(),
+            key: String::new(),
+            payload: Blob::default(),
+            headers: Blob::default(),
+            run_at: 0,
+            wishes: Some(Box::new(Wishes { tick, ..Wishes::default() })),
+        };
+        self.link.ask(Command::Enqueue(Enqueue { jobs: vec![Ok(job)], partial: false, wait_ms: None }));
+    }
+
+    /// A word to all other sessions, or to some.
+    fn tell(&mut self, scene: &mut Scene) {
+        let random = &mut scene.random;
+        let order =
+            *random.pick(&[Order::Quiet, Order::Resume, Order::Resume, Order::Terminate, Order::Dump]);
+        let (within_ms, max) = (if random.chance(50) { 0 } else { random.below(8_000) }, random.below(4));
+        self.say(Tell { within_ms, max, dry_run: random.chance(10), ..tell_all(order) });
+    }
+
+    fn say(&mut self, tell: Tell) {
+        self.link.ask(Command::Tell(Box::new(tell)));
+    }
+
     fn limit(&mut self, scene: &mut Scene, queue: String) {
         let random = &mut scene.random;
         let name = *random.pick(&LIMITS);
@@ -143,6 +191,18 @@ impl Operator {
     }
 }
 
+fn tell_all(order: Order) -> Tell {
+    Tell {
+        session: None,
+        labels: Vec::new(),
+        order,
+        within_ms: 0,
+        dry_run: false,
+        max: 0,
+        reason: String::new(),
+    }
+}
+
 impl Actor for Operator {
     fn link(&mut self) -> &mut Link {
         &mut self.link
@@ -156,7 +216,10 @@ impl Actor for Operator {
     fn act(&mut self, scene: &mut Scene) {
         if scene.is_calm {
             if !self.is_sorry {
-                self.remove(LIMITS.map(|limit| Target::Limit(limit.into())).into());
+                let schedules = SCHEDULES.map(|schedule| Target::Schedule(schedule.into()));
+                let limits = LIMITS.map(|limit| Target::Limit(limit.into()));
+                self.remove(limits.into_iter().chain(schedules).collect());
+                self.say(tell_all(Order::Resume));
                 self.is_sorry = true;
             }
             return;
@@ -170,7 +233,10 @@ impl Actor for Operator {
                 let ids: Vec<JobId> = (0..count).filter_map(|_| scene.any_id()).collect();
                 self.change(ids, scene);
             }
-            4 | 5 => self.put(scene),
+            4 => self.put(scene),
+            5 if scene.random.chance(50) => self.put(scene),
+            5 | 6 if scene.random.chance(60) => self.schedule(scene),
+            6 => self.tell(scene),
             _ => self.look(scene),
         }
     }

@@ -4,13 +4,14 @@
 
 use super::process::Round;
 use std::collections::{BTreeMap, BTreeSet};
-use windlass_engine::command::{Hello, Mutation};
-use windlass_engine::fact::{Fact, Record};
+use windlass_engine::command::{Hello, JobTouch, Mutation, Touch};
+use windlass_engine::fact::{Fact, Overrun, Record};
 use windlass_engine::ids::{Ms, Seq};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::limits::{
     RESUME_WINDOW_MS, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN,
 };
+use windlass_engine::order::{DueOrder, Told};
 use windlass_engine::{Command, ConnId, JobId, SessionId};
 
 /// Who is there and who holds what, as decided so far.
@@ -30,6 +31,10 @@ struct Session {
     last_sign: Ms,
     hung_up_at: Option<Ms>,
     conns: BTreeSet<ConnId>,
+    /// What it was told to go by.
+    told: Told,
+    /// When it is told something else.
+    due: Option<DueOrder>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +46,12 @@ struct Lease {
     ends_at: Ms,
     /// 0 = nobody asked.
     revoke_at: Ms,
+    /// When its run has taken too long; 0 = never.
+    timeout_at: Ms,
+    /// How often its run must be touched; 0 = it need not.
+    stall_ms: Ms,
+    /// When its worker touched it for certain.
+    touched_at: Ms,
 }
 
 #[derive(Default)]
@@ -59,6 +70,12 @@ struct Excuses {
     opened: BTreeSet<SessionId>,
 }
 
+impl Lease {
+    fn clocks(&mut self) -> [&mut Ms; 4] {
+        [&mut self.ends_at, &mut self.revoke_at, &mut self.timeout_at, &mut self.touched_at]
+    }
+}
+
 impl Session {
     /// When it is lost if nothing more is heard of it.
     fn deadline(&self) -> Ms {
@@ -72,13 +89,18 @@ impl Presence {
     pub fn restarted(&mut self, now: Ms, ledger: &Ledger) {
         *self = Self::default();
         for (&id, row) in &ledger.sessions {
-            let session = Session { ttl_ms: row.session.ttl_ms, last_sign: now, ..Session::default() };
+            let (ttl_ms, told, due) = (row.session.ttl_ms, row.told, row.due);
+            let session = Session { ttl_ms, last_sign: now, told, due, ..Session::default() };
             self.sessions.insert(id, session);
         }
         for job in ledger.jobs.iter() {
             self.ids.insert(job.seq, job.id);
             let Some(lease) = &job.lease else { continue };
-            let spared = lease.ends_at.max(now + SESSION_TTL_MS_DEFAULT);
+            let soonest = now + SESSION_TTL_MS_DEFAULT;
+            let spared = lease.ends_at.max(soonest);
+            let limits = lease.limits.filter(|_| lease.overran.is_none()).unwrap_or_default();
+            let timeout_ms = Ms::from(limits.timeout_ms);
+            let timeout_at = (lease.leased_at + timeout_ms).clamp(soonest, soonest.max(now + timeout_ms));
             let held = Lease {
                 id: job.id,
                 fence: job.fence,
@@ -89,6 +111,9 @@ impl Presence {
                 } else {
                     lease.revoke_at
                 },
+                timeout_at: if timeout_ms == 0 { 0 } else { timeout_at },
+                stall_ms: limits.stall_ms.into(),
+                touched_at: now,
             };
             self.leases.insert(job.seq, held);
         }
@@ -100,7 +125,7 @@ impl Presence {
             session.last_sign = session.last_sign.saturating_add_signed(by_ms);
             session.hung_up_at = session.hung_up_at.map(|at| at.saturating_add_signed(by_ms));
         }
-        for at in self.leases.values_mut().flat_map(|lease| [&mut lease.ends_at, &mut lease.revoke_at]) {
+        for at in self.leases.values_mut().flat_map(Lease::clocks) {
             *at = if *at == 0 { 0 } else { at.saturating_add_signed(by_ms) };
         }
     }
@@ -139,6 +164,7 @@ impl Presence {
                 let settled = settlements.iter().map(|settled| (id, settled.id, settled.fence));
                 self.excuses.settled.extend(settled);
             }
+            Command::Touch(touch) => self.touch(now, id, touch),
             Command::Change(change) if matches!(change.to, Mutation::Cancel { .. } | Mutation::Delete) => {
                 self.excuses.stopped.extend(change.select.ids.iter().flatten());
             }
@@ -150,6 +176,19 @@ impl Presence {
                 self.close(id);
             }
             _ => {}
+        }
+    }
+
+    /// A checkpoint may be refused, and all of the Touch with it.
+    fn touch(&mut self, now: Ms, session: SessionId, touch: &Touch) {
+        let saves = |job: &JobTouch| job.telling.as_ref().is_some_and(|told| told.checkpoint.is_some());
+        if touch.jobs.iter().any(saves) {
+            return;
+        }
+        for lease in self.leases.values_mut().filter(|lease| lease.session == session) {
+            if touch.jobs.iter().any(|job| (job.id, job.fence) == (lease.id, lease.fence)) {
+                lease.touched_at = now;
+            }
         }
     }
 
@@ -213,20 +252,44 @@ impl Presence {
                 self.ids.insert(*seq, job.id);
             }
             Fact::Leased { seq, lease } => {
-                assert!(self.sessions.contains_key(&lease.session), "job {seq} is leased to nobody");
+                let told = self.sessions.get(&lease.session).map(|session| session.told);
+                assert_eq!(
+                    told,
+                    Some(Told::Run),
+                    "job {seq} is leased to nobody, or to one who takes no more"
+                );
+                let limits = lease.limits.unwrap_or_default();
+                let timeout_ms = Ms::from(limits.timeout_ms);
                 let held = Lease {
                     id: self.ids[seq],
                     fence: lease.fence,
                     session: lease.session,
                     ends_at: lease.ends_at,
                     revoke_at: 0,
+                    timeout_at: if timeout_ms == 0 { 0 } else { lease.now + timeout_ms },
+                    stall_ms: limits.stall_ms.into(),
+                    touched_at: lease.now,
                 };
                 let old = self.leases.insert(*seq, held);
                 assert!(old.is_none(), "job {seq} is leased twice at a time: {old:?}");
             }
             Fact::Extended { seq, ends_at } => self.lease(*seq).ends_at = *ends_at,
-            Fact::CancelAsked { seq, revoke_at } | Fact::Overran { seq, revoke_at, .. } => {
-                self.lease(*seq).revoke_at = *revoke_at
+            Fact::CancelAsked { seq, revoke_at } => self.lease(*seq).revoke_at = *revoke_at,
+            Fact::Overran { seq, how, revoke_at } => {
+                let lease = self.lease(*seq);
+                let is_over = match how {
+                    Overrun::TimedOut => lease.timeout_at > 0 && lease.timeout_at <= now,
+                    Overrun::Stalled => lease.stall_ms > 0 && lease.touched_at + lease.stall_ms <= now,
+                };
+                assert!(is_over, "at {now} job {seq} is stopped too early: {lease:?} {fact:?}");
+                (lease.revoke_at, lease.timeout_at) = (*revoke_at, 0);
+            }
+            Fact::Told { id, order, at, .. } => {
+                let session = self.sessions.get_mut(id).unwrap_or_else(|| panic!("nobody is told: {fact:?}"));
+                session.due = (*at > now).then_some(DueOrder { order: *order, at: *at });
+                if session.due.is_none() {
+                    session.told = session.told.after(*order);
+                }
             }
             Fact::Completed { .. }
             | Fact::Returned { settled: true, .. }
@@ -291,6 +354,12 @@ impl Presence {
             assert!(deadline > now, "at {now} job {seq} should have been taken back: {lease:?} {session:?}");
             let revoked = lease.revoke_at > 0 && lease.revoke_at <= now;
             assert!(!revoked, "at {now} job {seq} should have been revoked: {lease:?}");
+            let in_time = lease.revoke_at > 0 || lease.timeout_at == 0 || lease.timeout_at > now;
+            assert!(in_time, "at {now} job {seq} should have been asked to stop: {lease:?}");
+        }
+        for (id, session) in &self.sessions {
+            let is_told = session.due.is_none_or(|due| due.at > now);
+            assert!(is_told, "at {now} session {id} should have been told: {session:?}");
         }
     }
 }

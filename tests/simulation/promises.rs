@@ -34,9 +34,11 @@ fn enqueued(history: &History, enqueue: &Enqueue, ones: &[EnqueuedOne]) {
     for (spec, one) in enqueue.jobs.iter().zip(ones) {
         let spec = spec.as_ref().expect("a simulation asks for nothing malformed");
         let stored = one.what.as_ref().expect("what is well-formed is stored");
-        // A job that has the dedup key stands for the one that was sent.
-        let other = spec.wishes.as_ref().is_some_and(|wishes| wishes.dedup.is_some())
-            && stored.outcome == Outcome::Duplicate;
+        // A job that has the dedup key stands for the one that was sent; the job of a tick is named by it.
+        let wishes = spec.wishes.as_ref();
+        let other = wishes.is_some_and(|wishes| wishes.dedup.is_some())
+            && stored.outcome == Outcome::Duplicate
+            || wishes.is_some_and(|wishes| wishes.tick.is_some());
         assert!(spec.id == one.id || other, "answers come in the order asked");
         if stored.seq == 0 {
             let known = history.by_id.keys().any(|(_, id)| *id == one.id);

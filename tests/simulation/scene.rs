@@ -4,11 +4,12 @@
 use super::bodies::{any_length, headers_of, job_id, payload_of};
 use super::history::Asked;
 use super::random::Random;
-use windlass_engine::JobId;
 use windlass_engine::command::{Dedup, DedupUntil, Hold, JobSpec, OnConflict, Wishes};
 use windlass_engine::ids::Ms;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
+use windlass_engine::schedule::{Calendar, CatchUp, Overlap, Schedule};
 use windlass_engine::terms::{Gate, Terms};
+use windlass_engine::{Blob, JobId};
 
 /// Queues that everybody speaks of.
 pub const QUEUES: [&str; 3] = ["mail", "image", "report"];
@@ -52,6 +53,13 @@ impl Scene {
         // Mostly a recent one.
         let back = if self.random.chance(70) { self.ids.len().min(30) } else { self.ids.len() };
         Some(self.ids[self.ids.len() - 1 - self.random.place(back)])
+    }
+
+    /// Somebody met a job that no producer has made; operators may speak of it from now on.
+    pub fn met(&mut self, id: JobId) {
+        if !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
     }
 
     /// A new job.
@@ -117,6 +125,47 @@ impl Scene {
         self.random.chance(5).then(|| Hold { ttl_ms: self.random.between(1, 4_000), then_run })
     }
 
+    /// Mostly every few seconds, so that ticks and jobs meet.
+    pub fn any_schedule(&mut self) -> Schedule {
+        let every_ms = self.random.between(1_000, 15_000);
+        let (anchor_at, max_runs) = (self.random.below(every_ms), self.random.below(8));
+        let few = |random: &mut Random, most| u32::try_from(random.below(most)).expect("few");
+        let catch_up = *self.random.pick(&[CatchUp::Last, CatchUp::None, CatchUp::All]);
+        let overlaps =
+            [Overlap::Skip, Overlap::BufferOne, Overlap::BufferAll, Overlap::CancelRunning, Overlap::Allow];
+        Schedule {
+            calendar: Calendar { every_ms, anchor_at, ..Calendar::default() },
+            jitter_ms: if self.random.chance(30) { self.random.below(2_000) } else { 0 },
+            job: self.any_template(),
+            overlap: *self.random.pick(&overlaps),
+            catch_up,
+            catch_up_window_ms: self.random.between(1_000, 60_000),
+            catch_up_max: if catch_up == CatchUp::All { 1 + few(&mut self.random, 10) } else { 0 },
+            max_runs: if self.random.chance(30) { max_runs } else { 0 },
+            paused: self.random.chance(10),
+            pause_after_failures: if self.random.chance(30) { few(&mut self.random, 3) } else { 0 },
+        }
+    }
+
+    /// The job of a schedule has the id of its tick, and carries nothing.
+    fn any_template(&mut self) -> JobSpec {
+        let wishes = Wishes {
+            terms: Terms { policy: self.any_policy(), ..Terms::default() },
+            dedup: self.any_dedup(),
+            ..Wishes::default()
+        };
+        JobSpec {
+            id: JobId::default(),
+            queue: (*self.random.pick(&QUEUES)).into(),
+            kind: (*self.random.pick(&KINDS)).into(),
+            key: if self.random.chance(30) { "customer-1".into() } else { String::new() },
+            payload: Blob::default(),
+            headers: Blob::default(),
+            run_at: 0,
+            wishes: self.random.chance(60).then(|| Box::new(wishes)),
+        }
+    }
+
     fn any_policy(&mut self) -> Policy {
         let random = &mut self.random;
         let mut policy = Policy::default();
@@ -138,6 +187,12 @@ impl Scene {
         }
         if random.chance(15) {
             policy.ordering = Some(Ordering::SerialSkipFailed);
+        }
+        if random.chance(20) {
+            policy.timeout_ms = Some(random.between(100, 4_000));
+        }
+        if random.chance(20) {
+            policy.stall_ms = Some(random.between(100, 4_000));
         }
         if random.chance(10) {
             policy.ttl_ms = Some(random.between(1, 10_000));

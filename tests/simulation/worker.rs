@@ -2,7 +2,7 @@
 //! comes back with or without what it held.
 
 use super::actor::{Actor, Link};
-use super::bodies::{message_of, result_of};
+use super::bodies::{is_of_schedule, message_of, result_of};
 use super::random::Random;
 use super::scene::{KINDS, QUEUES, Scene};
 use std::collections::BTreeMap;
@@ -275,10 +275,13 @@ impl Actor for Worker {
         }
     }
 
-    fn hear(&mut self, frame: Frame, _scene: &mut Scene) {
+    fn hear(&mut self, frame: Frame, scene: &mut Scene) {
         match frame.body {
             Body::Welcome(welcome) => self.welcome(welcome.session, &welcome.leases_kept),
             Body::Deliver { works, end } => {
+                for work in works.iter().filter(|work| is_of_schedule(work.id)) {
+                    scene.met(work.id);
+                }
                 self.deliver(works);
                 if end && self.stream == Some(frame.to.id) {
                     self.stream = None;
