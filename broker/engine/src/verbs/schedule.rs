@@ -261,7 +261,9 @@ impl Engine {
             Some(State::Completed) => 0,
             Some(_) | None => progress.failures,
         };
-        let pauses = !conf.paused && (1..=failures).contains(&conf.pause_after_failures);
+        // Other ends may come while a tick is seen to, which must not be paused half-way.
+        let is_one_more = failures > progress.failures;
+        let pauses = is_one_more && !conf.paused && (1..=failures).contains(&conf.pause_after_failures);
         if failures != progress.failures {
             let progress = Box::new(Progress { failures, ..progress.clone() });
             self.decide(turn, Fact::Ticked { schedule, progress });
