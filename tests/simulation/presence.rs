@@ -285,7 +285,11 @@ impl Presence {
                 (lease.revoke_at, lease.timeout_at) = (*revoke_at, 0);
             }
             Fact::Told { id, order, at, .. } => {
-                let session = self.sessions.get_mut(id).unwrap_or_else(|| panic!("nobody is told: {fact:?}"));
+                let Some(session) = self.sessions.get_mut(id) else {
+                    // It said Bye later in this round.
+                    assert!(self.excuses.byes.contains(id), "nobody is told: {fact:?}");
+                    return;
+                };
                 session.due = (*at > now).then_some(DueOrder { order: *order, at: *at });
                 if session.due.is_none() {
                     session.told = session.told.after(*order);
