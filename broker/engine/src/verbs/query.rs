@@ -53,10 +53,8 @@ impl Engine {
     }
 
     fn queues_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
-        let queues = self.ledger.names.iter().filter_map(|(id, _, row)| match row {
-            Name::Queue(..) => Some(id),
-            _ => None,
-        });
+        let names = self.ledger.names.iter();
+        let queues = names.filter(|(.., row)| matches!(row, Name::Queue(..))).map(|(id, ..)| id);
         let Page { rows, cursor, total } = self.page_of(asker.namespace, queues, (name, after), limit);
         let queues = rows.into_iter().map(|(_, id)| self.queue_view(id, asker.now)).collect();
         Rows { queues, cursor, total, ..Rows::default() }
