@@ -182,9 +182,30 @@ impl<'a> Moment<'a> {
         !self.is_next(job) || is_shared || limits.any(|(name, _, key)| self.closed.contains(&(name, key)))
     }
 
-    fn is_next(&self, job: &Job) -> bool {
+    /// The limits that turn it away, and all that may keep it: somebody else is turned away whom it
+    /// must not pass, or they look at the share of retries.
+    pub(crate) fn keepers(&self, job: &'a Job) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
+        let is_shared = self.model.allowance.is_shared_retry(job);
+        let (mut certain, mut possible) = (BTreeSet::new(), BTreeSet::new());
+        for (name, limit, key) in self.model.allowance.of(job) {
+            if !self.admits(job, name, limit, &key) {
+                certain.insert(name);
+            }
+            if self.closed.contains(&(name, key)) || is_shared && limit.retry_permille > 0 {
+                possible.insert(name);
+            }
+        }
+        (certain, possible)
+    }
+
+    /// The job of its serial key that comes before all others of it.
+    pub(crate) fn goes_first(&self, job: &Job) -> Option<Seq> {
         let first = self.first.get(&(job.spec.queue.as_str(), job.spec.key.as_str()));
-        !is_serial(job) || first.is_none_or(|&(_, first)| first == job.seq)
+        first.filter(|_| is_serial(job)).map(|&(_, first)| first)
+    }
+
+    fn is_next(&self, job: &Job) -> bool {
+        self.goes_first(job).is_none_or(|first| first == job.seq)
     }
 }
 

@@ -14,13 +14,13 @@ use windlass_engine::ledger::job::State;
 pub(crate) struct Dependency {
     pub(crate) seq: Seq,
     on: On,
-    state: EdgeState,
+    pub(crate) state: EdgeState,
 }
 
 /// A group and all that ever counted into it: how each ended last, if it has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Team {
-    members: BTreeMap<Seq, Option<State>>,
+    pub(crate) members: BTreeMap<Seq, Option<State>>,
     policy: DepPolicy,
     is_asked: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Team {
 /// What the naive broker knows of flows beside its jobs.
 #[derive(Default)]
 pub(crate) struct Flows {
-    teams: BTreeMap<Seq, Team>,
+    pub(crate) teams: BTreeMap<Seq, Team>,
     /// How jobs ended that are gone.
     gone: BTreeMap<Seq, State>,
     /// The last job of an id that is gone.

@@ -52,6 +52,8 @@ mod rota;
 
 // The same for what handlers say.
 mod said;
+// The same for what keeps a job.
+mod causes;
 
 // Whether the engine and the naive rules agree.
 mod verdict;

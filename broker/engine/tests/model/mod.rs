@@ -3,6 +3,7 @@
 
 mod deeds;
 
+use crate::causes;
 use crate::dice::Dice;
 use crate::ears::{self, Ears};
 use crate::flows;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 use windlass_engine::Fact;
 use windlass_engine::command::{
     Batch, Beat, Change, Command, Enqueue, ErrorNote, Fetch, Hello, Hold, How, JobSpec, JobTouch, Mutation,
-    Patch, Put, Scope, Select, SetResource, Settlement, Spawn, Target, Touch, Wishes,
+    Patch, Put, Query, Scope, Select, SetResource, Settlement, Spawn, Target, Touch, Wishes,
 };
 use windlass_engine::engine::Pressure;
 use windlass_engine::fact::ResourceBody;
@@ -100,6 +101,15 @@ impl History {
             97 => self.choke(&conns),
             98 => self.with(&conns, Self::watch),
             _ => self.fold_names(),
+        }
+        self.explain();
+    }
+
+    /// What keeps some job. The first of them asks, so that no other session lives longer for it.
+    fn explain(&mut self) {
+        let ids: Vec<JobId> = self.model.jobs.iter().map(|job| job.spec.id).collect();
+        if let (Some(&conn), Some(id)) = (self.world.conns.values().min(), self.dice.of(&ids)) {
+            self.play(conn, Command::Query(Query::Explain(id)));
         }
     }
 
@@ -223,6 +233,7 @@ impl History {
             }
             Command::Fetch(fetch) => verdict::check_fetch(model, session, from, fetch, answer, now),
             Command::Put(put) => model.allowance.put(put),
+            Command::Query(Query::Explain(id)) => causes::check(model, *id, self.pressure, answer, now),
             Command::Sign
             | Command::Query(_)
             | Command::Stop { .. }
