@@ -37,7 +37,7 @@ impl Engine {
         self.remember(&fact);
         let freeing = if ties.dedup || ties.schedule > 0 { freeing(&fact) } else { None };
         if !self.roster.schedules.stalled.is_empty() && makes_room(&fact) {
-            self.roster.schedules.wake(self.now, &mut self.roster.timers);
+            self.roster.schedules.wake(&mut self.roster.timers);
         }
         turn.facts.push(fact);
         if !self.roster.ended_runs.is_empty() {

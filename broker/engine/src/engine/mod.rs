@@ -217,7 +217,7 @@ impl Engine {
             self.roster.stir_all();
         }
         if self.pressure.no_enqueue && !pressure.no_enqueue {
-            self.roster.schedules.wake(self.now, &mut self.roster.timers);
+            self.roster.schedules.wake(&mut self.roster.timers);
         }
         self.pressure = pressure;
     }

@@ -13,7 +13,7 @@ mod presence;
 pub(crate) mod queue;
 pub(crate) mod retries;
 mod run;
-mod schedules;
+pub(crate) mod schedules;
 pub(crate) mod seqs;
 mod serial;
 pub(crate) mod sources;

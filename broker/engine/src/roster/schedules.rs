@@ -4,6 +4,9 @@ use crate::ids::{Ms, NameId};
 use crate::roster::{Timer, Timers};
 use alloc::collections::{BTreeMap, BTreeSet};
 
+/// At once, also by a clock that is set back before anybody looks.
+pub(crate) const AT_ONCE: Ms = 1;
+
 /// The schedules that have something to wait for.
 #[derive(Debug, Default)]
 pub(crate) struct Schedules {
@@ -30,9 +33,9 @@ impl Schedules {
     }
 
     /// Those for which there was no room are seen to again.
-    pub(crate) fn wake(&mut self, now: Ms, timers: &mut Timers) {
+    pub(crate) fn wake(&mut self, timers: &mut Timers) {
         for schedule in core::mem::take(&mut self.stalled) {
-            self.arm(schedule, Some(now), timers);
+            self.arm(schedule, Some(AT_ONCE), timers);
         }
     }
 
@@ -46,5 +49,20 @@ impl Schedules {
     /// When it is seen to.
     pub(crate) fn armed(&self, schedule: NameId) -> Option<Ms> {
         self.timers.get(&schedule).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_found_no_room_looks_again_at_once_by_any_clock() {
+        let (mut schedules, mut timers) = (Schedules::default(), Timers::default());
+        schedules.arm(7, Some(5_000), &mut timers);
+        schedules.stalled.insert(7);
+        schedules.wake(&mut timers);
+        assert_eq!(timers.pop(1), Some(Timer::Schedule(7)));
+        assert!(schedules.stalled.is_empty());
     }
 }

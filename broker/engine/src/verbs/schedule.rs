@@ -18,6 +18,7 @@ use crate::ledger::names::Name;
 use crate::ledger::tables::ScheduleRow;
 use crate::limits::{CANCEL_GRACE_MS_DEFAULT, CLAIMS_MAX, LATE_MS, TICKS_MADE_UP_MAX, TICKS_WAITING_MAX};
 use crate::roster::Schedules;
+use crate::roster::schedules::AT_ONCE;
 use crate::schedule::{CatchUp, Overlap, Progress, Schedule, Tick, TickOf, TickWanted, tick_id};
 use crate::terms::{Gate, Terms};
 use crate::verbs::query::Page;
@@ -115,7 +116,7 @@ impl Engine {
     fn arm(&mut self, schedule: NameId) {
         let Some((conf, progress)) = self.scheduled(schedule) else { return };
         let at = if !progress.waiting.is_empty() && !self.is_open(progress.last_seq) {
-            Some(self.now)
+            Some(AT_ONCE)
         } else {
             (progress.next > 0).then(|| self.fire_at(schedule, conf, progress.next))
         };
