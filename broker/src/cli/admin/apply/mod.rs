@@ -1,7 +1,6 @@
 //! `windlass admin apply` and `config`: declared configuration, compared and stored; and printed.
 
 mod file;
-mod message;
 
 use self::file::File;
 use super::super::exit;

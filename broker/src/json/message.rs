@@ -1,13 +1,17 @@
-//! Messages of the protocol as people write them: the same names and the same nesting, enums in words,
+//! Messages of the protocol as people write them, in TOML for `admin apply` and in JSON for the gateway: the same names and the same nesting, enums in words,
 //! and nothing said of what is not set.
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
-use windlass_client::proto;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+use windlass_proto::v1 as proto;
 
 /// What can be written, and what it is on the wire.
-pub(super) trait Written: Sized {
+pub trait Written: Sized {
+    /// The message of the protocol.
     type Wire;
     /// As it is written.
     fn read(wire: Self::Wire) -> Self;
@@ -58,9 +62,9 @@ impl<T: Written> Written for Vec<T> {
 }
 
 /// A payload that is text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
-pub(super) struct Text(String);
+pub struct Text(String);
 
 impl Written for Text {
     type Wire = Bytes;
@@ -81,8 +85,9 @@ fn is_unset<T: Default + PartialEq>(value: &T) -> bool {
 /// An enum by the words that the schema has for it, without their prefix and in lower case.
 macro_rules! words {
     ($($name:ident = $wire:ty, $prefix:literal;)*) => {$(
+        /// A word of the schema.
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
-        pub(super) struct $name(i32);
+        pub struct $name(i32);
 
         impl Written for $name {
             type Wire = i32;
@@ -96,6 +101,22 @@ macro_rules! words {
             }
         }
 
+        impl $name {
+            fn words() -> Vec<String> {
+                let known = (1..).map_while(|number| <$wire>::try_from(number).ok());
+                known.map(|value| value.as_str_name().trim_start_matches($prefix).to_lowercase()).collect()
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let word = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+                word.enum_values(Some(Self::words())).into()
+            }
+        }
+
+        impl ToSchema for $name {}
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let name = <$wire>::try_from(self.0).map_or("", |value| value.as_str_name());
@@ -107,14 +128,10 @@ macro_rules! words {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let word = String::deserialize(deserializer)?;
                 let name = format!("{}{}", $prefix, word.to_uppercase());
-                let known = (1..).map_while(|number| <$wire>::try_from(number).ok());
-                let words: Vec<String> = known
-                    .map(|value| value.as_str_name().trim_start_matches($prefix).to_lowercase())
-                    .collect();
                 match <$wire>::from_str_name(&name) {
                     Some(value) => Ok(Self(value.into())),
                     None => Err(serde::de::Error::custom(format!(
-                        "{word:?} is none of {}", words.join(", ")
+                        "{word:?} is none of {}", Self::words().join(", ")
                     ))),
                 }
             }
@@ -136,10 +153,13 @@ words! {
 /// A message, field by field.
 macro_rules! messages {
     ($($name:ident = $wire:ty { $($field:ident: $kind:ty,)* })*) => {$(
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        /// A message of the protocol, with its names.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields, default)]
-        pub(super) struct $name {
-            $(#[serde(skip_serializing_if = "is_unset")] pub(super) $field: $kind,)*
+        pub struct $name {
+            $(#[doc = concat!("As `", stringify!($field), "` of the protocol.")]
+            #[serde(skip_serializing_if = "is_unset")]
+            pub $field: $kind,)*
         }
 
         impl Written for $name {
