@@ -6,7 +6,8 @@ use serde_json::json;
 #[test]
 fn a_job_is_enqueued_with_one_small_object_and_its_result_is_read_by_its_id() {
     let broker = Broker::start();
-    let answer = broker.http("POST", "/enqueue", r#"{"type":"add","payload":{"a":1},"retries":2,"queue":"q"}"#);
+    let answer =
+        broker.http("POST", "/enqueue", r#"{"type":"add","payload":{"a":1},"retries":2,"queue":"q"}"#);
     assert_eq!(answer.status, 202, "{}", answer.text());
     let id = answer.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(answer.json()["message"], format!("job {id} is enqueued"));
@@ -29,7 +30,11 @@ fn a_sentence_is_enough_for_whoever_asks_for_text() {
     let accept = [("Accept", "text/plain")];
     let answer = http::ask(&broker.http_addr(), "POST", "/enqueue", &accept, br#"{"kind":"k"}"#);
     assert_eq!(answer.status, 202);
-    assert!(answer.text().starts_with("job ") && answer.text().ends_with(" is enqueued\n"), "{}", answer.text());
+    assert!(
+        answer.text().starts_with("job ") && answer.text().ends_with(" is enqueued\n"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[test]
@@ -54,7 +59,12 @@ fn every_refusal_is_a_problem_with_its_code_and_its_field() {
         ("{", 400, "INVALID", ""),
     ] {
         let answer = broker.http("POST", "/enqueue", body);
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{}", answer.text());
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            answer.text()
+        );
         assert_eq!(answer.header("content-type"), "application/problem+json");
         assert_eq!(answer.json()["errors"][0]["pointer"].as_str().unwrap_or_default(), pointer, "{body}");
     }

@@ -249,7 +249,9 @@ fn http(asked: Option<String>, listen: SocketAddr) -> Result<Option<SocketAddr>,
     match asked.as_deref() {
         Some("off") => Ok(None),
         Some(address) => address.parse().map(Some).map_err(|_| {
-            ConfigError::Invalid(format!("http is {address}, but must be an address like 127.0.0.1:7521, or off"))
+            ConfigError::Invalid(format!(
+                "http is {address}, but must be an address like 127.0.0.1:7521, or off"
+            ))
         }),
         None if listen.port() == 0 => Ok(Some(listen)),
         None => Ok(listen.port().checked_add(1).map(|port| SocketAddr::new(listen.ip(), port))),

@@ -10,8 +10,7 @@ use tempfile::TempDir;
 
 /// What a small broker needs: the defaults are meant for more than a few jobs, and for one broker a
 /// machine.
-const SMALL: [&str; 6] =
-    ["--segment-bytes", "1MiB", "--disk-reserve-bytes", "1MiB", "--http", "127.0.0.1:0"];
+const SMALL: [&str; 6] = ["--segment-bytes", "1MiB", "--disk-reserve-bytes", "1MiB", "--http", "127.0.0.1:0"];
 
 /// A broker that serves; it is killed, and its directory removed, when the value is dropped.
 pub(crate) struct Broker {

@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use windlass_proto::v1::Code;
 
 /// A JSON body. An empty one is an empty object.
@@ -26,7 +27,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(Problem::invalid(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::Invalid };
+            let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Code::TooLarge
+            } else {
+                Code::Invalid
+            };
             Problem::new(code, rejection.body_text())
         })?;
         let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
@@ -42,9 +47,25 @@ pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Problem::invalid(format!("the body is not JSON: {error}"))),
         Err(error) => {
-            let path = error.path().to_string();
-            let problem = Problem::invalid(error.into_inner().to_string());
-            Err(if path == "." { problem } else { problem.at(format!("/{}", path.replace(['.', '['], "/").replace(']', ""))) })
+            let pointer = pointer(error.path());
+            let error = error.into_inner();
+            let problem = Problem::invalid(error.to_string());
+            Err(if error.is_data() && !pointer.is_empty() { problem.at(pointer) } else { problem })
         }
     }
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let mut pointer = String::new();
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => {
+                pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")))
+            }
+            Segment::Enum { variant } => pointer.push_str(&format!("/{variant}")),
+            Segment::Unknown => {}
+        }
+    }
+    pointer
 }

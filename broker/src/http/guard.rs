@@ -63,9 +63,14 @@ mod tests {
     #[test]
     fn only_names_of_this_machine_and_those_allowed_are_known() {
         let hosts = ["jobs.example.com".to_owned(), "10.0.0.7".to_owned()];
-        for known in
-            ["localhost:7521", "127.0.0.1", "127.0.0.1:80", "[::1]:7521", "JOBS.example.com:443", "10.0.0.7:1"]
-        {
+        for known in [
+            "localhost:7521",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]:7521",
+            "JOBS.example.com:443",
+            "10.0.0.7:1",
+        ] {
             assert!(is_known(known, &hosts), "{known}");
         }
         for unknown in ["", "evil.example", "localhost.evil.example:7521", "10.0.0.8", "[::2]"] {

@@ -96,7 +96,8 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let code = error.code();
         let problem = Self::new(code, error.message);
-        let problem = Self { retry_after_ms: (error.retry_after_ms > 0).then_some(error.retry_after_ms), ..problem };
+        let problem =
+            Self { retry_after_ms: (error.retry_after_ms > 0).then_some(error.retry_after_ms), ..problem };
         if error.field.is_empty() { problem } else { problem.at(pointer(&error.field)) }
     }
 }

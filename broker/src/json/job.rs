@@ -1,5 +1,6 @@
-//! A job, its lease and its attempts.
+//! A job and its attempts.
 
+use super::message::{Policy, Written};
 use super::{content, id, instant, optional_word, text, word};
 use serde::Serialize;
 use serde_json::Value;
@@ -44,8 +45,16 @@ pub struct Job {
     pub run_at: Option<String>,
     /// When it expires if it has not started.
     pub expires_at: Option<String>,
-    /// Present while it is leased.
-    pub lease: Option<Lease>,
+    /// Who runs it: client, host and process id; null: nobody.
+    pub worker: Option<String>,
+    /// Id of the session that runs it.
+    pub session: Option<String>,
+    /// Number of its lease.
+    pub fence: Option<String>,
+    /// When it was leased.
+    pub leased_at: Option<String>,
+    /// When its lease ends unless something moves that; null: not before its session does.
+    pub lease_ends_at: Option<String>,
     /// When it ended.
     pub finished_at: Option<String>,
     /// When an ended job is removed.
@@ -56,12 +65,14 @@ pub struct Job {
     pub error_fingerprint: Option<String>,
     /// Somebody asked its handler to stop, and it has not answered yet.
     pub cancel_requested: bool,
+    /// The policy set at the job itself; null: none.
+    pub policy: Option<Policy>,
     /// For search and selection.
     pub tags: Vec<String>,
     /// Names of the further limits it must pass.
     pub limits: Vec<String>,
     /// Ids of the jobs it still waits for.
-    pub after: Vec<String>,
+    pub waits_for: Vec<String>,
     /// Id of its group.
     pub group: Option<String>,
     /// The schedule that made it.
@@ -86,23 +97,6 @@ pub struct Job {
     pub result_dropped: bool,
     /// The last attempts that did not complete, oldest first, at most 10.
     pub history: Vec<Attempt>,
-}
-
-/// Who runs a job, and until when.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Lease {
-    /// Number of the lease.
-    pub fence: String,
-    /// Id of the session that holds it.
-    pub session: Option<String>,
-    /// The session in words.
-    pub worker: String,
-    /// When it was granted.
-    pub leased_at: Option<String>,
-    /// When it ends unless something moves that; null: not before its session does.
-    pub ends_at: Option<String>,
-    /// It lives as long as its session.
-    pub ends_with_session: bool,
 }
 
 /// One run that did not complete.
@@ -147,11 +141,16 @@ impl From<v1::JobView> for Job {
             expires_at: instant(job.expires_at_ms),
             finished_at: instant(job.finished_at_ms),
             remove_at: instant(job.remove_at_ms),
-            lease: job.lease.map(Lease::from),
+            session: job.lease.as_ref().and_then(|lease| id(&lease.session)),
+            fence: job.lease.as_ref().map(|lease| lease.fence.to_string()),
+            leased_at: job.lease.as_ref().and_then(|lease| instant(lease.leased_at_ms)),
+            lease_ends_at: job.lease.as_ref().and_then(|lease| instant(lease.ends_at_ms)),
+            worker: job.lease.map(|lease| lease.worker),
             error_fingerprint: text(job.error_fingerprint),
+            policy: job.policy.map(Policy::read),
             cancel_requested: job.cancel_requested,
             limits: job.limits,
-            after: job.after.iter().filter_map(|job| id(job)).collect(),
+            waits_for: job.after.iter().filter_map(|job| id(job)).collect(),
             group: id(&job.group),
             schedule: text(job.schedule),
             dedup_key: text(job.dedup_key),
@@ -168,19 +167,6 @@ impl From<v1::JobView> for Job {
             queue: job.queue,
             kind: job.kind,
             key: job.key,
-        }
-    }
-}
-
-impl From<v1::Lease> for Lease {
-    fn from(lease: v1::Lease) -> Self {
-        Self {
-            fence: lease.fence.to_string(),
-            session: id(&lease.session),
-            worker: lease.worker,
-            leased_at: instant(lease.leased_at_ms),
-            ends_at: instant(lease.ends_at_ms),
-            ends_with_session: lease.ends_with_session,
         }
     }
 }

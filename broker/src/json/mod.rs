@@ -4,19 +4,25 @@
 //! It is separate because the gateway's routes, its events and its webhooks show the same nouns and
 //! must show them alike. Numbers that may exceed 2^53 are strings, because JavaScript would round them.
 
+mod event;
 mod group;
 mod job;
+mod kind;
 mod limit;
 pub mod message;
 mod queue;
+mod resource;
 mod schedule;
 mod server;
 mod worker;
 
+pub use event::{Event, LogLine};
 pub use group::{Audit, ErrorGroup, Explain, Operation};
-pub use job::{Attempt, Job, Lease};
+pub use job::{Attempt, Job};
+pub use kind::Kind;
 pub use limit::LimitRow;
 pub use queue::Queue;
+pub use resource::Resource;
 pub use schedule::ScheduleRow;
 pub use server::Server;
 pub use worker::Worker;

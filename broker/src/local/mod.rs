@@ -11,7 +11,6 @@ pub use pool::Locals;
 use crate::door::{Door, Line};
 use crate::limits::{CONNECTION_INBOX_BYTES, INBOX_BYTES, LOCAL_PATIENCE, LOCAL_SIGN, LOCAL_STREAM_WORDS};
 use crate::session::{Session, Terms, Verdict, unchoke};
-use prost::Message;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +46,7 @@ struct Shared {
     door: Door,
     line: Line,
     clock: Clock,
+    frame_bytes_max: usize,
     /// Requests that may be open at once.
     room: Semaphore,
     talk: Mutex<Talk>,
@@ -79,17 +79,13 @@ impl Local {
         hello: Hello,
         signs: bool,
     ) -> Result<Self, Error> {
-        let most = terms.outstanding_max() as usize;
-        let talk = Talk {
-            session: Session::new(terms),
-            last_id: 0,
-            open: HashMap::new(),
-            signals: None,
-        };
+        let (most, frame_bytes_max) = (terms.outstanding_max() as usize, terms.frame_bytes_max());
+        let talk = Talk { session: Session::new(terms), last_id: 0, open: HashMap::new(), signals: None };
         let shared = Arc::new(Shared {
             door: door.clone(),
             line: door.open(),
             clock,
+            frame_bytes_max,
             // The window counts what has no answer yet; one place is left for what closes a stream.
             room: Semaphore::new(most.saturating_sub(1).max(1)),
             talk: Mutex::new(talk),
@@ -210,9 +206,8 @@ impl Shared {
         let mut talk = self.talk();
         talk.last_id += 1;
         let id = talk.last_id;
-        let frame = ClientFrame { id, request: Some(request) };
-        let bytes = frame.encoded_len();
-        match talk.session.receive(Inbound::Request { frame, bytes }, (self.clock)()) {
+        let inbound = Inbound::of(ClientFrame { id, request: Some(request) }, self.frame_bytes_max);
+        match talk.session.receive(inbound, (self.clock)()) {
             Verdict::Ask(asked) => {
                 talk.open.insert(id, listener);
                 self.line.send([asked]);

@@ -133,6 +133,12 @@ impl Terms {
         self.outstanding_max
     }
 
+    /// Longest request, in bytes.
+    #[must_use]
+    pub fn frame_bytes_max(&self) -> usize {
+        self.frame_bytes_max
+    }
+
     /// Bounds frames and payloads. A payload must fit into a frame with what goes with it, so either
     /// bound may come out tighter than asked for.
     #[must_use]

@@ -70,8 +70,12 @@ async fn enqueue(
     headers: HeaderMap,
     Json(job): Json<PlainJob>,
 ) -> Result<Response, Problem> {
-    let retries = job.retries.map(|retries| if retries <= RETRIES_MAX { Ok(retries + 1) } else {
-        Err(Problem::invalid(format!("retries is at most {RETRIES_MAX}")).at("/retries"))
+    let retries = job.retries.map(|retries| {
+        if retries <= RETRIES_MAX {
+            Ok(retries + 1)
+        } else {
+            Err(Problem::invalid(format!("retries is at most {RETRIES_MAX}")).at("/retries"))
+        }
     });
     let max_attempts = retries.transpose()?;
     let has_policy = max_attempts.is_some() || job.priority.is_some();
@@ -131,7 +135,11 @@ async fn result(
     match job.state() {
         JobState::Completed if job.result_dropped => Err(gone("the result was dropped to save room")),
         JobState::Completed => {
-            let content = if job.result_content_type.is_empty() { "application/json" } else { &job.result_content_type };
+            let content = if job.result_content_type.is_empty() {
+                "application/json"
+            } else {
+                &job.result_content_type
+            };
             let content = HeaderValue::from_str(content)
                 .unwrap_or(HeaderValue::from_static("application/octet-stream"));
             let body = if job.result.is_empty() { "null".into() } else { job.result };
