@@ -4,7 +4,6 @@
 mod broker;
 mod cli;
 mod example;
-pub(crate) mod http;
 mod patience;
 mod peer;
 mod postgres;

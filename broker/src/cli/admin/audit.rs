@@ -1,9 +1,10 @@
 //! `windlass admin audit`: what was changed, when, by whom and why.
 
-use super::super::output::{self, Form, instant};
+use super::super::failure::Outcome;
+use super::super::output::instant;
+use super::{Desk, done};
 use clap::Args;
 use serde_json::{Value, json};
-use windlass_client::{Admin, Error};
 
 /// How much of it.
 #[derive(Args)]
@@ -14,8 +15,9 @@ pub(super) struct AuditArgs {
 }
 
 /// Runs the command; the newest entry stands at the end.
-pub(super) async fn run(admin: &Admin, form: Form, args: &AuditArgs) -> Result<(), Error> {
-    let rows: Vec<Value> = admin
+pub(super) async fn run(desk: &Desk, args: &AuditArgs) -> Outcome {
+    let rows: Vec<Value> = desk
+        .admin
         .audit(args.limit)
         .await?
         .iter()
@@ -32,6 +34,6 @@ pub(super) async fn run(admin: &Admin, form: Form, args: &AuditArgs) -> Result<(
             })
         })
         .collect();
-    output::rows(form, &["at", "verb", "changed", "target", "client", "reason"], &rows);
-    Ok(())
+    desk.rows(&["at", "verb", "changed", "target", "client", "reason"], &rows)?;
+    done()
 }
