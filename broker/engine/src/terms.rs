@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// How a job is treated, and found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Terms {
     /// Where it differs from its kind, queue and namespace.
     pub policy: Policy,
@@ -18,7 +18,7 @@ pub struct Terms {
 }
 
 /// What must be so before a job may start, beyond the limits of its queue, kind and key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Gate {
     /// Names of further limits that it must pass, sorted, at most 8.
     pub limits: Vec<String>,

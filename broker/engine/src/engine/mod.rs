@@ -12,7 +12,6 @@ use crate::ids::{ConnId, JobId, Ms, NameId, Request, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
 use crate::limits::{JOBS_MAX_DEFAULT, RESUME_WINDOW_MS};
-use crate::roster::limits::Limits;
 use crate::roster::{EndedIds, Presence, Roster};
 use alloc::vec::Vec;
 
@@ -87,7 +86,7 @@ impl Engine {
     pub fn new(seed: u64) -> Self {
         Self {
             ledger: Ledger::new(seed),
-            roster: Roster { ended_ids: EndedIds::new(seed), limits: Limits::new(seed), ..Roster::default() },
+            roster: Roster { ended_ids: EndedIds::new(seed), ..Roster::default() },
             seed,
             started_at: 0,
             now: 0,

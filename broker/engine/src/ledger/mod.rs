@@ -5,6 +5,7 @@ mod chain;
 mod evolve;
 pub mod job;
 pub mod jobs;
+mod name_hash;
 pub mod names;
 pub mod reports;
 pub mod tables;
@@ -74,7 +75,7 @@ pub struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seq_next: 1, stopped: true, jobs: Jobs::new(seed), ..Self::default() }
+        Self { seq_next: 1, stopped: true, jobs: Jobs::new(seed), names: Names::new(seed), ..Self::default() }
     }
 
     /// The next fence: epoch above, counter below.

@@ -3,6 +3,7 @@
 //! Queues, kinds and namespaces stay for ever (their number is bounded); keys, terms, gates and errors
 //! are dropped when no job refers to them and no fact that does can be replayed any more.
 
+use super::name_hash::hash;
 use crate::ids::NameId;
 use crate::limits::{KINDS_MAX, NAMES_MAX, QUEUES_MAX};
 use crate::policy::Policy;
@@ -12,10 +13,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 /// What a number stands for. New variants go to the end: the order is the stored format.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Name {
     /// A tenant.
     Namespace(String),
@@ -79,6 +81,8 @@ impl Name {
 #[derive(Clone, Debug)]
 struct Row {
     since: u64,
+    /// Of the name.
+    hash: u64,
     name: Arc<Name>,
     /// Jobs that refer to it; counted where they are dropped without.
     uses: u32,
@@ -115,18 +119,33 @@ impl NameCounts {
 /// The names table.
 #[derive(Debug, Default)]
 pub struct Names {
+    seed: u64,
     rows: Vec<Option<Row>>,
-    by_name: BTreeMap<Arc<Name>, NameId>,
+    /// Never iterated but to be compared.
+    by_name: HashTable<NameId>,
     free: BTreeSet<NameId>,
     idle: BTreeSet<(u64, NameId)>,
     counts: NameCounts,
 }
 
 impl Names {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
     /// The number of a name.
     #[must_use]
     pub fn find(&self, name: &Name) -> Option<NameId> {
-        self.by_name.get(name).copied()
+        self.find_hashed(hash(self.seed, name), name)
+    }
+
+    fn find_hashed(&self, hash: u64, name: &Name) -> Option<NameId> {
+        self.by_name.find(hash, |&id| self.get(id) == Some(name)).copied()
+    }
+
+    /// The text of a name and its namespace as bits, which outlive its number; 0 for none.
+    pub(crate) fn bits(&self, id: NameId) -> u64 {
+        if id == 0 { 0 } else { self.row(id).map_or(0, |row| row.hash) }
     }
 
     /// What a number stands for.
@@ -222,6 +241,7 @@ impl Names {
     }
 
     pub(crate) fn insert(&mut self, id: NameId, since: u64, name: Name) {
+        let idle_since = since & !super::REPLAYED;
         let index = id as usize;
         while self.rows.len() <= index {
             let gap = NameId::try_from(self.rows.len()).expect("the number of names is bounded");
@@ -233,25 +253,35 @@ impl Names {
         self.free.remove(&id);
         *self.counts.of(&name) += 1;
         if name.is_counted() {
-            self.idle.insert((since & !super::REPLAYED, id));
+            self.idle.insert((idle_since, id));
         }
-        let name = Arc::new(name);
+        let hash = hash(self.seed, &name);
+        let other = self.find_hashed(hash, &name);
+        self.rows[index] = Some(Row { since, hash, name: Arc::new(name), uses: 0, idle_since });
         // A store written over several turns may hold a name twice, where it was dropped and given
         // again meanwhile; the later one is to be found, and replay drops the other.
-        let other = self.by_name.get(&name).and_then(|&other| self.since(other));
-        if other.is_none_or(|other| other & !super::REPLAYED <= since & !super::REPLAYED) {
-            self.by_name.insert(name.clone(), id);
+        let rank = |id| self.since(id).unwrap_or(0) & !super::REPLAYED;
+        match other {
+            Some(other) if rank(other) > idle_since => {}
+            Some(other) => {
+                if let Some(found) = self.by_name.find_mut(hash, |&found| found == other) {
+                    *found = id;
+                }
+            }
+            None => {
+                let rows = &self.rows;
+                let hash_of = |id: &NameId| rows[*id as usize].as_ref().map_or(0, |row| row.hash);
+                self.by_name.insert_unique(hash, id, hash_of);
+            }
         }
-        let idle_since = since & !super::REPLAYED;
-        self.rows[index] = Some(Row { since, name, uses: 0, idle_since });
     }
 
     pub(crate) fn remove(&mut self, id: NameId) {
         let Some(row) = self.rows.get_mut(id as usize).and_then(Option::take) else { return };
         *self.counts.of(&row.name) -= 1;
         self.idle.remove(&(row.idle_since, id));
-        if self.by_name.get(&row.name) == Some(&id) {
-            self.by_name.remove(&row.name);
+        if let Ok(entry) = self.by_name.find_entry(row.hash, |&found| found == id) {
+            entry.remove();
         }
         self.free.insert(id);
     }
@@ -321,8 +351,7 @@ impl Names {
         if rows == free && self.by_name.len() == rows {
             Ok(())
         } else {
-            let lost: Vec<_> =
-                self.by_name.iter().filter(|(name, id)| self.get(**id) != Some(&***name)).collect();
+            let lost: Vec<_> = self.by_name.iter().filter(|id| self.get(**id).is_none()).collect();
             Err(format!("{rows} names, {free} taken, {} found, {lost:?}", self.by_name.len()))
         }
     }

@@ -6,6 +6,7 @@
 //! saved up, so a restart lets at most one start through that the rate would not, and nothing has to
 //! be stored for it.
 
+use super::buckets::Buckets;
 use super::lanes::RingAt;
 use super::retries::Retries;
 use super::timers::Timer;
@@ -13,19 +14,17 @@ use crate::ids::{Ms, NameId, Seq};
 use crate::ledger::job::Job;
 use crate::ledger::names::{Name, Names};
 use crate::limit::{Breaker, Limit};
-use crate::policy::mix;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 const NS: u64 = 1_000_000;
 
 /// Starts under a limit from one look at buckets to the next, to forget those at rest.
 const SWEEP_EVERY: u32 = 16;
 
-/// Buckets looked at then: neighbours, so that one way down the tree finds them all.
+/// Buckets looked at then: neighbours in memory.
 const SWEPT: usize = 32;
 
 /// Covers remembered before all are looked up anew.
@@ -105,18 +104,14 @@ struct Row {
 pub(crate) struct Limits {
     rows: BTreeMap<NameId, Row>,
     covers: BTreeMap<(NameId, NameId, NameId), Arc<Cover>>,
-    buckets: BTreeMap<BucketId, Bucket>,
-    swept: Option<BucketId>,
+    buckets: Buckets,
+    /// Where the next look goes on.
+    swept: (NameId, usize),
     /// Starts since the last look.
     unswept: u32,
-    seed: u64,
 }
 
 impl Limits {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -147,7 +142,7 @@ impl Limits {
 
     /// Leases are counted anew: a limit may bound others now.
     pub(crate) fn recount(&mut self) {
-        for bucket in self.buckets.values_mut() {
+        for (_, bucket) in self.buckets.iter_mut() {
             bucket.in_use = 0;
         }
     }
@@ -194,7 +189,7 @@ impl Limits {
         if row.key > 0 && row.key != key {
             return None;
         }
-        let key = if row.per_key && key > 0 { hash(self.seed, names.text(key)) } else { 0 };
+        let key = if row.per_key && key > 0 { names.bits(key) } else { 0 };
         Some(BucketId { limit, key })
     }
 
@@ -223,7 +218,7 @@ impl Limits {
     pub(crate) fn admits(&mut self, id: BucketId, asker: Asker, now: Ms) -> Admission {
         let Asker { seq, cost, waiter } = asker;
         let Some(row) = self.rows.get(&id.limit) else { return Admission::Free };
-        let bucket = self.buckets.entry(id).or_insert_with(|| Bucket::new(row));
+        let bucket = self.buckets.get_or_insert_with(id, || Bucket::new(row));
         let row = &row.limit;
         let is_first = !bucket.is_closed;
         if is_first {
@@ -243,7 +238,7 @@ impl Limits {
     pub(crate) fn would_admit(&self, id: BucketId, cost: u32, now: Ms) -> (Admission, bool) {
         let Some(row) = self.rows.get(&id.limit) else { return (Admission::Free, false) };
         let fresh = Bucket::new(row);
-        let bucket = self.buckets.get(&id).unwrap_or(&fresh);
+        let bucket = self.buckets.get(id).unwrap_or(&fresh);
         let (free, opens_at) = match bucket.look(&row.limit, cost, now) {
             Look::Free => (true, None),
             Look::Until(at) => (false, Some(at)),
@@ -266,7 +261,7 @@ impl Limits {
 
     /// A lease ceases to count, in this bucket. True = who waits may look again.
     pub(crate) fn give(&mut self, id: BucketId, cost: u32) -> bool {
-        let Some(bucket) = self.buckets.get_mut(&id) else { return false };
+        let Some(bucket) = self.buckets.get_mut(id) else { return false };
         bucket.in_use = bucket.in_use.saturating_sub(u64::from(cost));
         bucket.is_closed && bucket.opens_at.is_none()
     }
@@ -309,7 +304,7 @@ impl Limits {
 
     /// The retries of a bucket, if it has any set aside.
     pub(crate) fn retries_mut(&mut self, id: BucketId) -> Option<&mut Retries> {
-        self.buckets.get_mut(&id)?.retries.as_deref_mut()
+        self.buckets.get_mut(id)?.retries.as_deref_mut()
     }
 
     /// What was let through has ended, well or badly. True = the breaker opened or closed.
@@ -326,7 +321,7 @@ impl Limits {
 
     /// The bucket opens: who waited, and where its timer stands.
     pub(crate) fn open(&mut self, id: BucketId) -> (Vec<Waiter>, Option<Ms>) {
-        let Some(bucket) = self.buckets.get_mut(&id) else { return (Vec::new(), None) };
+        let Some(bucket) = self.buckets.get_mut(id) else { return (Vec::new(), None) };
         bucket.is_closed = false;
         (core::mem::take(&mut bucket.waiters).into_iter().collect(), bucket.opens_at.take())
     }
@@ -338,7 +333,7 @@ impl Limits {
         for row in self.rows.values_mut() {
             row.known_since = moved(row.known_since);
         }
-        for (&id, bucket) in &mut self.buckets {
+        for (id, bucket) in self.buckets.iter_mut() {
             bucket.tat_ns = bucket.tat_ns.saturating_add_signed(by.saturating_mul(NS as i64));
             bucket.pushed_back_until = moved(bucket.pushed_back_until);
             bucket.breaker.open_until = moved(bucket.breaker.open_until);
@@ -358,23 +353,22 @@ impl Limits {
     }
 
     pub(crate) fn find(&self, id: BucketId) -> Option<&Bucket> {
-        self.buckets.get(&id)
+        self.buckets.get(id)
     }
 
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (BucketId, &Bucket)> {
-        self.buckets.iter().map(|(&id, bucket)| (id, bucket))
+        self.buckets.iter()
     }
 
     /// The buckets of one limit.
     pub(crate) fn of_limit(&self, limit: NameId) -> impl Iterator<Item = (BucketId, &Bucket)> {
-        let range = BucketId { limit, key: 0 }..=BucketId { limit, key: u64::MAX };
-        self.buckets.range(range).map(|(&id, bucket)| (id, bucket))
+        self.buckets.of_limit(limit)
     }
 
     fn bucket(&mut self, id: BucketId) -> &mut Bucket {
         let row = self.rows.get(&id.limit);
         let fresh = || row.map_or_else(Bucket::default, Bucket::new);
-        self.buckets.entry(id).or_insert_with(fresh)
+        self.buckets.get_or_insert_with(id, fresh)
     }
 
     /// Now and then forgets buckets that say no more than a new one would.
@@ -384,29 +378,12 @@ impl Limits {
             return;
         }
         self.unswept = 0;
-        let from = self.swept.take().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut idle = Vec::new();
-        for (place, (&id, bucket)) in self.buckets.range((from, Bound::Unbounded)).take(SWEPT).enumerate() {
-            if place + 1 == SWEPT {
-                self.swept = Some(id);
-            }
-            if bucket.is_idle(now) {
-                idle.push(id);
-            }
-        }
+        let (idle, next) = self.buckets.walk(self.swept, SWEPT, |bucket| bucket.is_idle(now));
+        self.swept = next;
         for id in idle {
-            self.buckets.remove(&id);
+            self.buckets.remove(id);
         }
     }
-}
-
-/// A key's text as bits. Keys come from clients: the seed keeps them from choosing collisions.
-fn hash(seed: u64, key: &str) -> u64 {
-    let words = key
-        .as_bytes()
-        .chunks(8)
-        .map(|chunk| chunk.iter().fold(chunk.len() as u64, |word, &byte| word << 8 ^ u64::from(byte)));
-    words.fold(mix(seed, key.len() as u64), mix).max(1)
 }
 
 /// Whether a job may start.

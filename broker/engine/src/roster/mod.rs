@@ -2,6 +2,7 @@
 //! and `evolve` never reads it.
 
 pub(crate) mod admit;
+mod buckets;
 pub(crate) mod claims;
 mod ended_ids;
 pub(crate) mod flows;
