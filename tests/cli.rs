@@ -1,10 +1,5 @@
 //! The command line: what scripts rely on. Forms of output, exit codes, questions, settings.
 
-#[path = "cli/table.rs"]
-mod table;
-#[path = "cli/terminal.rs"]
-mod terminal;
-
 use crate::harness::{
     Answer, Broker, Peer, WINDLASS, fresh_id, hex, start_windlass, windlass, windlass_reading,
 };
@@ -95,7 +90,7 @@ fn enqueue_reads_payloads_from_files_and_pipes() {
 }
 
 #[test]
-fn what_is_wrong_on_the_command_line_is_2_what_the_broker_refuses_is_1_and_what_is_not_there_is_6() {
+fn what_is_wrong_on_the_command_line_is_2_and_what_the_broker_refuses_is_1() {
     let broker = Broker::start();
     let missing = hex(&fresh_id());
     let cases: [(&[&str], i32); 26] = [
@@ -118,11 +113,11 @@ fn what_is_wrong_on_the_command_line_is_2_what_the_broker_refuses_is_1_and_what_
         (&["admin", "jobs", "list", "--limit", "0"], 2),
         (&["admin", "jobs", "show"], 2),
         (&["admin", "jobs", "show", "42"], 2),
-        (&["admin", "jobs", "show", &missing], 6),
-        (&["admin", "jobs", "retry", &missing], 6),
-        (&["admin", "jobs", "run-now", &missing], 6),
-        (&["admin", "jobs", "cancel", &missing, "--yes"], 6),
-        (&["admin", "jobs", "delete", &missing, "--yes"], 6),
+        (&["admin", "jobs", "show", &missing], 1),
+        (&["admin", "jobs", "retry", &missing], 1),
+        (&["admin", "jobs", "run-now", &missing], 1),
+        (&["admin", "jobs", "cancel", &missing, "--yes"], 1),
+        (&["admin", "jobs", "delete", &missing, "--yes"], 1),
         (&["admin", "queue", "pause"], 2),
         (&["admin", "queue", "pause", "not a name"], 1),
     ];
@@ -201,7 +196,7 @@ fn jobs_are_listed_by_what_is_asked_and_shown_in_full() {
     assert_eq!(ids(&["--state", "scheduled"]), [second.as_str()]);
     assert_eq!(ids(&["--state", "scheduled", "--state", "ready"]).len(), 2);
     assert_eq!(ids(&["--state", "dead"]), [""; 0]);
-    assert!(at(&broker, &["admin", "jobs", "list"]).ok().lines()[0].starts_with("ID\tQUEUE\t"));
+    assert!(at(&broker, &["admin", "jobs", "list"]).ok().lines()[0].starts_with("ID "));
 
     let failed = peer.fetch("default");
     peer.settle(&failed, crate::harness::fail("busy"));
@@ -218,7 +213,7 @@ fn jobs_are_listed_by_what_is_asked_and_shown_in_full() {
         assert!(text.len() == 24 && text.ends_with('Z'), "RFC 3339 with milliseconds: {text}");
     }
     let table = at(&broker, &["admin", "jobs", "show", &first]).ok();
-    assert!(table.lines().contains(&"state\tcompleted"));
+    assert!(table.lines().iter().any(|line| line.starts_with("state ") && line.ends_with("completed")));
 }
 
 #[test]
@@ -232,7 +227,7 @@ fn jobs_are_steered_and_what_loses_something_is_asked_about() {
     assert_eq!(shown(&mut peer, &id).state(), State::Ready);
     for verb in ["cancel", "delete"] {
         let answer = steer(verb, &[]);
-        assert_eq!((answer.code, answer.out.as_str()), (9, ""), "{answer:?}");
+        assert_eq!((answer.code, answer.out.as_str()), (1, ""), "{answer:?}");
         assert!(answer.err.contains("--yes"), "{answer:?}");
     }
     assert_eq!(shown(&mut peer, &id).state(), State::Ready, "nobody said yes");
@@ -242,7 +237,7 @@ fn jobs_are_steered_and_what_loses_something_is_asked_about() {
     assert_eq!(json_at(&broker, &["admin", "jobs", "retry", &id]), changed);
     assert_eq!(shown(&mut peer, &id).state(), State::Ready);
     assert_eq!(json_at(&broker, &["admin", "jobs", "delete", &id, "--yes"]), changed);
-    assert_eq!(steer("show", &[]).code, 6);
+    assert_eq!(steer("show", &[]).code, 1);
     let other = enqueue(&broker, &["k"]);
     let both = json_at(&broker, &["admin", "jobs", "delete", &id, &other, "--yes"]);
     assert_eq!(both, changed, "those that are there are changed");

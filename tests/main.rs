@@ -36,6 +36,8 @@ mod delivery;
 mod sharing;
 // Jobs that are enqueued again and again.
 mod schedules;
+// The gateway: curl, browsers, health.
+mod http;
 // Limits, serial keys, labels, and why a job is not running.
 mod limits;
 // What happens to a job from enqueueing to removal.

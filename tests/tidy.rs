@@ -24,6 +24,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("broker/src/driver", &["windlass_proto", "crate::session", "crate::net", "crate::cli"]),
     ("broker/src/session", &["crate::store", "crate::driver", "crate::net", "crate::cli", "sled::"]),
+    ("broker/src/json", &["windlass_engine", "windlass_client", "crate::"]),
+    (
+        "broker/src/local",
+        &["crate::store", "crate::driver", "crate::cli", "crate::http", "crate::net", "sled::"],
+    ),
+    (
+        "broker/src/http",
+        &[
+            "windlass_engine",
+            "crate::store",
+            "crate::driver",
+            "crate::session",
+            "crate::cli",
+            "crate::door",
+            "sled::",
+        ],
+    ),
     ("broker/src/net", &["crate::store", "crate::driver", "crate::cli", "sled::"]),
     ("broker/src/cli", &["windlass_engine", "crate::store", "crate::driver", "crate::session"]),
     (

@@ -24,6 +24,12 @@ pub struct Flags {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7520]
     #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Address of the HTTP gateway and the dashboard, or `off` [default: the port after --listen's]
+    #[arg(long, env = "WINDLASS_HTTP", value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Further names under which browsers may reach the gateway; separated by commas
+    #[arg(long, env = "WINDLASS_HTTP_HOST", value_name = "NAMES")]
+    pub http_host: Option<String>,
     /// Keep everything in a temporary directory that is removed at the end, on a free port unless
     /// --listen says otherwise; for tests
     #[arg(long, env = "WINDLASS_EPHEMERAL", num_args = 0..=1, default_missing_value = "true")]
@@ -112,6 +118,10 @@ pub struct Settings {
     pub until_stdin_ends: bool,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where the HTTP gateway listens; `None`: there is none.
+    pub http: Option<SocketAddr>,
+    /// Names of the gateway besides those of this machine.
+    pub http_hosts: Vec<String>,
     /// Largest payload, in bytes.
     pub max_payload: usize,
     /// Open connections.
@@ -163,7 +173,11 @@ impl Flags {
         let (port, segment_default, reserve_default) =
             if ephemeral { (0, mib, 0) } else { (7520, 4 * mib, DiskOptions::default().reserve_bytes) };
         let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
-        check_reach(listen, self.insecure.or(file.insecure).unwrap_or(false))?;
+        let http = http(self.http.or(file.http), listen)?;
+        let insecure = self.insecure.or(file.insecure).unwrap_or(false);
+        for reachable in [Some(listen), http].into_iter().flatten() {
+            check_reach(reachable, insecure)?;
+        }
         let within = |name: &str, value: u64, low: u64, high: u64| {
             if (low..=high).contains(&value) {
                 return Ok(value);
@@ -207,6 +221,8 @@ impl Flags {
             ephemeral,
             until_stdin_ends: self.until_stdin_ends.or(file.until_stdin_ends).unwrap_or(false),
             listen,
+            http,
+            http_hosts: names(&self.http_host.or(file.http_host).unwrap_or_default()),
             max_payload: size(max_payload),
             max_connections: size(connections),
             log: self.log.or(file.log).unwrap_or_default(),
@@ -225,6 +241,25 @@ fn home(asked: Option<PathBuf>, ephemeral: bool) -> Result<PathBuf, ConfigError>
         Some(data) => Ok(data),
         None => Ok(PathBuf::from("windlass-data")),
     }
+}
+
+/// Where the gateway listens. Without a word it is the port after the protocol's; where that is a free
+/// one, the gateway takes a free one, too.
+fn http(asked: Option<String>, listen: SocketAddr) -> Result<Option<SocketAddr>, ConfigError> {
+    match asked.as_deref() {
+        Some("off") => Ok(None),
+        Some(address) => address.parse().map(Some).map_err(|_| {
+            ConfigError::Invalid(format!(
+                "http is {address}, but must be an address like 127.0.0.1:7521, or off"
+            ))
+        }),
+        None if listen.port() == 0 => Ok(Some(listen)),
+        None => Ok(listen.port().checked_add(1).map(|port| SocketAddr::new(listen.ip(), port))),
+    }
+}
+
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// Who can reach the address can do everything.
@@ -286,6 +321,8 @@ fn size(bytes: u64) -> usize {
 const KEYS: &[&str] = &[
     "data",
     "listen",
+    "http",
+    "http_host",
     "ephemeral",
     "test_clock",
     "until_stdin_ends",
@@ -375,6 +412,17 @@ mod tests {
         let settings = file("listen = \"127.0.0.1:9\"\nmax-payload = \"2MiB\"\n").unwrap();
         assert_eq!(settings.listen.port(), 9);
         assert_eq!(settings.max_payload, 2 << 20);
+    }
+
+    #[test]
+    fn the_gateway_is_next_to_the_protocol_unless_it_is_told_otherwise() {
+        let http = |text: &str| file(text).map(|settings| settings.http.map(|addr| addr.to_string()));
+        assert_eq!(http("").unwrap().unwrap(), "127.0.0.1:7521");
+        assert_eq!(http("listen = \"127.0.0.1:9\"\n").unwrap().unwrap(), "127.0.0.1:10");
+        assert_eq!(http("listen = \"127.0.0.1:0\"\n").unwrap().unwrap(), "127.0.0.1:0");
+        assert_eq!(http("http = \"off\"\n").unwrap(), None);
+        assert!(http("http = \"7521\"\n").unwrap_err().to_string().contains("or off"));
+        assert!(http("http = \"0.0.0.0:7521\"\n").unwrap_err().to_string().contains("--insecure"));
     }
 
     #[test]

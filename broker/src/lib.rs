@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   socket ─ net ─ session ┐
+//!   HTTP ─ http ─ local ───┤
 //!                          ├─ door ─ driver: one loop, one owner ─ store: journal file, sled
 //!   CLI ─── client ─ socket┘          └─ engine: the rules, pure
 //! ```
@@ -14,7 +15,10 @@ pub mod config;
 mod disk_usage;
 pub mod door;
 pub mod driver;
+pub mod http;
+pub mod json;
 pub mod limits;
+pub mod local;
 pub mod net;
 pub mod process;
 pub mod session;

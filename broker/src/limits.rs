@@ -1,5 +1,7 @@
 //! The bounds of the daemon: what a connection, a turn and a batch may hold.
 
+use std::time::Duration;
+
 /// Commands taken from one connection in one turn.
 pub const COMMANDS_PER_TURN: usize = 32;
 /// Bytes of commands taken from one connection in one turn; one command may be larger.
@@ -37,6 +39,22 @@ pub const HALF_FRAME_SECONDS: u64 = 10;
 /// Time in which a peer must take at least one byte of what is queued for it. With the window to
 /// come back it stays below 20 s, in which a silent worker's jobs run again.
 pub const WRITE_STALL_SECONDS: u64 = 15;
+/// Time that a request of the gateway waits for room in the driver's inbox before it is refused.
+pub const LOCAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a session of the broker's own says that it lives.
+pub const LOCAL_SIGN: Duration = Duration::from_secs(3);
+/// Words that wait for the listener of a stream inside the process; beyond, the stream ends.
+pub const LOCAL_STREAM_WORDS: usize = 4_096;
+/// Namespaces with a conversation of the gateway; beyond, idle ones are closed.
+pub const LOCALS_MAX: usize = 256;
+/// Open HTTP connections; further ones wait to be accepted.
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// Time for a request's head to arrive.
+pub const HTTP_HEAD_SECONDS: u64 = 10;
+/// Time for a request's body to arrive.
+pub const HTTP_BODY_SECONDS: u64 = 30;
+/// Bytes of a request's body; many jobs at once.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 << 20;
 /// Leaves copied for the fold in one slice: 256 records.
 pub const LEAVES_PER_SLICE: usize = 16;
 /// Bytes of parts at which a slice takes no further leaf; the fold thread holds a few slices.

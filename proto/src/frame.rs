@@ -83,6 +83,22 @@ pub enum FrameError {
     Io(io::Error),
 }
 
+impl Inbound {
+    /// A request that was made in this process: it keeps the bounds of one that was read from a socket.
+    pub fn of(frame: ClientFrame, limit: usize) -> Inbound {
+        let refused = |code, message, field| Inbound::Refused(Refusal { id: frame.id, code, message, field });
+        if frame.encoded_len() > limit {
+            let message = format!("the request is longer than {limit} bytes; make several of it");
+            return refused(Code::TooLarge, message, String::new());
+        }
+        match scan::weigh(&frame.encode_to_vec()) {
+            Ok(bytes) => Inbound::Request { frame, bytes },
+            Err(Stop::Refused { code, message, field }) => refused(code, message, field),
+            Err(Stop::Malformed) => refused(Code::Invalid, "broken protobuf".to_owned(), String::new()),
+        }
+    }
+}
+
 impl BrokerCodec {
     /// A codec with `limit` bytes as the longest frame in both directions.
     pub fn new(limit: usize) -> BrokerCodec {

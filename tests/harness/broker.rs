@@ -1,5 +1,6 @@
 //! A broker: the real program on a directory and a port of its own.
 
+use super::http::{self, Reply};
 use super::patience::eventually;
 use super::{Peer, Program, WINDLASS};
 use rustix::process::Signal;
@@ -7,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What a small broker needs: the defaults are meant for more than a few jobs.
-const SMALL: [&str; 4] = ["--segment-bytes", "1MiB", "--disk-reserve-bytes", "1MiB"];
+/// What a small broker needs: the defaults are meant for more than a few jobs, and for one broker a
+/// machine.
+const SMALL: [&str; 6] = ["--segment-bytes", "1MiB", "--disk-reserve-bytes", "1MiB", "--http", "127.0.0.1:0"];
 
 /// A broker that serves; it is killed, and its directory removed, when the value is dropped.
 pub(crate) struct Broker {
@@ -50,6 +52,18 @@ impl Broker {
     /// Where it listens.
     pub(crate) fn addr(&self) -> &str {
         &self.addr
+    }
+
+    /// Where its gateway listens.
+    pub(crate) fn http_addr(&self) -> String {
+        let said = self.program.stdout();
+        let line = said.lines().nth(1).expect("the second line is the gateway's");
+        line.strip_prefix("dashboard and HTTP on http://").unwrap().to_owned()
+    }
+
+    /// Asks the gateway, on a connection of its own.
+    pub(crate) fn http(&self, method: &str, path: &str, body: &str) -> Reply {
+        http::ask(&self.http_addr(), method, path, &[], body.as_bytes())
     }
 
     /// Its data directory.
@@ -121,7 +135,8 @@ fn listening(program: &mut Program) -> Result<String, i32> {
         // Asked first: what it said before it ended stands in the file by then.
         let ended = program.exit_code();
         let said = program.stdout();
-        match said.split_once('\n') {
+        // The second line is the gateway's; both sockets are bound before the first.
+        match said.split_once('\n').filter(|(_, rest)| rest.ends_with('\n')) {
             Some((line, _)) => Some(Ok(line.strip_prefix("windlass listening on ").unwrap().to_owned())),
             None => ended.map(Err),
         }

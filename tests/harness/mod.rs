@@ -4,6 +4,7 @@
 mod broker;
 mod cli;
 mod example;
+pub(crate) mod http;
 mod patience;
 mod peer;
 mod postgres;

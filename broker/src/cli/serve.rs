@@ -1,14 +1,17 @@
 //! `windlass serve`: runs a broker until it is told to stop.
 
-use super::exit::Exit;
-use super::output;
+use super::{exit, output};
 use crate::broker::Broker;
 use crate::config::{Flags, LogForm, Settings};
+use crate::http::{self, Gateway};
+use crate::local::Locals;
 use crate::net::{self, NetOptions};
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -17,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
     let mut settings = match flags.settle() {
         Ok(settings) => settings,
-        Err(error) => return fail(Exit::Usage as u8, &error.to_string()),
+        Err(error) => return output::fail(exit::USAGE, &error.to_string()),
     };
     let _removed_at_the_end = match ephemeral(&mut settings) {
         Ok(home) => home,
         Err(error) => {
-            return fail(Exit::Failed as u8, &format!("cannot make a temporary directory: {error}"));
+            return output::fail(exit::REFUSED, &format!("cannot make a temporary directory: {error}"));
         }
     };
     log(&settings);
@@ -30,18 +33,12 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
     let broker = match Broker::start(&settings.options) {
         Ok(broker) => broker,
         Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Failed as u8);
+            let code = u8::try_from(error.exit_code()).unwrap_or(exit::REFUSED);
             let data = settings.options.data.display();
-            return fail(code, &format!("cannot start on {data}: {}", with_causes(&error)));
+            return output::fail(code, &format!("cannot start on {data}: {}", with_causes(&error)));
         }
     };
     runtime.block_on(serve(broker, &settings))
-}
-
-/// An error in words, and its exit code: some of the store's are its own.
-fn fail(code: u8, message: &str) -> ExitCode {
-    output::complain(message);
-    ExitCode::from(code)
 }
 
 /// A home for the data of a broker that keeps none.
@@ -55,16 +52,14 @@ fn ephemeral(settings: &mut Settings) -> std::io::Result<Option<TempDir>> {
 }
 
 async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
-    let listening = net::bind(settings.listen).and_then(|listener| {
-        let addr = listener.local_addr()?;
-        Ok((listener, addr, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    let ready = bind(settings).and_then(|sockets| {
+        Ok((sockets, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
     });
-    let (listener, addr, mut terminate, mut interrupt) = match listening {
-        Ok(listening) => listening,
+    let (sockets, mut terminate, mut interrupt) = match ready {
+        Ok(ready) => ready,
         Err(error) => {
             broker.drain();
-            let message = format!("cannot listen on {}: {error}", settings.listen);
-            return fail(Exit::Failed as u8, &message);
+            return output::fail(exit::REFUSED, &error.to_string());
         }
     };
     let stop = CancellationToken::new();
@@ -73,19 +68,33 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
     if clock.is_test() {
         options.terms = options.terms.with_test_clock();
     }
-    let clock = Arc::new(move || clock.now_ms());
-    let network = tokio::spawn(net::serve(listener, broker.door.clone(), options, clock, stop.clone()));
-    output::line(&format!("windlass listening on {addr}"));
+    let clock: net::Clock = Arc::new(move || clock.now_ms());
+    let gateway = sockets.http.map(|(listener, addr)| {
+        let locals = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), "gateway");
+        let gateway = Gateway::new(locals, addr, settings.http_hosts.clone());
+        (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, stop.clone())))
+    });
+    let network = tokio::spawn(net::serve(sockets.net, broker.door.clone(), options, clock, stop.clone()));
+    output::line(&format!("windlass listening on {}", sockets.addr));
+    if let Some((_, addr, _)) = &gateway {
+        output::line(&format!("dashboard and HTTP on http://{addr}"));
+    }
     tokio::select! {
         () = first_of(&mut terminate, &mut interrupt) => {}
         () = end_of_stdin(settings.until_stdin_ends) => {}
     }
     tracing::info!("draining; a second signal ends the broker at once");
+    if let Some((gateway, ..)) = &gateway {
+        gateway.drain();
+    }
     let drained = tokio::task::spawn_blocking(|| broker.drain());
     let orderly = async {
         let _joined = drained.await;
         stop.cancel();
         let _joined = network.await;
+        if let Some((_, _, served)) = gateway {
+            let _joined = served.await;
+        }
     };
     tokio::select! {
         () = orderly => tracing::info!("stopped"),
@@ -96,6 +105,27 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Where clients come in.
+struct Sockets {
+    net: TcpListener,
+    addr: SocketAddr,
+    http: Option<(TcpListener, SocketAddr)>,
+}
+
+/// Binds both addresses, or says which of them cannot be had.
+fn bind(settings: &Settings) -> std::io::Result<Sockets> {
+    let bind = |addr: SocketAddr, flag: &str| {
+        let bound = net::bind(addr).and_then(|listener| listener.local_addr().map(|addr| (listener, addr)));
+        bound.map_err(|error| {
+            let message = format!("cannot listen on {addr}: {error}; choose another address with {flag}");
+            std::io::Error::new(error.kind(), message)
+        })
+    };
+    let (net, addr) = bind(settings.listen, "--listen")?;
+    let http = settings.http.map(|http| bind(http, "--http, or say --http off")).transpose()?;
+    Ok(Sockets { net, addr, http })
 }
 
 /// Waits until whoever started the broker has closed its stdin; for ever if that is not asked for.

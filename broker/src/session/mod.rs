@@ -77,6 +77,14 @@ pub enum Verdict {
     Close(u64, Error),
 }
 
+/// One frame of the engine as the client hears it.
+pub struct Said {
+    /// The id of the request and the message. None = the conversation ended with it.
+    pub words: Option<(u64, Words)>,
+    /// The frame's weight in the outbox.
+    pub weight: usize,
+}
+
 /// The client's end of a conversation with the engine.
 pub struct Session {
     terms: Arc<Terms>,
@@ -117,6 +125,18 @@ impl Terms {
     pub fn with_test_clock(mut self) -> Self {
         self.features.push(TEST_CLOCK);
         self
+    }
+
+    /// Most open requests of one connection.
+    #[must_use]
+    pub fn outstanding_max(&self) -> u32 {
+        self.outstanding_max
+    }
+
+    /// Longest request, in bytes.
+    #[must_use]
+    pub fn frame_bytes_max(&self) -> usize {
+        self.frame_bytes_max
     }
 
     /// Bounds frames and payloads. A payload must fit into a frame with what goes with it, so either
@@ -290,19 +310,32 @@ impl Session {
     pub fn speak(&mut self, now_ms: u64, bytes: usize, dst: &mut BytesMut) -> usize {
         let mut weight = 0;
         while dst.len() < bytes
-            && let Some(frame) = self.released.pop_front()
+            && let Some(said) = self.say_one(now_ms)
         {
-            weight += door::weight(&frame);
-            self.say(frame, now_ms, dst);
+            weight += said.weight;
+            if let Some((id, words)) = said.words {
+                outbound::write(id, words, self.terms.frame_bytes_max, dst);
+            }
         }
         weight
     }
 
-    fn say(&mut self, frame: Frame, now_ms: u64, dst: &mut BytesMut) {
+    /// Says one of the frames that wait, as a message.
+    pub fn say_one(&mut self, now_ms: u64) -> Option<Said> {
+        let frame = self.released.pop_front()?;
+        let weight = door::weight(&frame);
+        Some(Said { words: self.words(frame, now_ms), weight })
+    }
+
+    /// None = the frame is the end of the conversation.
+    fn words(&mut self, frame: Frame, now_ms: u64) -> Option<(u64, Words)> {
         let Frame { to, last, body } = frame;
         let open = if last { self.window.close(to.id) } else { Open::default() };
         let words = match body {
-            Body::Cut => return self.end(),
+            Body::Cut => {
+                self.end();
+                return None;
+            }
             Body::Welcome(welcome) => Words::Welcome(self.welcome(*welcome)),
             Body::Error(refusal) if self.state == State::Opening(to.id) => {
                 Words::Error(self.unwelcome(refusal))
@@ -324,7 +357,7 @@ impl Session {
             Body::ClockAdvanced { now } => Words::ClockAdvanced(v1::ClockAdvanced { at_ms: now }),
             Body::Signal(signal) => Words::Signal(outbound::signal(signal)),
         };
-        outbound::write(to.id, words, self.terms.frame_bytes_max, dst);
+        Some((to.id, words))
     }
 
     fn welcome(&mut self, welcome: Welcome) -> v1::Welcome {

@@ -1,10 +1,9 @@
 //! `windlass admin audit`: what was changed, when, by whom and why.
 
-use super::super::failure::Outcome;
-use super::super::output::instant;
-use super::{Desk, done};
+use super::super::output::{self, Form, instant};
 use clap::Args;
 use serde_json::{Value, json};
+use windlass_client::{Admin, Error};
 
 /// How much of it.
 #[derive(Args)]
@@ -15,9 +14,8 @@ pub(super) struct AuditArgs {
 }
 
 /// Runs the command; the newest entry stands at the end.
-pub(super) async fn run(desk: &Desk, args: &AuditArgs) -> Outcome {
-    let rows: Vec<Value> = desk
-        .admin
+pub(super) async fn run(admin: &Admin, form: Form, args: &AuditArgs) -> Result<(), Error> {
+    let rows: Vec<Value> = admin
         .audit(args.limit)
         .await?
         .iter()
@@ -34,6 +32,6 @@ pub(super) async fn run(desk: &Desk, args: &AuditArgs) -> Outcome {
             })
         })
         .collect();
-    desk.rows(&["at", "verb", "changed", "target", "client", "reason"], &rows)?;
-    done()
+    output::rows(form, &["at", "verb", "changed", "target", "client", "reason"], &rows);
+    Ok(())
 }

@@ -1,16 +1,14 @@
 //! `windlass admin jobs`: finds jobs, shows them, and changes them.
 
-use super::super::enqueue::duration;
-use super::super::exit::Exit;
-use super::super::failure::{Failure, Outcome};
-use super::super::output::{self, instant};
+use super::super::exit;
+use super::super::output::{self, Form, instant};
 use super::change::{self, Verb};
-use super::{Desk, clone, done, no_job, state, word};
+use super::{AdminArgs, state, word};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::process::ExitCode;
 use windlass_client::proto::{self, JobView, Selector, State};
-use windlass_client::{Ended, JobId};
+use windlass_client::{Admin, Client, Ended, Error, JobId};
 
 #[derive(Subcommand)]
 pub(super) enum Jobs {
@@ -26,32 +24,13 @@ pub(super) enum Jobs {
         /// Their ids
         #[arg(required = true)]
         ids: Vec<JobId>,
-        /// At most this long [default: for ever]
-        #[arg(long, value_parser = duration, value_name = "TIME")]
-        within: Option<Duration>,
     },
-    /// Why a job is not running
-    Explain {
-        /// Its id
-        id: JobId,
-    },
-    /// Enqueue a job like this one
-    Clone(clone::CloneArgs),
     #[command(flatten)]
     Change(Verb),
 }
 
-impl Jobs {
-    pub(super) fn is_a_look(&self) -> bool {
-        match self {
-            Self::List(_) | Self::Show { .. } | Self::Explain { .. } => true,
-            Self::Wait { .. } | Self::Clone(_) | Self::Change(_) => false,
-        }
-    }
-}
-
 /// Which jobs: those that all of it agrees on.
-#[derive(Args, Default)]
+#[derive(Args)]
 pub(super) struct Which {
     /// A condition, like 'state:dead kind:email.* age:>1h'; see the table in docs/OPERATIONS.md
     #[arg(long, short, default_value = "")]
@@ -99,7 +78,7 @@ impl Which {
 #[derive(Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    pub(super) which: Which,
+    which: Which,
     /// Rows at most
     #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
@@ -108,31 +87,18 @@ pub(super) struct ListArgs {
     oldest_first: bool,
 }
 
-/// Runs the command.
-pub(super) async fn run(desk: &Desk, what: &Jobs) -> Outcome {
+pub(super) async fn run(client: &Client, args: &AdminArgs, what: &Jobs) -> Result<ExitCode, Error> {
+    let admin = &client.admin();
     match what {
-        Jobs::List(args) => list(desk, args, Selector { all: true, ..args.which.selector() }).await,
-        Jobs::Wait { ids, within } => wait(desk, ids, *within).await,
-        Jobs::Show { id } => show(desk, *id).await,
-        Jobs::Explain { id } => super::explain::run(desk, *id).await,
-        Jobs::Clone(args) => clone::run(desk, args).await,
-        Jobs::Change(verb) => change::run(desk, verb).await,
+        Jobs::List(list) => list_jobs(admin, args.output, list).await.map(|()| ExitCode::SUCCESS),
+        Jobs::Wait { ids } => Ok(ended_rows(args.output, &client.wait(ids.iter().copied()).await?)),
+        Jobs::Show { id } => show_job(admin, args.output, *id).await,
+        Jobs::Change(verb) => change::run(admin, args, verb).await,
     }
 }
 
-async fn wait(desk: &Desk, ids: &[JobId], within: Option<Duration>) -> Outcome {
-    let waiting = desk.client.wait(ids.iter().copied());
-    let ended = match within {
-        None => waiting.await?,
-        Some(within) => tokio::time::timeout(within, waiting).await.map_err(|_| {
-            Failure::new(Exit::TimedOut, format!("not all of them have ended within {within:?}"))
-        })??,
-    };
-    ended_rows(desk, &ended)
-}
-
 /// How jobs ended; the exit code says whether all of them completed.
-fn ended_rows(desk: &Desk, ended: &[Ended]) -> Outcome {
+fn ended_rows(form: Form, ended: &[Ended]) -> ExitCode {
     let row = |ended: &Ended| {
         let is_known = ended.state != State::Unspecified;
         json!({
@@ -141,13 +107,13 @@ fn ended_rows(desk: &Desk, ended: &[Ended]) -> Outcome {
             "result": if ended.result.is_empty() { Value::Null } else { output::payload(&ended.result) },
         })
     };
-    desk.rows(&["id", "state", "result"], &ended.iter().map(row).collect::<Vec<_>>())?;
-    Ok(if ended.iter().all(Ended::is_completed) { Exit::Ok } else { Exit::Failed })
+    output::rows(form, &["id", "state", "result"], &ended.iter().map(row).collect::<Vec<_>>());
+    if ended.iter().all(Ended::is_completed) { ExitCode::SUCCESS } else { ExitCode::from(exit::REFUSED) }
 }
 
-/// The jobs of a choice.
-pub(super) async fn list(desk: &Desk, list: &ListArgs, select: Selector) -> Outcome {
-    let mut pages = desk.admin.jobs(select).page_size(list.limit.min(1_000));
+async fn list_jobs(admin: &Admin, form: Form, list: &ListArgs) -> Result<(), Error> {
+    let select = Selector { all: true, ..list.which.selector() };
+    let mut pages = admin.jobs(select).page_size(list.limit.min(1_000));
     if !list.oldest_first {
         pages = pages.newest_first();
     }
@@ -158,15 +124,14 @@ pub(super) async fn list(desk: &Desk, list: &ListArgs, select: Selector) -> Outc
     }
     let columns =
         ["id", "queue", "kind", "state", "priority", "attempt", "max_attempts", "run_at", "created_at"];
-    desk.rows(&columns, &rows)?;
-    if rows.len() == list.limit as usize {
-        desk.hint(&format!("there may be more than these {}; see --limit", list.limit));
-    }
-    done()
+    output::rows(form, &columns, &rows);
+    Ok(())
 }
 
-async fn show(desk: &Desk, id: JobId) -> Outcome {
-    let job = desk.admin.job(id).await?.ok_or_else(|| no_job(id))?;
+async fn show_job(admin: &Admin, form: Form, id: JobId) -> Result<ExitCode, Error> {
+    let Some(job) = admin.job(id).await? else {
+        return Ok(output::fail(exit::REFUSED, &format!("no job has the id {id}; it may have been removed")));
+    };
     let mut row = job_row(&job);
     row.insert("content_type".into(), json!(job.content_type));
     row.insert("payload".into(), output::payload(&job.payload));
@@ -184,15 +149,11 @@ async fn show(desk: &Desk, id: JobId) -> Outcome {
     row.insert("result_dropped".into(), json!(job.result_dropped));
     let history: Vec<Value> = job.history.iter().map(attempt).collect();
     row.insert("history".into(), Value::Array(history));
-    desk.object(&Value::Object(row))?;
-    if matches!(job.state(), State::Ready | State::Blocked | State::Held | State::Scheduled) {
-        desk.hint(&format!("why it is not running: windlass admin explain {id}"));
-    }
-    done()
+    output::object(form, &Value::Object(row));
+    Ok(ExitCode::SUCCESS)
 }
 
-/// A job as a row.
-pub(super) fn job_row(job: &JobView) -> Map<String, Value> {
+fn job_row(job: &JobView) -> Map<String, Value> {
     let id = JobId::from_slice(&job.id).map(|id| id.to_string()).unwrap_or_default();
     let lease = job.lease.as_ref();
     let reason = job.dead_reason();

@@ -42,7 +42,8 @@ pub(super) async fn run(args: &BacklogArgs) -> Result<(), Problem> {
     report.disk_bytes_per_job(&target, tally.done());
     restart(&mut target, &mut report, args).await?;
     target.close().await?;
-    Ok(report.print(&args.common.output.open())?)
+    report.print(args.common.output);
+    Ok(())
 }
 
 async fn restart(target: &mut Target, report: &mut Report, args: &BacklogArgs) -> Result<(), Problem> {

@@ -36,7 +36,8 @@ pub(super) async fn run(args: &LatencyArgs) -> Result<(), Problem> {
     clear(&target, &meter).await?;
     meter.close().await;
     target.close().await?;
-    Ok(report.print(&args.common.output.open())?)
+    report.print(args.common.output);
+    Ok(())
 }
 
 /// One connection that enqueues what is due, and waits for nothing.

@@ -38,7 +38,8 @@ pub(super) async fn enqueue(args: &EnqueueArgs) -> Result<(), Problem> {
     report.requests_refused = Some(tally.refused());
     report.disk_bytes_per_job(&target, tally.done());
     conclude(target, meter).await?;
-    Ok(report.print(&args.common.output.open())?)
+    report.print(args.common.output);
+    Ok(())
 }
 
 /// `windlass bench life`.
@@ -68,7 +69,8 @@ pub(super) async fn life(args: &LifeArgs) -> Result<(), Problem> {
     report.requests_refused = Some(tally.refused());
     report.disk_bytes_per_job(&target, tally.done());
     conclude(target, meter).await?;
-    Ok(report.print(&args.common.output.open())?)
+    report.print(args.common.output);
+    Ok(())
 }
 
 /// Leaves the broker without the bench's jobs, and ends it if it is ours.

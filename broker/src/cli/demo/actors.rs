@@ -87,7 +87,7 @@ impl Stage {
     /// After a failure the logs are worth more than a clean disk.
     pub(super) fn leave_traces(&mut self) {
         self.dir.disable_cleanup(true);
-        super::output::complain(&format!("logs and data are left in {}", self.dir.path().display()));
+        super::output::hint(&format!("windlass: logs and data are left in {}", self.dir.path().display()));
     }
 
     fn log(&self, name: &str) -> io::Result<Stdio> {

@@ -1,7 +1,7 @@
 //! The file that `apply` reads and `config` prints: a table for each sort of resource, in it one for
 //! each name, in that the message of the protocol.
 
-use super::message::{Limit, Policy, QueueConf, Schedule, Written};
+use crate::json::message::{Limit, Policy, QueueConf, Schedule, Written};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use windlass_client::proto::Resource;

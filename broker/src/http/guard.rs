@@ -1,0 +1,80 @@
+//! Who may speak to the gateway, and in whose name: the Host that a browser was told, and the
+//! namespace.
+
+use super::Gateway;
+use super::problem::Problem;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+use windlass_proto::v1::Code;
+
+/// Names the namespace of a request; without it, it is `default`.
+const NAMESPACE: &str = "windlass-namespace";
+
+/// Refuses requests under a name that is not ours. A page of somebody else's may make a browser
+/// resolve its own name to this machine; its requests then carry that name.
+pub(super) async fn known_host(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().host().or(host).unwrap_or_default();
+    if is_known(host, gateway.hosts()) {
+        return next.run(request).await;
+    }
+    let message = format!(
+        "{} is not a name of this broker; start it with --http-host to allow it",
+        if host.is_empty() { "a request without a Host" } else { host }
+    );
+    Problem::new(Code::Denied, message).with_status(StatusCode::MISDIRECTED_REQUEST).into_response()
+}
+
+fn is_known(host: &str, hosts: &[String]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        || hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+}
+
+/// The namespace of a request.
+pub(super) struct Namespace(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Namespace {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match parts.headers.get(NAMESPACE) {
+            None => Ok(Self("default".to_owned())),
+            Some(name) => match name.to_str() {
+                Ok(name) => Ok(Self(name.to_owned())),
+                Err(_) => Err(Problem::invalid("Windlass-Namespace is not a name")),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_and_those_allowed_are_known() {
+        let hosts = ["jobs.example.com".to_owned(), "10.0.0.7".to_owned()];
+        for known in [
+            "localhost:7521",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]:7521",
+            "JOBS.example.com:443",
+            "10.0.0.7:1",
+        ] {
+            assert!(is_known(known, &hosts), "{known}");
+        }
+        for unknown in ["", "evil.example", "localhost.evil.example:7521", "10.0.0.8", "[::2]"] {
+            assert!(!is_known(unknown, &hosts), "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The HTTP gateway: curl, browsers and Prometheus meet the broker here.
+//!
+//! It is separate because it speaks another language than the protocol's sockets, JSON. What a
+//! request comes to is a message of the protocol, checked and decided like any other: there is no
+//! rule about jobs on this floor.
+//!
+//! ```text
+//!   guard ─► routes ─► json ─► local ─► door
+//! ```
+
+mod body;
+mod guard;
+mod problem;
+mod routes;
+mod server;
+
+pub use server::serve;
+
+use crate::local::Locals;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::CsrfLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_BODY_SECONDS};
+
+/// What all requests share.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    locals: Locals,
+    /// Names under which browsers may reach the gateway, besides those of this machine.
+    hosts: Vec<String>,
+    is_draining: AtomicBool,
+}
+
+impl Gateway {
+    /// A gateway to this engine, on this address, that also answers to these names.
+    #[must_use]
+    pub fn new(locals: Locals, address: SocketAddr, mut hosts: Vec<String>) -> Self {
+        hosts.push(address.ip().to_string());
+        Self { inner: Arc::new(Inner { locals, hosts, is_draining: AtomicBool::new(false) }) }
+    }
+
+    /// From now on `/readyz` says that there is nothing more to come here for.
+    pub fn drain(&self) {
+        self.inner.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.inner.is_draining.load(Ordering::Relaxed)
+    }
+
+    fn locals(&self) -> &Locals {
+        &self.inner.locals
+    }
+
+    fn hosts(&self) -> &[String] {
+        &self.inner.hosts
+    }
+}
+
+/// All routes, with what stands before them.
+fn router(gateway: Gateway) -> Router {
+    let (routes, api) = OpenApiRouter::new().merge(routes::all()).split_for_parts();
+    let api = Arc::new(api);
+    routes
+        .route("/openapi.json", axum::routing::get(move || async move { axum::Json((*api).clone()) }))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
+        .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_secs(HTTP_BODY_SECONDS)))
+        .layer(CsrfLayer::new())
+        .layer(axum::middleware::from_fn_with_state(gateway.clone(), guard::known_host))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .with_state(gateway)
+}
+
+/// The status of an answer that a listening client should retry elsewhere.
+const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

@@ -1,0 +1,84 @@
+//! The listener of the gateway: lets connections in, as many as there is room for, until the broker
+//! stops; then each finishes the request at hand.
+
+use super::{Gateway, router};
+use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_SECONDS};
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time for requests at hand once the broker stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves the gateway until `stop`.
+pub async fn serve(listener: TcpListener, gateway: Gateway, stop: CancellationToken) {
+    let routes = router(gateway);
+    let room = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECONDS))
+        .max_buf_size(64 << 10)
+        .pipeline_flush(true);
+    let accept = async {
+        loop {
+            // The kernel keeps those for whom there is no room yet.
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            let socket = accept(&listener).await;
+            let connection = server.serve_connection(TokioIo::new(socket), service(routes.clone()));
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "an HTTP connection broke");
+                }
+                drop(place);
+            });
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = stop.cancelled() => {}
+    }
+    drop(listener);
+    if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+        tracing::debug!("HTTP connections were cut, which had not ended by themselves");
+    }
+}
+
+type Service = TowerToHyperService<
+    tower::util::MapRequest<Router, fn(hyper::Request<Incoming>) -> hyper::Request<Body>>,
+>;
+
+fn service(routes: Router) -> Service {
+    let unwrap: fn(hyper::Request<Incoming>) -> hyper::Request<Body> = |request| request.map(Body::new);
+    TowerToHyperService::new(routes.map_request(unwrap))
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _peer)) => {
+                if socket.set_nodelay(true).is_ok() {
+                    return socket;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no HTTP connection could be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The gateway's plain forms, its guards and its health, over a real socket.
+
+use crate::harness::{Broker, complete, http};
+use serde_json::json;
+
+#[test]
+fn a_job_is_enqueued_with_one_small_object_and_its_result_is_read_by_its_id() {
+    let broker = Broker::start();
+    let answer =
+        broker.http("POST", "/enqueue", r#"{"type":"add","payload":{"a":1},"retries":2,"queue":"q"}"#);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(answer.json()["message"], format!("job {id} is enqueued"));
+    let pending = broker.http("GET", &format!("/results/{id}"), "");
+    assert_eq!((pending.status, pending.header("retry-after")), (202, "1"));
+
+    let mut peer = broker.peer();
+    let work = peer.fetch("q");
+    assert_eq!((&work.payload[..], work.kind.as_str(), work.max_attempts), (&b"{\"a\":1}"[..], "add", 3));
+    peer.settle(&work, complete("[1,2]"));
+    let done = broker.http("GET", &format!("/results/{id}"), "");
+    assert_eq!((done.status, done.json()), (200, json!([1, 2])));
+    let unknown = broker.http("GET", "/results/018f0000-0000-7000-8000-000000000000", "");
+    assert_eq!((unknown.status, unknown.json()["code"].as_str()), (404, Some("NOT_FOUND")));
+}
+
+#[test]
+fn a_sentence_is_enough_for_whoever_asks_for_text() {
+    let broker = Broker::start();
+    let accept = [("Accept", "text/plain")];
+    let answer = http::ask(&broker.http_addr(), "POST", "/enqueue", &accept, br#"{"kind":"k"}"#);
+    assert_eq!(answer.status, 202);
+    assert!(
+        answer.text().starts_with("job ") && answer.text().ends_with(" is enqueued\n"),
+        "{}",
+        answer.text()
+    );
+}
+
+#[test]
+fn what_was_acknowledged_over_http_survives_a_kill() {
+    let mut broker = Broker::start();
+    let answer = broker.http("POST", "/enqueue", r#"{"kind":"k"}"#);
+    assert_eq!(answer.status, 202);
+    broker.kill();
+    broker.restart();
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(broker.http("GET", &format!("/results/{id}"), "").status, 202);
+}
+
+#[test]
+fn every_refusal_is_a_problem_with_its_code_and_its_field() {
+    let broker = Broker::start();
+    for (body, status, code, pointer) in [
+        (r#"{"kind":"k","payloda":1}"#, 400, "INVALID", "/payloda"),
+        (r#"{"kind":"k","retries":"two"}"#, 400, "INVALID", "/retries"),
+        (r#"{"kind":"a b\u0000"}"#, 400, "INVALID", "/jobs/0/kind"),
+        (r#"{"kind":"k","priority":10}"#, 400, "INVALID", "/jobs/0/policy/priority"),
+        ("{", 400, "INVALID", ""),
+    ] {
+        let answer = broker.http("POST", "/enqueue", body);
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            answer.text()
+        );
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json()["errors"][0]["pointer"].as_str().unwrap_or_default(), pointer, "{body}");
+    }
+    let large = format!(r#"{{"kind":"k","payload":"{}"}}"#, "x".repeat(1 << 20));
+    let answer = broker.http("POST", "/enqueue", &large);
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (413, Some("TOO_LARGE")));
+    assert_eq!(broker.http("GET", "/nowhere", "").status, 404);
+    assert_eq!(broker.http("DELETE", "/enqueue", "").status, 405);
+}
+
+#[test]
+fn a_page_of_somebody_elses_can_neither_rebind_its_name_nor_forge_a_request() {
+    let broker = Broker::with(&["--http-host", "jobs.example.com"]);
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        http::ask(&broker.http_addr(), method, path, headers, br#"{"kind":"k"}"#).status
+    };
+    assert_eq!(ask("GET", "/livez", &[("Host", "evil.example")]), 421);
+    assert_eq!(ask("GET", "/livez", &[("Host", "jobs.example.com:7521")]), 200);
+    assert_eq!(ask("POST", "/enqueue", &[("Origin", "https://evil.example")]), 403);
+    assert_eq!(ask("POST", "/enqueue", &[("Sec-Fetch-Site", "cross-site")]), 403);
+    assert_eq!(ask("POST", "/enqueue", &[("Sec-Fetch-Site", "same-origin")]), 202);
+}
+
+#[test]
+fn health_is_told_and_so_is_what_the_gateway_can_do() {
+    let broker = Broker::start();
+    for path in ["/livez", "/readyz", "/healthz"] {
+        let answer = broker.http("GET", path, "");
+        assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("ok")), "{path}");
+    }
+    let api = broker.http("GET", "/openapi.json", "").json();
+    assert!(api["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert!(api["paths"]["/enqueue"]["post"].is_object());
+}
