@@ -54,8 +54,8 @@ fn every_refusal_is_a_problem_with_its_code_and_its_field() {
     for (body, status, code, pointer) in [
         (r#"{"kind":"k","payloda":1}"#, 400, "INVALID", "/payloda"),
         (r#"{"kind":"k","retries":"two"}"#, 400, "INVALID", "/retries"),
-        (r#"{"kind":"a b\u0000"}"#, 400, "INVALID", "/jobs/0/kind"),
-        (r#"{"kind":"k","priority":10}"#, 400, "INVALID", "/jobs/0/policy/priority"),
+        (r#"{"kind":"a b\u0000"}"#, 400, "INVALID", "/kind"),
+        (r#"{"kind":"k","priority":10}"#, 400, "INVALID", "/priority"),
         ("{", 400, "INVALID", ""),
     ] {
         let answer = broker.http("POST", "/enqueue", body);

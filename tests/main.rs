@@ -38,6 +38,12 @@ mod sharing;
 mod schedules;
 // The gateway: curl, browsers, health.
 mod http;
+// Jobs over HTTP.
+mod http_jobs;
+// A worker in curl.
+mod http_leases;
+// Queues, limits, schedules, workers and events over HTTP.
+mod http_steer;
 // Limits, serial keys, labels, and why a job is not running.
 mod limits;
 // What happens to a job from enqueueing to removal.

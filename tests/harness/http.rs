@@ -79,3 +79,52 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
         rest = &rest[end + 2 + size + 2..];
     }
 }
+
+/// An answer that goes on: server-sent events, one block after the other.
+pub(crate) struct Events {
+    lines: std::io::Lines<std::io::BufReader<TcpStream>>,
+}
+
+/// One block: its id, its name, its data.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Block {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
+impl Events {
+    /// Asks for a stream, and reads its head.
+    pub(crate) fn open(addr: &str, path: &str, headers: &[(&str, &str)]) -> Self {
+        use std::io::BufRead;
+        let mut socket = TcpStream::connect(addr).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut head = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        socket.write_all((head + "\r\n").as_bytes()).unwrap();
+        let mut lines = std::io::BufReader::new(socket).lines();
+        let status = lines.next().unwrap().unwrap();
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        while !lines.next().unwrap().unwrap().is_empty() {}
+        Self { lines }
+    }
+
+    /// The next block; comments, and the lengths of chunks between, are passed over. `None` at the end.
+    pub(crate) fn next(&mut self) -> Option<Block> {
+        let mut block = Block { id: String::new(), name: String::new(), data: Value::Null };
+        loop {
+            let line = self.lines.next()?.ok()?;
+            match line.split_once(": ") {
+                Some(("id", id)) => block.id = id.to_owned(),
+                Some(("event", name)) => block.name = name.to_owned(),
+                Some(("data", data)) => block.data = serde_json::from_str(data).unwrap(),
+                Some(_) | None => {}
+            }
+            if line.is_empty() && !block.name.is_empty() {
+                return Some(block);
+            }
+        }
+    }
+}

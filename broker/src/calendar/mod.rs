@@ -89,6 +89,15 @@ impl Almanac {
         Ok(Self { beat, start_at: *start_at, end_at: if *end_at == 0 { LAST_MS } else { *end_at } })
     }
 
+    /// What the calendar means, in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.beat {
+            Beat::Every { every_ms, .. } => format!("Every {} ms.", every_ms),
+            Beat::Real(cron, _) | Beat::Local(cron, _) => cron.describe(),
+        }
+    }
+
     /// The first tick after an instant.
     #[must_use]
     pub fn next(&self, after: Ms) -> Option<Ms> {

@@ -70,7 +70,8 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
     }
     let clock: net::Clock = Arc::new(move || clock.now_ms());
     let gateway = sockets.http.map(|(listener, addr)| {
-        let locals = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), "gateway");
+        let locals =
+            Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), http::CLIENT);
         let gateway = Gateway::new(locals, addr, settings.http_hosts.clone());
         (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, stop.clone())))
     });

@@ -15,27 +15,52 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content = request.headers().get(header::CONTENT_TYPE);
-        let content = content.and_then(|content| content.to_str().ok()).unwrap_or("application/json");
-        let essence = content.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        // What `curl -d` sends unless it is told otherwise is taken for what it looks like.
-        let is_json = essence == "application/json"
-            || essence.ends_with("+json")
-            || essence == "application/x-www-form-urlencoded";
-        if !is_json {
-            let message = format!("the body is {essence}; send application/json");
-            return Err(Problem::invalid(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Code::TooLarge
-            } else {
-                Code::Invalid
-            };
-            Problem::new(code, rejection.body_text())
-        })?;
-        let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
-        parse(text).map(Self)
+        let (essence, bytes) = bytes(request, state).await?;
+        is_json(&essence)?;
+        parse(if is_blank(&bytes) { b"{}" } else { &bytes }).map(Self)
+    }
+}
+
+/// The body with its media type.
+pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<(String, Bytes), Problem> {
+    let content = request.headers().get(header::CONTENT_TYPE);
+    let content = content.and_then(|content| content.to_str().ok()).unwrap_or("application/json");
+    let essence = content.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let code =
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::Invalid };
+        Problem::new(code, rejection.body_text())
+    })?;
+    Ok((essence, bytes))
+}
+
+/// What `curl -d` sends unless it is told otherwise is taken for what it looks like.
+pub(super) fn is_json(essence: &str) -> Result<(), Problem> {
+    if essence == "application/json"
+        || essence.ends_with("+json")
+        || essence == "application/x-www-form-urlencoded"
+    {
+        return Ok(());
+    }
+    let message = format!("the body is {essence}; send application/json");
+    Err(Problem::invalid(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
+}
+
+/// A JSON body of configuration: lengths and instants may be text (`"every": "15m"` for `every_ms`), and
+/// the payload of a job any JSON.
+pub(super) struct Written<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Written<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let Json(mut value) = Json::<serde_json::Value>::from_request(request, state).await?;
+        super::written::plain(&mut value, "")?;
+        read(value).map(Self)
     }
 }
 
@@ -46,13 +71,19 @@ pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     match parsed.map(|value| reader.end().map(|()| value)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Problem::invalid(format!("the body is not JSON: {error}"))),
-        Err(error) => {
-            let pointer = pointer(error.path());
-            let error = error.into_inner();
-            let problem = Problem::invalid(error.to_string());
-            Err(if error.is_data() && !pointer.is_empty() { problem.at(pointer) } else { problem })
-        }
+        Err(error) => Err(fault(error)),
     }
+}
+
+fn read<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(fault)
+}
+
+fn fault(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let pointer = pointer(error.path());
+    let error = error.into_inner();
+    let problem = Problem::invalid(error.to_string());
+    if error.is_data() && !pointer.is_empty() { problem.at(pointer) } else { problem }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

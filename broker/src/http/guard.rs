@@ -1,18 +1,13 @@
-//! Who may speak to the gateway, and in whose name: the Host that a browser was told, and the
-//! namespace.
+//! Who may speak to the gateway: requests under a name that is its own.
 
 use super::Gateway;
 use super::problem::Problem;
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use windlass_proto::v1::Code;
-
-/// Names the namespace of a request; without it, it is `default`.
-const NAMESPACE: &str = "windlass-namespace";
 
 /// Refuses requests under a name that is not ours. A page of somebody else's may make a browser
 /// resolve its own name to this machine; its requests then carry that name.
@@ -37,23 +32,6 @@ fn is_known(host: &str, hosts: &[String]) -> bool {
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
         || hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
-}
-
-/// The namespace of a request.
-pub(super) struct Namespace(pub(super) String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Namespace {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match parts.headers.get(NAMESPACE) {
-            None => Ok(Self("default".to_owned())),
-            Some(name) => match name.to_str() {
-                Ok(name) => Ok(Self(name.to_owned())),
-                Err(_) => Err(Problem::invalid("Windlass-Namespace is not a name")),
-            },
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,10 +9,20 @@
 //! ```
 
 mod body;
+mod call;
+mod etag;
 mod guard;
+mod idempotency;
+mod openapi;
+mod page;
+mod path;
+mod pour;
 mod problem;
 mod routes;
 mod server;
+mod span;
+mod terms;
+mod written;
 
 pub use server::serve;
 
@@ -22,13 +32,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 use utoipa_axum::router::OpenApiRouter;
+use windlass_proto::v1::SessionView;
 
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_BODY_SECONDS};
+
+/// Name that the gateway's own sessions are listed under.
+pub const CLIENT: &str = "gateway";
 
 /// What all requests share.
 #[derive(Clone)]
@@ -40,7 +54,8 @@ struct Inner {
     locals: Locals,
     /// Names under which browsers may reach the gateway, besides those of this machine.
     hosts: Vec<String>,
-    is_draining: AtomicBool,
+    /// Cancelled when the broker goes down: streams end then.
+    farewell: CancellationToken,
 }
 
 impl Gateway {
@@ -48,16 +63,26 @@ impl Gateway {
     #[must_use]
     pub fn new(locals: Locals, address: SocketAddr, mut hosts: Vec<String>) -> Self {
         hosts.push(address.ip().to_string());
-        Self { inner: Arc::new(Inner { locals, hosts, is_draining: AtomicBool::new(false) }) }
+        Self { inner: Arc::new(Inner { locals, hosts, farewell: CancellationToken::new() }) }
     }
 
-    /// From now on `/readyz` says that there is nothing more to come here for.
+    /// From now on `/readyz` says that there is nothing more to come here for, and streams end.
     pub fn drain(&self) {
-        self.inner.is_draining.store(true, Ordering::Relaxed);
+        self.inner.farewell.cancel();
     }
 
     fn is_draining(&self) -> bool {
-        self.inner.is_draining.load(Ordering::Relaxed)
+        self.inner.farewell.is_cancelled()
+    }
+
+    /// Waits until the broker goes down.
+    async fn drained(&self) {
+        self.inner.farewell.cancelled().await;
+    }
+
+    /// The session is a conversation of the gateway's own, which is of no interest to anybody.
+    fn is_own(&self, session: &SessionView) -> bool {
+        session.pid == std::process::id() && session.client == CLIENT && session.leases == 0
     }
 
     fn locals(&self) -> &Locals {
@@ -72,7 +97,7 @@ impl Gateway {
 /// All routes, with what stands before them.
 fn router(gateway: Gateway) -> Router {
     let (routes, api) = OpenApiRouter::new().merge(routes::all()).split_for_parts();
-    let api = Arc::new(api);
+    let api = Arc::new(openapi::complete(api));
     routes
         .route("/openapi.json", axum::routing::get(move || async move { axum::Json((*api).clone()) }))
         .fallback(problem::no_such_path)

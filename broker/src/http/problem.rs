@@ -84,6 +84,58 @@ impl Problem {
         self
     }
 
+    /// What is asked for stands in a state that the request does not fit.
+    pub(super) fn state(detail: impl Into<String>) -> Self {
+        let problem = Self::new(Code::Invalid, detail).with_status(StatusCode::CONFLICT);
+        Self { kind: "/docs/problems#state".to_owned(), title: "In another state", code: "STATE", ..problem }
+    }
+
+    /// The lease that a worker speaks of has ended.
+    pub(super) fn lease_lost(detail: impl Into<String>) -> Self {
+        let title = "The lease has ended";
+        Self {
+            kind: "/docs/problems#lease_lost".to_owned(),
+            title,
+            code: "LEASE_LOST",
+            ..Self::state(detail)
+        }
+    }
+
+    /// Says whose fault it is before what it is.
+    pub(super) fn titled(mut self, whose: &str) -> Self {
+        self.detail = format!("{whose}: {}", self.detail);
+        self
+    }
+
+    /// The faults as they stand in the body, for a body that is a part of the request's message.
+    pub(super) fn within(mut self, read: impl Fn(&str) -> String) -> Self {
+        for fault in &mut self.errors {
+            fault.pointer = read(&fault.pointer);
+        }
+        self
+    }
+
+    /// The body is one job, its policy beside it.
+    pub(super) fn of_one_job(self) -> Self {
+        self.within(|pointer| {
+            let inner = pointer.strip_prefix("/jobs/0").unwrap_or(pointer);
+            inner.strip_prefix("/policy").unwrap_or(inner).to_owned()
+        })
+    }
+
+    /// The body is a list of jobs, the policy of each beside it.
+    pub(super) fn of_jobs(self) -> Self {
+        self.within(|pointer| pointer.replacen("/policy/", "/", 1))
+    }
+
+    /// The body is the content of one resource.
+    pub(super) fn of_resource(self, sort: &str) -> Self {
+        self.within(|pointer| {
+            let inner = pointer.strip_prefix("/set/0").unwrap_or(pointer);
+            inner.strip_prefix(&format!("/{sort}")).unwrap_or(inner).to_owned()
+        })
+    }
+
     /// Points at a field of the body.
     pub(super) fn at(mut self, pointer: impl Into<String>) -> Self {
         let fault = Fault { pointer: pointer.into(), detail: self.detail.clone() };

@@ -11,6 +11,7 @@ pub use pool::Locals;
 use crate::door::{Door, Line};
 use crate::limits::{CONNECTION_INBOX_BYTES, INBOX_BYTES, LOCAL_PATIENCE, LOCAL_SIGN, LOCAL_STREAM_WORDS};
 use crate::session::{Session, Terms, Verdict, unchoke};
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// One conversation with the engine. Dropping it is the hang-up.
 pub struct Local {
     shared: Arc<Shared>,
+    /// Id and secret of the session.
+    credentials: (Bytes, Bytes),
     _end: DropGuard,
 }
 
@@ -92,10 +95,11 @@ impl Local {
         });
         let end = CancellationToken::new();
         tokio::spawn(listen(Arc::clone(&shared), end.clone(), signs));
-        let local = Self { shared, _end: end.drop_guard() };
+        let mut local = Self { shared, credentials: Default::default(), _end: end.drop_guard() };
         match local.ask(Request::Hello(hello)).await? {
             Body::Welcome(welcome) => {
                 tracing::debug!(session = ?welcome.session, "a session of the broker's own began");
+                local.credentials = (welcome.session, welcome.secret);
                 Ok(local)
             }
             other => Err(unexpected(&other)),
@@ -142,6 +146,12 @@ impl Local {
         let (heard, signals) = mpsc::unbounded_channel();
         self.shared.talk().signals = Some(heard);
         signals
+    }
+
+    /// Id and secret of the session, with which somebody may come back to it.
+    #[must_use]
+    pub fn credentials(&self) -> (Bytes, Bytes) {
+        self.credentials.clone()
     }
 
     /// The conversation is over; whoever wants to go on opens another.

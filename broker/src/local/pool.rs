@@ -3,12 +3,13 @@
 use super::{Clock, Local, Stream};
 use crate::door::Door;
 use crate::limits::LOCALS_MAX;
-use crate::session::Terms;
+use crate::session::{Session, Terms};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use windlass_proto::frame::Inbound;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::server_frame::Body;
-use windlass_proto::v1::{Error, Hello, Watch};
+use windlass_proto::v1::{ClientFrame, Error, Hello, Watch};
 
 /// The engine as the gateway sees it.
 #[derive(Clone)]
@@ -56,6 +57,16 @@ impl Locals {
         self.shared(namespace).await?.ask(request).await
     }
 
+    /// Checks a request as far as its form tells, without asking the engine.
+    ///
+    /// # Errors
+    /// What its form breaks.
+    pub fn check(&self, request: Request) -> Result<(), Error> {
+        let Inner { terms, clock, .. } = &*self.inner;
+        let inbound = Inbound::of(ClientFrame { id: 1, request: Some(request) }, terms.frame_bytes_max());
+        Session::check(terms, inbound, clock())
+    }
+
     /// Watches from a conversation of its own, so that a slow listener holds up nobody.
     ///
     /// # Errors
@@ -71,14 +82,26 @@ impl Locals {
     /// # Errors
     /// As [`Local::open`].
     pub async fn own(&self, namespace: &str, signs: bool) -> Result<Local, Error> {
-        let inner = &self.inner;
         let hello = Hello {
             namespace: namespace.to_owned(),
-            client: inner.client.clone(),
+            client: self.inner.client.clone(),
             pid: std::process::id(),
             ..Hello::default()
         };
-        Local::open(&inner.door, Arc::clone(&inner.terms), Arc::clone(&inner.clock), hello, signs).await
+        self.hello(hello, signs).await
+    }
+
+    /// A conversation in the name of somebody else, which lives until it is dropped.
+    ///
+    /// # Errors
+    /// As [`Local::open`].
+    pub async fn visit(&self, hello: Hello) -> Result<Local, Error> {
+        self.hello(hello, true).await
+    }
+
+    async fn hello(&self, hello: Hello, signs: bool) -> Result<Local, Error> {
+        let Inner { door, terms, clock, .. } = &*self.inner;
+        Local::open(door, Arc::clone(terms), Arc::clone(clock), hello, signs).await
     }
 
     async fn shared(&self, namespace: &str) -> Result<Arc<Local>, Error> {

@@ -287,6 +287,19 @@ impl Session {
         Verdict::Close(id, fault)
     }
 
+    /// What is wrong with the form of a request, said by nobody in particular.
+    ///
+    /// # Errors
+    /// As the request would be refused before the engine is asked.
+    pub fn check(terms: &Arc<Terms>, inbound: Inbound, now_ms: u64) -> Result<(), Error> {
+        let mut session = Self::new(Arc::clone(terms));
+        session.state = State::Open;
+        match session.receive(inbound, now_ms) {
+            Verdict::Ask(_) => Ok(()),
+            Verdict::Refuse(_, error) | Verdict::Close(_, error) => Err(error),
+        }
+    }
+
     /// Takes frames that may leave.
     pub fn take(&mut self, frames: Vec<Frame>) {
         if self.is_closed() {

@@ -1,0 +1,55 @@
+//! The description of the API: what all routes have in common is said here, once.
+
+use super::problem::Problem;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::{PartialSchema, ToSchema};
+
+/// Completes the description of the routes.
+pub(super) fn complete(mut api: OpenApi) -> OpenApi {
+    api.info.title = "Windlass".to_owned();
+    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    api.info.description =
+        Some("A broker for background jobs. docs/HTTP.md says how the routes belong together.".to_owned());
+    api.info.license = None;
+    let components = api.components.get_or_insert_default();
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    for (path, item) in &mut api.paths.paths {
+        let has_namespace = path.starts_with("/v1/") || path == "/enqueue" || path.starts_with("/results/");
+        for operation in operations(item) {
+            if has_namespace {
+                operation.parameters.get_or_insert_default().push(RefOr::T(namespace()));
+            }
+            operation.responses.responses.entry("default".to_owned()).or_insert_with(|| RefOr::T(refusal()));
+        }
+    }
+    api
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+fn namespace() -> Parameter {
+    ParameterBuilder::new()
+        .name("Windlass-Namespace")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The namespace; default `default`. `?namespace=` means the same."))
+        .schema(Some(
+            ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9._:/-]{1,200}$")),
+        ))
+        .build()
+}
+
+/// What is answered where a request is refused.
+fn refusal() -> Response {
+    let problem = RefOr::Ref(Ref::from_schema_name(Problem::name()));
+    ResponseBuilder::new()
+        .description("A refusal, or a fault of the broker")
+        .content("application/problem+json", ContentBuilder::new().schema(Some(problem)).build())
+        .build()
+}

@@ -1,0 +1,27 @@
+//! Kinds of jobs.
+
+use super::super::Gateway;
+use super::super::call::Call;
+use super::super::page::{self, List, PageWords};
+use super::super::problem::Problem;
+use crate::json::Kind;
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use windlass_proto::v1::Query;
+use windlass_proto::v1::query::What;
+
+pub(super) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// Lists kinds, by name.
+#[utoipa::path(get, path = "/v1/kinds", tag = "kinds", params(PageWords),
+    responses((status = 200, description = "A page of kinds", body = List<Kind>)))]
+async fn list(call: Call<PageWords>) -> Result<Response, Problem> {
+    let query = Query { what: What::Kinds.into(), ..Query::default() };
+    let query = page::paged(query, call.words.limit, call.words.cursor.as_deref())?;
+    let mut rows = call.query(query).await?;
+    let kinds = std::mem::take(&mut rows.kinds).into_iter().map(Kind::from).collect();
+    Ok(page::list(&call, &rows, kinds))
+}
