@@ -543,6 +543,15 @@ export const t = {
     days: ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'],
   },
 
+  limit: {
+    named: 'jobs that name it',
+    perKey: ', per key',
+    nothing: 'nothing',
+    atOnce: (count: number) => `${n(count)} at once`,
+    rate: (count: number, seconds: number) => `${n(count)} per ${n(seconds)} s`,
+    retries: (percent: number) => `retries up to ${percent} %`,
+    breaker: (percent: number) => `a breaker at ${percent} % failures`,
+  },
   operations: {
     aside: 'Bulk changes',
     title: (verb: string) => `${verb.charAt(0).toUpperCase()}${verb.slice(1).replaceAll('_', ' ')}`,

@@ -102,6 +102,14 @@ export function timeOfDay(at: number): string {
   return absolute(at).slice(11, 19);
 }
 
+/** A length of time as it is typed: `2h`, `90s`. */
+export function typedSpan(ms: number): string {
+  for (const [unit, size] of [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000]] as const) {
+    if (ms >= size && ms % size === 0) return `${ms / size}${unit}`;
+  }
+  return `${ms}ms`;
+}
+
 /** `1h30m` in milliseconds; undefined if it is no length of time. */
 export function parseSpan(text: string): number | undefined {
   const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

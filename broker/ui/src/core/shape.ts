@@ -1,4 +1,6 @@
 // Turns rows of the API into what the pages draw: lists that may come as text, fields that may be absent.
+import { t } from '../en';
+import { parseExact } from './api';
 import type { AuditEntry, Counts, ErrorGroup, Job, Limit, Operation, Overview, Page, Queue, Schedule, State, Webhook, Worker } from './answers';
 import { STATES } from './answers';
 
@@ -142,9 +144,19 @@ export function schedule(row: Row): Schedule {
     catch_up: text(of('catch_up')),
     kind: text(row.kind ?? template.kind),
     queue: text(row.queue ?? template.queue) || 'default',
-    payload: row.payload ?? template.payload ?? null,
+    payload: content(row.payload ?? template.payload ?? null),
     set: given(inner),
   };
+}
+
+/** A template's payload is told as text; most are JSON. */
+function content(payload: unknown): unknown {
+  if (typeof payload !== 'string') return payload;
+  try {
+    return parseExact(payload);
+  } catch {
+    return payload;
+  }
 }
 
 /** A resource as it can be sent back: without what is not set. */
@@ -178,15 +190,16 @@ export function limit(row: Row): Limit {
 
 function bounds(row: Row): string {
   const words = ['queue', 'kind', 'key'].filter((name) => row[name]).map((name) => `${name} ${text(row[name])}`);
-  if (!words.length) words.push('jobs that name it');
-  return words.join(', ') + (row.per_key ? ', per key' : '');
+  return (words.join(', ') || t.limit.named) + (row.per_key ? t.limit.perKey : '');
 }
 
 function lets(row: Row): string {
   const words: string[] = [];
-  if (row.concurrency === 0) words.push('nothing');
-  else if (row.concurrency) words.push(`${text(row.concurrency)} at once`);
-  if (row.rate) words.push(`${text(row.rate)} per ${number(row.per_ms) / 1000 || 1} s`);
+  if (row.concurrency === 0) words.push(t.limit.nothing);
+  else if (row.concurrency) words.push(t.limit.atOnce(number(row.concurrency)));
+  if (row.rate) words.push(t.limit.rate(number(row.rate), (number(row.per_ms) || 1000) / 1000));
+  if (row.retry_permille) words.push(t.limit.retries(number(row.retry_permille) / 10));
+  if (row.breaker_failure_permille) words.push(t.limit.breaker(number(row.breaker_failure_permille) / 10));
   return words.join(', ');
 }
 

@@ -23,7 +23,6 @@ import { Columns, JobTable } from './JobTable';
 import { changeChosen, changeMatching, type Verb, verbsFor } from './jobActions';
 
 const PAGE = 50;
-const LOOK_AGAIN_MS = 3000;
 
 const jobPage = (answer: unknown) => pageOf(answer, shapeJob);
 
@@ -35,8 +34,10 @@ export function Jobs() {
   const filter = join(q, state && `state:${state}`);
   const path = url(['v1', 'jobs'], { q: filter, sort: isOldestFirst ? 'created_at' : '-created_at', limit: PAGE });
   const [chosen, setChosen] = useState<Set<string>>(new Set());
-  const list = useJobList(path, !isOldestFirst);
-  const counts = useResource(url(['v1', 'jobs', 'counts'], { q }), (answer) => shapeCounts(answer as Record<string, unknown>), 4000);
+  // Without a filter, or by queue, the broker knows the numbers; otherwise it looks at every job.
+  const isCheap = /^(queue:[^\s,*"]+)?$/.test(q.trim());
+  const list = useJobList(path, !isOldestFirst, isCheap ? 3000 : 6000);
+  const counts = useResource(url(['v1', 'jobs', 'counts'], { q }), (answer) => shapeCounts(answer as Record<string, unknown>), isCheap ? 4000 : 20_000);
   useEffect(() => setChosen(new Set()), [path]);
 
   const isFiltered = !!filter;
@@ -135,7 +136,7 @@ export function Jobs() {
 }
 
 /** A list that does not move under the pointer: what is new waits behind a button, what is shown is kept up to date. */
-function useJobList(path: string, isLive: boolean) {
+function useJobList(path: string, isLive: boolean, everyMs: number) {
   const [page, setPage] = useState<Page<Job> | null>(null);
   const [shownFor, setShownFor] = useState('');
   const [waiting, setWaiting] = useState<Page<Job> | null>(null);
@@ -161,7 +162,7 @@ function useJobList(path: string, isLive: boolean) {
   useEffect(() => {
     if (!isLive) return undefined;
     return snapshot.subscribe(() => {
-      if (paused.peek() || link.peek() === 'offline' || Date.now() - askedAt.current < LOOK_AGAIN_MS) return;
+      if (paused.peek() || link.peek() === 'offline' || Date.now() - askedAt.current < everyMs) return;
       if (shownFor !== path || !page) return;
       askedAt.current = Date.now();
       get(path).then(
@@ -184,7 +185,7 @@ function useJobList(path: string, isLive: boolean) {
         },
       );
     });
-  }, [path, isLive, page?.items.length, shownFor]);
+  }, [path, isLive, everyMs, page?.items.length, shownFor]);
 
   const known = new Set(page?.items.map((job) => job.id));
   return {

@@ -1,13 +1,14 @@
 // How a queue treats its jobs: what is set, what applies otherwise, and a way to change it.
-import { callFull } from '../core/api';
-import { parseSpan, span } from '../core/format';
+import { callFull, get, sentence } from '../core/api';
+import { parseSpan, span, typedSpan } from '../core/format';
 import { useResource } from '../core/resource';
 import { url } from '../core/router';
-import { queue as shapeQueue } from '../core/shape';
+import { given, items, queue as shapeQueue } from '../core/shape';
 import type { Policy, Queue } from '../core/answers';
 import { t } from '../en';
 import { ask, type Field, type Values } from '../parts/Action';
 import { Facts, Panel } from '../parts/Head';
+import { say } from '../parts/Notice';
 
 type Sort = 'number' | 'span' | 'ordering';
 const FIELDS: [string, Sort][] = [
@@ -42,7 +43,7 @@ export function Policies({ name }: { name: string }) {
       title={t.policy.title}
       scope={t.policy.scope}
       actions={
-        <button type="button" class="link-button" onClick={() => void edit(name)}>
+        <button type="button" class="link-button" onClick={() => void edit(name).catch((error: unknown) => say(sentence(error), true))}>
           {t.edit}
         </button>
       }
@@ -61,12 +62,14 @@ export function Policies({ name }: { name: string }) {
 async function edit(name: string): Promise<void> {
   const path = url(['v1', 'queues', name]);
   const { value, etag } = await callFull<Record<string, unknown>>({ method: 'GET', path });
+  const stored = items(await get('/v1/config?limit=1000'), (row) => row).find((row) => row.name === `queue/${name}`);
+  const others = given((stored?.queue ?? {}) as Record<string, unknown>);
   const queue: Queue = shapeQueue(value);
   const policy: Policy = queue.policy ?? {};
   const text = (field: string, sort: Sort) => {
-    const stored = policy[field];
-    if (stored === undefined || stored === null) return '';
-    return sort === 'span' ? span(Number(stored)).replaceAll(' ', '') : String(stored);
+    const value = policy[field];
+    if (value === undefined || value === null) return '';
+    return sort === 'span' ? typedSpan(Number(value)) : String(value);
   };
   const fields: Field[] = FIELDS.map(([field, sort]) => ({
     name: field,
@@ -81,7 +84,7 @@ async function edit(name: string): Promise<void> {
     text: t.policy.editText,
     button: t.save,
     fields,
-    calls: (values) => [{ method: 'PUT', path, headers: (etag && queue.version ? { 'if-match': etag } : {}) as Record<string, string>, body: { policy: { ...rest(policy), ...typed(values) } } }],
+    calls: (values) => [{ method: 'PUT', path, headers: (etag && queue.version ? { 'if-match': etag } : {}) as Record<string, string>, body: { ...others, policy: { ...rest(policy), ...typed(values) } } }],
     done: () => t.policy.saved(name),
   });
 }

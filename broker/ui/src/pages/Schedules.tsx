@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { get, sentence } from '../core/api';
 import { inWords } from '../core/cron';
-import { absolute, compact, parseSpan } from '../core/format';
+import { absolute, compact, parseSpan, typedSpan } from '../core/format';
 import { useResource } from '../core/resource';
 import { go, place, url } from '../core/router';
 import { given, items, job as shapeJob, pageOf, schedule as shape } from '../core/shape';
@@ -157,7 +157,7 @@ function edit(from?: Schedule): void {
     fields: [
       ...(from ? [] : [{ name: 'name', label: t.schedules.columns.name, kind: 'text' as const, isRequired: true }]),
       { name: 'cron', label: t.schedules.cron, kind: 'text', initial: from?.cron ?? (from ? '' : '30 2 * * *'), hint: t.schedules.cronHint },
-      { name: 'every', label: t.schedules.every, kind: 'text', initial: from?.every_ms ? `${from.every_ms / 1000}s` : '', hint: t.schedules.everyHint },
+      { name: 'every', label: t.schedules.every, kind: 'text', initial: from?.every_ms ? typedSpan(from.every_ms) : '', hint: t.schedules.everyHint },
       { name: 'tz', label: t.schedules.zone, kind: 'text', initial: from?.tz ?? 'UTC', hint: t.schedules.zoneHint },
       { name: 'kind', label: t.fields.kind, kind: 'text', initial: from?.kind ?? '', isRequired: true },
       { name: 'queue', label: t.fields.queue, kind: 'text', initial: from?.queue ?? 'default' },

@@ -52,14 +52,17 @@ function bodyOf(verb: Verb, values: Values): Record<string, unknown> {
 
 /** One job, from its page. */
 export function changeJob(verb: Verb, job: Job): void {
-  const path = verb === 'delete' ? url(['v1', 'jobs', job.id]) : url(['v1', 'jobs', job.id, verb.replace('_', '-')]);
+  const callOf = (values: Values): Call =>
+    verb === 'delete'
+      ? { method: 'DELETE', path: url(['v1', 'jobs', job.id], { reason: values.reason }) }
+      : { method: 'POST', path: url(['v1', 'jobs', job.id, verb.replace('_', '-')]), body: bodyOf(verb, values) };
   ask({
     title: t.verbs[verb].one,
     text: t.verbs[verb].text,
     button: t.verbs[verb].name,
     isDangerous: isDangerous(verb),
-    fields: fieldsFor(verb, false).filter((field) => verb !== 'delete' || field.name !== 'reason'),
-    calls: (values) => [verb === 'delete' ? { method: 'DELETE', path } : { method: 'POST', path, body: bodyOf(verb, values) }],
+    fields: fieldsFor(verb, false),
+    calls: (values) => [callOf(values)],
     done: () => {
       if (verb === 'delete') go('/jobs');
       return t.done.changed(1, t.verbs[verb].past);

@@ -68,7 +68,7 @@ export function purge(queue: string): void {
     isDangerous: true,
     fields: [{ name: 'reason', label: t.reason, kind: 'text', hint: t.reasonHint }],
     measure: async () => (await call<Changed>({ method: 'POST', path: path(queue, 'purge', { dry_run: 1 }), body: {} })).matched,
-    calls: () => [{ method: 'POST', path: path(queue, 'purge'), body: {} }],
+    calls: (values) => [{ method: 'POST', path: path(queue, 'purge'), body: values.reason ? { reason: values.reason } : {} }],
     done: (answers) => follow(answers, t.verbs.delete.past),
   });
 }

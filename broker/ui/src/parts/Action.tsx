@@ -118,9 +118,13 @@ function Asked({ action }: { action: Action }) {
         </header>
         <div class="dialog-body">
           {action.text && <div class="dialog-text">{action.text}</div>}
-          {(action.fields ?? []).map((field) => (
-            <FieldRow key={field.name} field={field} value={values[field.name] ?? ''} set={(value) => setValues((old) => ({ ...old, [field.name]: value }))} />
-          ))}
+          {action.fields && (
+            <div class={`fields ${action.fields.length > 4 ? 'is-many' : ''}`}>
+              {action.fields.map((field) => (
+                <FieldRow key={field.name} field={field} value={values[field.name] ?? ''} set={(value) => setValues((old) => ({ ...old, [field.name]: value }))} />
+              ))}
+            </div>
+          )}
           {action.preview?.(values)}
           {error !== null && <Trouble error={error} />}
           {lines.length > 0 && (
@@ -155,7 +159,7 @@ function FieldRow({ field, value, set }: { field: Field; value: string; set: (va
   const input = (event: Event) => set((event.currentTarget as HTMLInputElement).value);
   if (field.kind === 'check') {
     return (
-      <label class="check" for={id}>
+      <label class="check is-wide" for={id}>
         <input {...common} type="checkbox" checked={value === 'true'} onChange={(event: Event) => set(String((event.currentTarget as HTMLInputElement).checked))} />
         <span>
           {field.label}
@@ -165,7 +169,7 @@ function FieldRow({ field, value, set }: { field: Field; value: string; set: (va
     );
   }
   return (
-    <div class="field">
+    <div class={`field ${field.kind === 'area' ? 'is-wide' : ''}`}>
       <label for={id}>{field.label}</label>
       {field.kind === 'area' ? (
         <textarea {...common} rows={6} value={value} onInput={input} spellcheck={false} />
