@@ -44,6 +44,8 @@ mod http_jobs;
 mod http_leases;
 // Queues, limits, schedules, workers and events over HTTP.
 mod http_steer;
+// The dashboard's files: pages for browsers, problems for programs.
+mod dashboard;
 // Limits, serial keys, labels, and why a job is not running.
 mod limits;
 // What happens to a job from enqueueing to removal.

@@ -22,6 +22,7 @@ mod routes;
 mod server;
 mod span;
 mod terms;
+mod ui;
 mod written;
 
 pub use server::serve;
@@ -100,7 +101,8 @@ fn router(gateway: Gateway) -> Router {
     let api = Arc::new(openapi::complete(api));
     routes
         .route("/openapi.json", axum::routing::get(move || async move { axum::Json((*api).clone()) }))
-        .fallback(problem::no_such_path)
+        .merge(ui::routes())
+        .fallback(ui::page_or_problem)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
         .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_secs(HTTP_BODY_SECONDS)))
