@@ -51,7 +51,7 @@ fn a_file_is_applied_compared_and_pruned() {
     assert!(shown.contains("~ queue/mail\n    queue.mail.policy.max_attempts: 5 -> 6\n"), "{shown}");
     assert!(shown.contains("- kind/send_email\n- limit/pause:queue/bills\n"), "{shown}");
     let asked = admin(&broker, &["apply", path, "--prune"]);
-    assert!(asked.code == 1 && asked.err.contains("2 resource(s) will be removed"), "{asked:?}");
+    assert!(asked.code == 9 && asked.err.contains("About to remove 2 resources"), "{asked:?}");
     let pruned = applied(&broker, &["apply", path, "--prune", "--yes"]);
     assert_eq!(
         (&pruned["changed"], pruned["removed"].as_array().unwrap().len()),

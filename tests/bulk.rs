@@ -177,8 +177,9 @@ fn the_command_line_counts_asks_and_paces() {
         assert!(answer.err.contains("--all"), "{verb}: {answer:?}");
     }
     let asked = jobs("cancel", &["--queue", "q", "--max", "20"]);
-    assert_eq!(asked.code, 1, "{asked:?}");
-    assert!(asked.err.contains("20 job(s) will be called off"), "{asked:?}");
+    assert_eq!(asked.code, 9, "{asked:?}");
+    assert!(asked.err.contains("About to cancel 20 jobs (queue q, oldest "), "{asked:?}");
+    assert!(asked.err.contains("--yes"), "{asked:?}");
     let counted = jobs("cancel", &["--queue", "q", "--dry-run", "--output", "json"]).ok().json();
     assert_eq!((&counted["changed"], counted["sample"].as_array().unwrap().len()), (&json!(30), 10));
     assert_eq!(
@@ -206,5 +207,5 @@ fn the_command_line_counts_asks_and_paces() {
     operations(&["stop", id]);
     let missing = hex(&fresh_id());
     let unknown = windlass(&["admin", "operations", "stop", &missing, "--addr", broker.addr()]);
-    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert_eq!(unknown.code, 6, "{unknown:?}");
 }

@@ -107,7 +107,7 @@ fn the_command_line_passes_filters_on() {
     let wrong = list(&["--filter", "colour:red"]);
     assert_eq!(wrong.code, 1);
     assert!(
-        wrong.err.contains("\"colour\" is no column") && wrong.err.contains("state, queue"),
+        wrong.err.contains("\\\"colour\\\" is no column") && wrong.err.contains("state, queue"),
         "{}",
         wrong.err
     );

@@ -266,5 +266,5 @@ fn the_log_of_a_job_is_printed_and_followed_to_its_end() {
     let job = windlass(&["admin", "jobs", "show", &shown, "--output", "json", "--addr", broker.addr()]).ok();
     assert_eq!(job.json()["note"], "at it");
     let none = windlass(&["admin", "logs", "0190f5c2-7b1e-7c33-a4f5-0c2b6e1d9a77", "--addr", broker.addr()]);
-    assert_eq!(none.code, 1, "{none:?}");
+    assert_eq!(none.code, 6, "{none:?}");
 }

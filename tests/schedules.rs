@@ -96,7 +96,7 @@ fn a_handler_sees_its_tick_and_an_operator_runs_one_by_hand() {
     assert_eq!(look(&mut peer)[0].next_at_ms, 0);
     admin(&["resume", "hourly"]).ok();
     assert!(look(&mut peer)[0].next_at_ms > 0);
-    assert_eq!(admin(&["show", "daily"]).code, 1);
+    assert_eq!(admin(&["show", "daily"]).code, 6);
     admin(&["add", "daily", "--cron", "30 2 * * *", "--tz", "Europe/Berlin", "--kind", "report"]).ok();
     assert_eq!(admin(&["show", "daily"]).ok().json()["when"], "30 2 * * *");
     admin(&["remove", "daily", "--yes"]).ok();

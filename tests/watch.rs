@@ -233,5 +233,6 @@ fn the_command_line_waits_and_tails() {
         assert_eq!((&line["event"], &line["queue"]), (&"job.enqueued".into(), &"q".into()));
     });
     let unfinished = worker.enqueue(JobSpec { delay_ms: 60_000, ..job("k") });
-    assert_eq!(run(&["enqueue", "k", "--id", &hex(&unfinished), "--wait=1ms"]).code, 1);
+    assert_eq!(run(&["enqueue", "k", "--id", &hex(&unfinished), "--wait=1ms"]).code, 7);
+    assert_eq!(run(&["admin", "jobs", "wait", &hex(&unfinished), "--within", "1ms"]).code, 7);
 }

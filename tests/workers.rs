@@ -191,11 +191,11 @@ fn an_operator_quiets_stops_and_asks_workers_by_their_ids() {
         worker.program.stderr().contains("asked what this client is doing").then_some(())
     });
     assert_eq!(admin(&["quiet"]).code, 2, "nobody is meant");
-    assert_eq!(admin(&["quiet", &hex(&[7; 16])]).code, 1, "there is none");
+    assert_eq!(admin(&["quiet", &hex(&[7; 16])]).code, 6, "there is none");
     assert_eq!(admin(&["quiet", "--label", "nonsense"]).code, 2);
     let dry = admin(&["stop", "--all", "--dry-run", "--output", "json"]).ok().json();
     assert_eq!(dry["told"], "terminate");
-    assert_eq!(admin(&["stop", &id]).code, 1, "nobody confirms");
+    assert_eq!(admin(&["stop", &id]).code, 9, "nobody confirms");
     admin(&["stop", &id, "--yes"]).ok();
     assert_eq!(worker.program.wait(), 0, "{}", worker.program.stderr());
 }

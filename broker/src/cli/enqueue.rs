@@ -1,13 +1,15 @@
 //! `windlass enqueue`: jobs from the command line, from a file, from a pipe.
 
-use super::output::{self, Form};
-use super::{Target, exit, fail_with};
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::output::{self, Form, Output, OutputArgs};
+use super::target::Target;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::process::ExitCode;
 use std::time::Duration;
-use windlass_client::proto::DepPolicy;
+use windlass_client::proto::{DepPolicy, State};
 use windlass_client::{Dedup, Ended, Enqueued, Error, JobId, NewJob, Receipt};
 
 /// Jobs sent before the first of them is waited for.
@@ -83,41 +85,28 @@ pub(super) struct EnqueueArgs {
     #[arg(long, value_parser = duration, num_args = 0..=1, require_equals = true, default_missing_value = "30s",
         value_name = "TIME", conflicts_with = "jsonl")]
     wait: Option<Duration>,
-    /// How to answer
-    #[arg(long, value_enum, default_value_t)]
-    output: Form,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     target: Target,
 }
 
 /// Runs the command.
 pub(super) async fn run(args: EnqueueArgs) -> ExitCode {
-    match enqueue(&args).await {
-        Ok(code) => code,
-        Err(Problem::Input(message)) => output::fail(exit::USAGE, &message),
-        Err(Problem::Client(error)) => fail_with(&error),
+    match enqueue(&args, &args.output.open()).await {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell(args.output.form()),
     }
 }
 
-enum Problem {
-    Input(String),
-    Client(Error),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        Self::Client(error)
-    }
-}
-
-async fn enqueue(args: &EnqueueArgs) -> Result<ExitCode, Problem> {
-    let mut printed = Printed { form: args.output, rows: Vec::new() };
+async fn enqueue(args: &EnqueueArgs, out: &Output) -> Outcome {
+    let mut printed = Printed { out, rows: Vec::new() };
     if let Some(file) = &args.jsonl {
-        let lines = lines(file)?;
+        let lines = lines(file).map_err(Failure::usage)?;
         let client = args.target.connect().await?;
         let mut waiting: std::collections::VecDeque<Receipt> = std::collections::VecDeque::new();
         for line in lines {
-            let line = line.map_err(|error| Problem::Input(format!("cannot read {file}: {error}")))?;
+            let line = line.map_err(|error| Failure::usage(format!("cannot read {file}: {error}")))?;
             if line.trim().is_empty() {
                 continue;
             }
@@ -125,43 +114,54 @@ async fn enqueue(args: &EnqueueArgs) -> Result<ExitCode, Problem> {
             if waiting.len() >= IN_FLIGHT
                 && let Some(receipt) = waiting.pop_front()
             {
-                printed.add(&receipt.await?);
+                printed.add(&receipt.await?)?;
             }
         }
         for receipt in waiting {
-            printed.add(&receipt.await?);
+            printed.add(&receipt.await?)?;
         }
         client.close().await;
     } else {
-        let payload = payload(args.payload.as_deref())?;
+        let payload = args.payload.as_deref().map(bytes_of).transpose().map_err(Failure::usage)?;
         let client = args.target.connect().await?;
-        let enqueue = client.enqueue(job(args, payload));
+        let enqueue = client.enqueue(job(args, payload.unwrap_or_default()));
         if let Some(within) = args.wait {
             let ended = enqueue.and_wait(within).await?;
             client.close().await;
-            return Ok(ended_job(args.output, &ended));
+            return ended_job(out, &ended);
         }
-        printed.add(&enqueue.await?);
+        printed.add(&enqueue.await?)?;
         client.close().await;
     }
-    printed.end();
-    Ok(ExitCode::SUCCESS)
+    printed.end()?;
+    Ok(Exit::Ok)
 }
 
 /// How the job ended: its result alone where it completed, for a pipe; else where it stands, and a code.
-fn ended_job(form: Form, ended: &Ended) -> ExitCode {
-    let result = if ended.result.is_empty() { Value::Null } else { output::payload(&ended.result) };
+fn ended_job(out: &Output, ended: &Ended) -> Outcome {
+    let result = output::payload(&ended.result);
     let state = super::admin::state(ended.state);
-    match form {
-        Form::Json => output::json(&json!({"id": ended.id.to_string(), "state": state, "result": result})),
+    match out.form() {
         Form::Table if ended.is_completed() => match &result {
             Value::String(text) => output::line(text),
             Value::Null => {}
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => output::json(&result),
         },
-        Form::Table => output::hint(&format!("windlass: job {} is {state}", ended.id)),
+        Form::Table => output::complain(&format!("job {} is {state}", ended.id)),
+        Form::Json | Form::Jsonl | Form::Csv | Form::Name => {
+            out.object(&json!({"id": ended.id.to_string(), "state": state, "result": result}))?;
+        }
     }
-    if ended.is_completed() { ExitCode::SUCCESS } else { ExitCode::from(exit::REFUSED) }
+    Ok(match ended.state {
+        State::Completed => Exit::Ok,
+        State::Dead | State::Cancelled | State::Expired => Exit::Failed,
+        State::Unspecified
+        | State::Held
+        | State::Scheduled
+        | State::Blocked
+        | State::Ready
+        | State::Leased => Exit::TimedOut,
+    })
 }
 
 fn job(args: &EnqueueArgs, payload: Vec<u8>) -> NewJob {
@@ -292,10 +292,6 @@ fn dedup(args: &EnqueueArgs, key: &str) -> Dedup {
     }
 }
 
-fn payload(from: Option<&str>) -> Result<Vec<u8>, Problem> {
-    from.map_or(Ok(Vec::new()), |text| bytes_of(text).map_err(Problem::Input))
-}
-
 /// The bytes of a payload: JSON, `-` for stdin, `@FILE` for a file.
 pub(super) fn bytes_of(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
@@ -314,12 +310,12 @@ pub(super) fn bytes_of(text: &str) -> Result<Vec<u8>, String> {
 
 type Lines = Box<dyn Iterator<Item = std::io::Result<String>> + Send>;
 
-fn lines(file: &str) -> Result<Lines, Problem> {
+fn lines(file: &str) -> Result<Lines, String> {
     if file == "-" {
         return Ok(Box::new(BufReader::new(std::io::stdin()).lines()));
     }
     let open = std::fs::File::open(file);
-    let open = open.map_err(|error| Problem::Input(format!("cannot read {file}: {error}")))?;
+    let open = open.map_err(|error| format!("cannot read {file}: {error}"))?;
     Ok(Box::new(BufReader::new(open).lines()))
 }
 
@@ -332,27 +328,33 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Ids as they are acknowledged, or one document at the end.
-struct Printed {
-    form: Form,
+struct Printed<'a> {
+    out: &'a Output,
     rows: Vec<Value>,
 }
 
-impl Printed {
-    fn add(&mut self, enqueued: &Enqueued) {
-        match self.form {
-            Form::Table => output::line(&enqueued.id.to_string()),
-            Form::Json => self.rows.push(json!({
-                "id": enqueued.id.to_string(),
-                "state": super::admin::state(enqueued.state),
-                "duplicate": enqueued.duplicate,
-                "outcome": super::admin::word(enqueued.outcome.as_str_name(), "OUTCOME_"),
-            })),
+impl Printed<'_> {
+    fn add(&mut self, enqueued: &Enqueued) -> Result<(), Failure> {
+        let id = enqueued.id.to_string();
+        let row = json!({
+            "id": id,
+            "state": super::admin::state(enqueued.state),
+            "duplicate": enqueued.duplicate,
+            "outcome": super::admin::word(enqueued.outcome.as_str_name(), "OUTCOME_"),
+        });
+        match self.out.form() {
+            Form::Table | Form::Name | Form::Jsonl => self.out.item(&row, &id),
+            Form::Json | Form::Csv => {
+                self.rows.push(row);
+                Ok(())
+            }
         }
     }
 
-    fn end(self) {
-        if self.form == Form::Json {
-            output::json(&Value::Array(self.rows));
+    fn end(self) -> Result<(), Failure> {
+        match self.out.form() {
+            Form::Json | Form::Csv => self.out.rows(&["id", "state", "duplicate", "outcome"], &self.rows),
+            Form::Table | Form::Name | Form::Jsonl => Ok(()),
         }
     }
 }

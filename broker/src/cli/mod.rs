@@ -2,27 +2,41 @@
 
 mod admin;
 mod bench;
+mod config;
+mod contexts;
 mod demo;
+mod doctor;
 mod enqueue;
+mod exit;
+mod failure;
+mod findings;
+mod healthcheck;
 mod output;
+mod pages;
 mod serve;
+mod target;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use self::exit::Exit;
+use self::failure::{Failure, Outcome};
+use self::output::{Form, OutputArgs};
+use clap::error::ErrorKind as Fault;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
-use windlass_client::{Client, Error, ErrorKind};
 
 /// A self-hosted broker for background jobs: one binary, nothing else to run.
 #[derive(Parser)]
 #[command(name = "windlass", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(after_help = "Examples:\n  windlass demo                                    \
-    see it work: a broker, a worker, a few hundred jobs\n  windlass serve --data ./data                     \
-    start a broker\n  windlass enqueue generate_pdf @job.json          \
-    enqueue a job\n  windlass admin queues                            \
-    look at the queues\n\nExit codes: 0 ok, 1 refused, 2 usage, 3 cannot connect, 78 damaged data directory")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "Examples:
+  windlass demo                                    see it work: a broker, a worker, a few hundred jobs
+  windlass serve --data ./data                     start a broker
+  windlass enqueue generate_pdf @job.json          enqueue a job
+  windlass admin status                            see how it is going";
 
 #[derive(Subcommand)]
 enum Command {
@@ -31,90 +45,135 @@ enum Command {
     /// Run a broker, an example worker and a few hundred real jobs, and tell what happens
     Demo(demo::DemoArgs),
     /// Enqueue jobs
-    Enqueue(enqueue::EnqueueArgs),
+    Enqueue(Box<enqueue::EnqueueArgs>),
     /// Look at and steer queues, jobs and workers
-    Admin(admin::AdminArgs),
+    Admin(Box<admin::AdminArgs>),
     /// Measure a broker
     Bench(bench::BenchArgs),
+    /// Look whether this machine and its settings are fit for a broker
+    Doctor(Box<doctor::DoctorArgs>),
+    /// Ask a broker over HTTP whether it is ready; for containers without a shell
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Show, check and explain the settings of `serve`
+    Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// The directory; made if it is not there
+        dir: std::path::PathBuf,
+    },
+    /// Print the version of this program and of its protocol
+    Version {
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// The example worker that the demo starts
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),
 }
 
-/// Exit codes that scripts rely on.
-mod exit {
-    /// The broker, or the command itself, said no.
-    pub(super) const REFUSED: u8 = 1;
-    /// The command line is wrong.
-    pub(super) const USAGE: u8 = 2;
-    /// Nobody answers at the address.
-    pub(super) const UNREACHABLE: u8 = 3;
+/// The whole command line, as clap knows it: for manual pages, completions, and the test that covers it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command().after_help(format!("{EXAMPLES}\n\n{}", Exit::help()))
 }
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let words = words(std::env::args_os());
+    let parsed = command().try_get_matches_from(&words).and_then(|found| Cli::from_arg_matches(&found));
+    let command = match parsed {
+        Ok(cli) => cli.command,
+        Err(fault) => return refuse(&fault, &words),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return output::fail(exit::REFUSED, &format!("cannot start threads: {error}")),
+        Err(error) => {
+            return Failure::failed(format!("cannot start threads: {error}")).tell(Form::Table);
+        }
     };
     match command {
         Command::Serve(flags) => serve::run(&runtime, *flags),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::DemoWorker(args) => runtime.block_on(demo::run_worker(args)),
-        Command::Enqueue(args) => runtime.block_on(enqueue::run(args)),
-        Command::Admin(args) => runtime.block_on(admin::run(args)),
+        Command::Enqueue(args) => runtime.block_on(enqueue::run(*args)),
+        Command::Admin(args) => runtime.block_on(admin::run(*args)),
         Command::Bench(args) => runtime.block_on(bench::run(args)),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
-            output::line(String::from_utf8_lossy(&script).trim_end());
-            ExitCode::SUCCESS
-        }
+        Command::Doctor(args) => ended(&args.output, doctor::run(&args)),
+        Command::Healthcheck(args) => ended(&args.output, healthcheck::run(&args)),
+        Command::Config(args) => ended(&args.output, config::run(&args)),
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { dir } => ended(&OutputArgs::default(), pages::manual(&dir)),
+        Command::Version { output } => ended(&output, pages::version(&output.open())),
     }
 }
 
-/// Where the broker is.
-#[derive(clap::Args, Clone, Debug)]
-struct Target {
-    /// Address of the broker
-    #[arg(long, env = "WINDLASS_ADDR", default_value = "127.0.0.1:7520", global = true, value_name = "ADDR")]
-    addr: String,
-    /// Namespace of the jobs
-    #[arg(long, env = "WINDLASS_NAMESPACE", default_value = "default", global = true, value_name = "NAME")]
-    namespace: String,
+/// The words of the command line. A link named `windlassctl` stands for `windlass admin`.
+fn words(all: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = all.collect();
+    let called = words.first().and_then(|word| std::path::Path::new(word).file_name());
+    if called.is_some_and(|name| name == "windlassctl") {
+        words.insert(1, "admin".into());
+    }
+    words
 }
 
-impl Target {
-    async fn connect(&self) -> Result<Client, Error> {
-        Client::builder()
-            .name(concat!("windlass-cli/", env!("CARGO_PKG_VERSION")))
-            .namespace(self.namespace.as_str())
-            .connect(&self.addr)
-            .await
+/// Says what is wrong with a command line, or what was asked about it.
+fn refuse(fault: &clap::Error, words: &[OsString]) -> ExitCode {
+    let is_asked = !fault.use_stderr();
+    if is_asked || !asks_for_json(words) || fault.kind() == Fault::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _closed_stream_is_no_reason_to_stop = fault.print();
+        return if is_asked { ExitCode::SUCCESS } else { Exit::Usage.into() };
+    }
+    let text = fault.render().to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Failure::usage(first.trim_start_matches("error: ")).tell(Form::Json)
+}
+
+/// Whether the answer was to be JSON, as far as a command line that cannot be read tells.
+fn asks_for_json(words: &[OsString]) -> bool {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let is_json = |text: &str| matches!(text, "json" | "jsonl");
+    words.windows(2).any(|pair| ["--output", "-o"].contains(&pair[0]) && is_json(pair[1]))
+        || words.iter().any(|word| {
+            let value = word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o"));
+            value.is_some_and(|value| is_json(value.trim_start_matches('=')))
+        })
+}
+
+/// The exit code of a command that has told everything but its failure.
+fn ended(output: &OutputArgs, outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell(output.form()),
     }
 }
 
-/// Tells an error of the client and picks its exit code.
-fn fail_with(error: &Error) -> ExitCode {
-    let kind = error.kind();
-    let code = if kind == ErrorKind::Unreachable {
-        exit::UNREACHABLE
-    } else if kind == ErrorKind::Invalid {
-        exit::USAGE
-    } else {
-        exit::REFUSED
-    };
-    let hint = if code == exit::UNREACHABLE {
-        "; is a broker running there? Start one with `windlass serve`"
-    } else {
-        ""
-    };
-    output::fail(code, &format!("{error}{hint}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_link_is_the_operators_half() {
+        let said = |words: &[&str]| super::words(words.iter().map(OsString::from));
+        assert_eq!(said(&["/usr/bin/windlassctl", "queues"]), ["/usr/bin/windlassctl", "admin", "queues"]);
+        assert_eq!(said(&["windlass", "serve"]), ["windlass", "serve"]);
+    }
+
+    #[test]
+    fn json_is_recognised_on_a_line_that_is_wrong() {
+        let asks = |line: &str| asks_for_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(asks("x --output json") && asks("x --output=jsonl") && asks("x -o json") && asks("x -ojson"));
+        assert!(!asks("x --output table") && !asks("x json"));
+    }
 }

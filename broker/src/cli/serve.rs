@@ -1,6 +1,7 @@
 //! `windlass serve`: runs a broker until it is told to stop.
 
-use super::{exit, output};
+use super::exit::Exit;
+use super::output;
 use crate::broker::Broker;
 use crate::config::{Flags, LogForm, Settings};
 use crate::http::{self, Gateway};
@@ -20,12 +21,12 @@ use tokio_util::sync::CancellationToken;
 pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
     let mut settings = match flags.settle() {
         Ok(settings) => settings,
-        Err(error) => return output::fail(exit::USAGE, &error.to_string()),
+        Err(error) => return fail(Exit::Usage as u8, &error.to_string()),
     };
     let _removed_at_the_end = match ephemeral(&mut settings) {
         Ok(home) => home,
         Err(error) => {
-            return output::fail(exit::REFUSED, &format!("cannot make a temporary directory: {error}"));
+            return fail(Exit::Failed as u8, &format!("cannot make a temporary directory: {error}"));
         }
     };
     log(&settings);
@@ -33,12 +34,18 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
     let broker = match Broker::start(&settings.options) {
         Ok(broker) => broker,
         Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(exit::REFUSED);
+            let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Failed as u8);
             let data = settings.options.data.display();
-            return output::fail(code, &format!("cannot start on {data}: {}", with_causes(&error)));
+            return fail(code, &format!("cannot start on {data}: {}", with_causes(&error)));
         }
     };
     runtime.block_on(serve(broker, &settings))
+}
+
+/// An error in words, and its exit code: some of the store's are its own.
+fn fail(code: u8, message: &str) -> ExitCode {
+    output::complain(message);
+    ExitCode::from(code)
 }
 
 /// A home for the data of a broker that keeps none.
@@ -59,7 +66,7 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         Ok(ready) => ready,
         Err(error) => {
             broker.drain();
-            return output::fail(exit::REFUSED, &error.to_string());
+            return fail(Exit::Failed as u8, &error.to_string());
         }
     };
     let stop = CancellationToken::new();
@@ -76,9 +83,9 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, stop.clone())))
     });
     let network = tokio::spawn(net::serve(sockets.net, broker.door.clone(), options, clock, stop.clone()));
-    output::line(&format!("windlass listening on {}", sockets.addr));
+    output::announce(&format!("windlass listening on {}", sockets.addr));
     if let Some((_, addr, _)) = &gateway {
-        output::line(&format!("dashboard and HTTP on http://{addr}"));
+        output::announce(&format!("dashboard and HTTP on http://{addr}"));
     }
     tokio::select! {
         () = first_of(&mut terminate, &mut interrupt) => {}

@@ -1,9 +1,11 @@
 //! `windlass admin audit`: what was changed, when, by whom and why.
 
-use super::super::output::{self, Form, instant};
+use super::super::failure::Outcome;
+use super::super::output;
+use super::{Desk, done};
+use crate::json::Audit;
 use clap::Args;
-use serde_json::{Value, json};
-use windlass_client::{Admin, Error};
+use serde_json::Value;
 
 /// How much of it.
 #[derive(Args)]
@@ -14,24 +16,15 @@ pub(super) struct AuditArgs {
 }
 
 /// Runs the command; the newest entry stands at the end.
-pub(super) async fn run(admin: &Admin, form: Form, args: &AuditArgs) -> Result<(), Error> {
-    let rows: Vec<Value> = admin
-        .audit(args.limit)
-        .await?
-        .iter()
-        .rev()
-        .map(|entry| {
-            json!({
-                "seq": entry.seq.to_string(),
-                "at": instant(entry.at_ms),
-                "verb": entry.verb,
-                "changed": entry.changed,
-                "target": entry.target,
-                "client": if entry.client.is_empty() { "the broker" } else { &entry.client },
-                "reason": entry.reason,
-            })
-        })
-        .collect();
-    output::rows(form, &["at", "verb", "changed", "target", "client", "reason"], &rows);
-    Ok(())
+pub(super) async fn run(desk: &Desk, args: &AuditArgs) -> Outcome {
+    let mut rows: Vec<Value> = Vec::new();
+    for entry in desk.admin.audit(args.limit).await?.into_iter().rev() {
+        let mut row = output::row(Audit::from(entry));
+        if row["client"] == "" {
+            row["client"] = "the broker".into();
+        }
+        rows.push(row);
+    }
+    desk.rows(&["at", "verb", "changed", "target", "client", "reason"], &rows)?;
+    done()
 }

@@ -1,12 +1,14 @@
 //! `windlass admin errors`: failures in groups that look alike.
 
 use super::super::enqueue::duration;
-use super::super::output::{self, Form, instant};
+use super::super::failure::Outcome;
+use super::super::output::instant;
+use super::{Desk, done};
 use clap::Args;
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass_client::proto::Selector;
-use windlass_client::{Admin, Error, JobId};
+use windlass_client::proto::{ErrorGroupView, Selector};
+use windlass_client::{Error, JobId};
 
 /// Which failures.
 #[derive(Args)]
@@ -23,29 +25,35 @@ pub(super) struct ErrorsArgs {
 }
 
 /// Runs the command.
-pub(super) async fn run(admin: &Admin, form: Form, args: &ErrorsArgs) -> Result<(), Error> {
+pub(super) async fn run(desk: &Desk, args: &ErrorsArgs) -> Outcome {
+    let rows: Vec<Value> = groups(desk, args).await?.iter().map(row).collect();
+    desk.rows(&COLUMNS, &rows)?;
+    done()
+}
+
+/// What a table shows.
+pub(super) const COLUMNS: [&str; 8] =
+    ["fingerprint", "count", "dead", "kinds", "class", "message", "last_at", "sample"];
+
+/// The groups.
+pub(super) async fn groups(desk: &Desk, args: &ErrorsArgs) -> Result<Vec<ErrorGroupView>, Error> {
     let window_ms = u64::try_from(args.window.as_millis()).unwrap_or(u64::MAX);
     let select = Selector { queue: args.queue.clone(), kind: args.kind.clone(), ..Selector::default() };
-    let rows: Vec<Value> = admin
-        .errors(window_ms, select)
-        .await?
-        .iter()
-        .map(|error| {
-            json!({
-                "fingerprint": error.fingerprint,
-                "count": error.count,
-                "dead": error.dead,
-                "class": error.kind,
-                "message": error.message,
-                "first_at": instant(error.first_at_ms),
-                "last_at": instant(error.last_at_ms),
-                "queues": error.queues.join(","),
-                "kinds": error.kinds.join(","),
-                "sample": JobId::from_slice(&error.sample).map(|id| id.to_string()).unwrap_or_default(),
-            })
-        })
-        .collect();
-    let columns = ["fingerprint", "count", "dead", "kinds", "class", "message", "last_at", "sample"];
-    output::rows(form, &columns, &rows);
-    Ok(())
+    desk.admin.errors(window_ms, select).await
+}
+
+/// A group as a row.
+pub(super) fn row(error: &ErrorGroupView) -> Value {
+    json!({
+        "fingerprint": error.fingerprint,
+        "count": error.count,
+        "dead": error.dead,
+        "class": error.kind,
+        "message": error.message,
+        "first_at": instant(error.first_at_ms),
+        "last_at": instant(error.last_at_ms),
+        "queues": error.queues.join(","),
+        "kinds": error.kinds.join(","),
+        "sample": JobId::from_slice(&error.sample).map(|id| id.to_string()).unwrap_or_default(),
+    })
 }

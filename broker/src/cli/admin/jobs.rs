@@ -1,14 +1,17 @@
 //! `windlass admin jobs`: finds jobs, shows them, and changes them.
 
-use super::super::exit;
-use super::super::output::{self, Form, instant};
+use super::super::enqueue::duration;
+use super::super::exit::Exit;
+use super::super::failure::{Failure, Outcome};
+use super::super::output;
 use super::change::{self, Verb};
-use super::{AdminArgs, state, word};
+use super::{Desk, clone, done, no_job, state};
+use crate::json::Job;
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
-use std::process::ExitCode;
-use windlass_client::proto::{self, JobView, Selector, State};
-use windlass_client::{Admin, Client, Ended, Error, JobId};
+use serde_json::{Value, json};
+use std::time::Duration;
+use windlass_client::proto::{JobView, Selector, State};
+use windlass_client::{Ended, JobId};
 
 #[derive(Subcommand)]
 pub(super) enum Jobs {
@@ -24,13 +27,32 @@ pub(super) enum Jobs {
         /// Their ids
         #[arg(required = true)]
         ids: Vec<JobId>,
+        /// At most this long [default: for ever]
+        #[arg(long, value_parser = duration, value_name = "TIME")]
+        within: Option<Duration>,
     },
+    /// Why a job is not running
+    Explain {
+        /// Its id
+        id: JobId,
+    },
+    /// Enqueue a job like this one
+    Clone(clone::CloneArgs),
     #[command(flatten)]
     Change(Verb),
 }
 
+impl Jobs {
+    pub(super) fn is_a_look(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show { .. } | Self::Explain { .. } => true,
+            Self::Wait { .. } | Self::Clone(_) | Self::Change(_) => false,
+        }
+    }
+}
+
 /// Which jobs: those that all of it agrees on.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(super) struct Which {
     /// A condition, like 'state:dead kind:email.* age:>1h'; see the table in docs/OPERATIONS.md
     #[arg(long, short, default_value = "")]
@@ -78,7 +100,7 @@ impl Which {
 #[derive(Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    which: Which,
+    pub(super) which: Which,
     /// Rows at most
     #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
@@ -87,113 +109,79 @@ pub(super) struct ListArgs {
     oldest_first: bool,
 }
 
-pub(super) async fn run(client: &Client, args: &AdminArgs, what: &Jobs) -> Result<ExitCode, Error> {
-    let admin = &client.admin();
+/// Runs the command.
+pub(super) async fn run(desk: &Desk, what: &Jobs) -> Outcome {
     match what {
-        Jobs::List(list) => list_jobs(admin, args.output, list).await.map(|()| ExitCode::SUCCESS),
-        Jobs::Wait { ids } => Ok(ended_rows(args.output, &client.wait(ids.iter().copied()).await?)),
-        Jobs::Show { id } => show_job(admin, args.output, *id).await,
-        Jobs::Change(verb) => change::run(admin, args, verb).await,
+        Jobs::List(args) => list(desk, args, Selector { all: true, ..args.which.selector() }).await,
+        Jobs::Wait { ids, within } => wait(desk, ids, *within).await,
+        Jobs::Show { id } => show(desk, *id).await,
+        Jobs::Explain { id } => super::explain::run(desk, *id).await,
+        Jobs::Clone(args) => clone::run(desk, args).await,
+        Jobs::Change(verb) => change::run(desk, verb).await,
     }
 }
 
+async fn wait(desk: &Desk, ids: &[JobId], within: Option<Duration>) -> Outcome {
+    let waiting = desk.client.wait(ids.iter().copied());
+    let ended = match within {
+        None => waiting.await?,
+        Some(within) => tokio::time::timeout(within, waiting).await.map_err(|_| {
+            Failure::new(Exit::TimedOut, format!("not all of them have ended within {within:?}"))
+        })??,
+    };
+    ended_rows(desk, &ended)
+}
+
 /// How jobs ended; the exit code says whether all of them completed.
-fn ended_rows(form: Form, ended: &[Ended]) -> ExitCode {
+fn ended_rows(desk: &Desk, ended: &[Ended]) -> Outcome {
     let row = |ended: &Ended| {
         let is_known = ended.state != State::Unspecified;
         json!({
             "id": ended.id.to_string(),
             "state": if is_known { state(ended.state) } else { "removed".to_owned() },
-            "result": if ended.result.is_empty() { Value::Null } else { output::payload(&ended.result) },
+            "result": output::payload(&ended.result),
         })
     };
-    output::rows(form, &["id", "state", "result"], &ended.iter().map(row).collect::<Vec<_>>());
-    if ended.iter().all(Ended::is_completed) { ExitCode::SUCCESS } else { ExitCode::from(exit::REFUSED) }
+    desk.rows(&["id", "state", "result"], &ended.iter().map(row).collect::<Vec<_>>())?;
+    Ok(if ended.iter().all(Ended::is_completed) { Exit::Ok } else { Exit::Failed })
 }
 
-async fn list_jobs(admin: &Admin, form: Form, list: &ListArgs) -> Result<(), Error> {
-    let select = Selector { all: true, ..list.which.selector() };
-    let mut pages = admin.jobs(select).page_size(list.limit.min(1_000));
+/// The jobs of a choice.
+pub(super) async fn list(desk: &Desk, list: &ListArgs, select: Selector) -> Outcome {
+    let mut pages = desk.admin.jobs(select).page_size(list.limit.min(1_000));
     if !list.oldest_first {
         pages = pages.newest_first();
     }
     let mut rows = Vec::new();
     while rows.len() < list.limit as usize {
         let Some(job) = pages.next().await? else { break };
-        rows.push(Value::Object(job_row(&job)));
+        rows.push(job_row(job));
     }
     let columns =
         ["id", "queue", "kind", "state", "priority", "attempt", "max_attempts", "run_at", "created_at"];
-    output::rows(form, &columns, &rows);
-    Ok(())
-}
-
-async fn show_job(admin: &Admin, form: Form, id: JobId) -> Result<ExitCode, Error> {
-    let Some(job) = admin.job(id).await? else {
-        return Ok(output::fail(exit::REFUSED, &format!("no job has the id {id}; it may have been removed")));
-    };
-    let mut row = job_row(&job);
-    row.insert("content_type".into(), json!(job.content_type));
-    row.insert("payload".into(), output::payload(&job.payload));
-    row.insert("headers".into(), json!(job.headers));
-    row.insert("tags".into(), json!(job.tags));
-    row.insert("dedup_key".into(), json!(job.dedup_key));
-    let id_text = |id: &[u8]| JobId::from_slice(id).map(|id| id.to_string()).unwrap_or_default();
-    let after: Vec<String> = job.after.iter().map(|id| id_text(id)).collect();
-    row.insert("waits_for".into(), json!(after));
-    row.insert("group".into(), json!((!job.group.is_empty()).then(|| id_text(&job.group))));
-    let has_result = job.state() == State::Completed && !job.result.is_empty();
-    row.insert("result".into(), if has_result { output::payload(&job.result) } else { Value::Null });
-    row.insert("progress_permille".into(), json!(job.progress_permille));
-    row.insert("note".into(), json!(job.note));
-    row.insert("result_dropped".into(), json!(job.result_dropped));
-    let history: Vec<Value> = job.history.iter().map(attempt).collect();
-    row.insert("history".into(), Value::Array(history));
-    output::object(form, &Value::Object(row));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn job_row(job: &JobView) -> Map<String, Value> {
-    let id = JobId::from_slice(&job.id).map(|id| id.to_string()).unwrap_or_default();
-    let lease = job.lease.as_ref();
-    let reason = job.dead_reason();
-    let row = json!({
-        "id": id,
-        "seq": job.seq.to_string(),
-        "queue": job.queue,
-        "kind": job.kind,
-        "key": job.key,
-        "state": state(job.state()),
-        "priority": job.priority,
-        "attempt": job.attempt,
-        "max_attempts": job.max_attempts,
-        "deliveries": job.deliveries,
-        "crashes": job.crashes,
-        "created_at": instant(job.created_at_ms),
-        "run_at": instant(job.run_at_ms),
-        "worker": lease.map(|lease| &lease.worker),
-        "leased_at": instant(lease.map_or(0, |lease| lease.leased_at_ms)),
-        "finished_at": instant(job.finished_at_ms),
-        "dead_reason": (reason != proto::DeadReason::Unspecified).then(|| word(reason.as_str_name(), "DEAD_REASON_")),
-        "error_fingerprint": (!job.error_fingerprint.is_empty()).then_some(&job.error_fingerprint),
-        "cancel_requested": job.cancel_requested,
-    });
-    match row {
-        Value::Object(fields) => fields,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    desk.rows(&columns, &rows)?;
+    if rows.len() == list.limit as usize {
+        desk.hint(&format!("there may be more than these {}; see --limit", list.limit));
     }
+    done()
 }
 
-fn attempt(attempt: &proto::Attempt) -> Value {
-    json!({
-        "attempt": attempt.attempt,
-        "outcome": word(attempt.outcome().as_str_name(), "OUTCOME_"),
-        "kind": attempt.kind,
-        "message": attempt.message,
-        "worker": attempt.worker,
-        "started_at": instant(attempt.started_at_ms),
-        "ended_at": instant(attempt.ended_at_ms),
-    })
+async fn show(desk: &Desk, id: JobId) -> Outcome {
+    let job = desk.admin.job(id).await?.ok_or_else(|| no_job(id))?;
+    desk.object(&output::row(Job::from(job.clone())))?;
+    if matches!(job.state(), State::Ready | State::Blocked | State::Held | State::Scheduled) {
+        desk.hint(&format!("why it is not running: windlass admin explain {id}"));
+    }
+    done()
+}
+
+/// A job as a row, without what lists do not ask for.
+pub(super) fn job_row(job: JobView) -> Value {
+    let mut row = output::row(Job::from(job));
+    if let Value::Object(fields) = &mut row {
+        fields.retain(|key, _| !["payload", "headers", "result", "history"].contains(&key.as_str()));
+    }
+    row
 }
 
 fn parse_state(text: &str) -> Result<State, String> {

@@ -1,14 +1,56 @@
-//! `windlass admin limits` and `windlass admin explain`: what keeps jobs from running.
+//! `windlass admin limits`: what bounds the starts of jobs.
 
-use super::super::output::{self, Form, instant};
-use super::state;
+use super::super::failure::Outcome;
+use super::super::output::instant;
+use super::{Desk, apply, done};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use windlass_client::proto::Limit;
-use windlass_client::{Admin, Error, JobId};
+
+#[derive(Subcommand)]
+pub(super) enum Limits {
+    /// All limits and pauses
+    List,
+    /// Change a limit, or make one, like `rate=100 per_ms=1000`; nothing behind the = takes a field back
+    Set {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        fields: apply::SetArgs,
+    },
+    /// Remove a limit
+    #[command(alias = "remove")]
+    Delete {
+        /// Its name
+        name: String,
+        /// For those who ask later
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+impl Limits {
+    pub(super) fn is_a_look(&self) -> bool {
+        match self {
+            Self::List => true,
+            Self::Set { .. } | Self::Delete { .. } => false,
+        }
+    }
+}
+
+/// Runs the command.
+pub(super) async fn run(desk: &Desk, what: Option<&Limits>) -> Outcome {
+    match what {
+        None | Some(Limits::List) => list(desk).await,
+        Some(Limits::Set { name, fields }) => apply::set(desk, "limit", name, fields).await,
+        Some(Limits::Delete { name, reason }) => apply::remove(desk, "limit", name, reason).await,
+    }
+}
 
 /// All limits, with what is in use.
-pub(super) async fn list(admin: &Admin, form: Form) -> Result<(), Error> {
-    let rows: Vec<Value> = admin
+async fn list(desk: &Desk) -> Outcome {
+    let rows: Vec<Value> = desk
+        .admin
         .limits()
         .await?
         .iter()
@@ -26,33 +68,8 @@ pub(super) async fn list(admin: &Admin, form: Form) -> Result<(), Error> {
             })
         })
         .collect();
-    output::rows(form, &["name", "bounds", "lets", "in_use", "waiting", "until", "why"], &rows);
-    Ok(())
-}
-
-/// Why a job is not running, a cause a line, the strongest first.
-pub(super) async fn explain(admin: &Admin, form: Form, id: JobId) -> Result<bool, Error> {
-    let Some(view) = admin.explain(id).await? else { return Ok(false) };
-    let now = state(view.state());
-    let rows: Vec<Value> = view
-        .reasons
-        .iter()
-        .map(|reason| {
-            json!({
-                "state": now,
-                "reason": reason.code,
-                "for_ms": reason.for_ms,
-                "name": reason.name,
-                "text": reason.text,
-            })
-        })
-        .collect();
-    if rows.is_empty() && form == Form::Table {
-        output::line(&format!("{now}: nothing keeps it"));
-    } else {
-        output::rows(form, &["state", "reason", "for_ms", "text"], &rows);
-    }
-    Ok(true)
+    desk.rows(&["name", "bounds", "lets", "in_use", "waiting", "until", "why"], &rows)?;
+    done()
 }
 
 /// What a limit bounds, in words.

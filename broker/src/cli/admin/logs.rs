@@ -1,14 +1,15 @@
 //! `windlass admin logs`: what the handlers of a job have written, and what they go on to write.
 
-use super::super::output::{self, Form, instant};
-use super::Admin;
+use super::super::failure::{Failure, Outcome};
+use super::super::output::instant;
+use super::{Desk, done};
 use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
 use std::time::Duration;
 use windlass_client::proto::query::What;
 use windlass_client::proto::{LogView, Query, Selector, State};
-use windlass_client::{Error, JobId};
+use windlass_client::{Admin, Error, JobId};
 
 /// Lines of one page.
 const PAGE: u32 = 1_000;
@@ -34,14 +35,14 @@ struct Place {
 }
 
 /// Prints the log, oldest line first.
-pub(super) async fn run(admin: &Admin, form: Form, args: &LogsArgs) -> Result<(), Error> {
+pub(super) async fn run(desk: &Desk, args: &LogsArgs) -> Outcome {
     let mut place = Place::default();
     loop {
         // Looked at before the log is read, so that the last lines are seen.
-        let goes_on = args.follow && is_open(admin, args.id).await?;
-        print(admin, form, args.id, &mut place).await?;
+        let goes_on = args.follow && is_open(&desk.admin, args.id).await?;
+        print(desk, args.id, &mut place).await?;
         if !goes_on {
-            return Ok(());
+            return done();
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -52,7 +53,7 @@ async fn is_open(admin: &Admin, id: JobId) -> Result<bool, Error> {
     Ok(job.is_some_and(|job| job.finished_at_ms == 0 && job.state() != State::Unspecified))
 }
 
-async fn print(admin: &Admin, form: Form, id: JobId, place: &mut Place) -> Result<(), Error> {
+async fn print(desk: &Desk, id: JobId, place: &mut Place) -> Result<(), Failure> {
     loop {
         let select = Selector { ids: vec![id.to_bytes()], ..Selector::default() };
         let query = Query {
@@ -62,8 +63,10 @@ async fn print(admin: &Admin, form: Form, id: JobId, place: &mut Place) -> Resul
             cursor: place.cursor.clone(),
             ..Query::default()
         };
-        let rows = admin.query(query).await?;
-        rows.logs.iter().skip(place.lines).for_each(|row| line(form, row));
+        let rows = desk.admin.query(query).await?;
+        for row in rows.logs.iter().skip(place.lines) {
+            line(desk, row)?;
+        }
         if rows.cursor.is_empty() {
             place.lines = rows.logs.len().max(place.lines);
             return Ok(());
@@ -72,14 +75,11 @@ async fn print(admin: &Admin, form: Form, id: JobId, place: &mut Place) -> Resul
     }
 }
 
-fn line(form: Form, row: &LogView) {
+fn line(desk: &Desk, row: &LogView) -> Result<(), Failure> {
     let written = row.line.clone().unwrap_or_default();
     let level = usize::try_from(written.level).ok().and_then(|level| LEVELS.get(level).copied());
     let (at, level) = (instant(written.at_ms), level.unwrap_or("?"));
-    if form == Form::Json {
-        let row = json!({ "at": at, "attempt": row.attempt, "level": level, "text": written.text });
-        return output::line(&row.to_string());
-    }
+    let value = json!({ "at": at, "attempt": row.attempt, "level": level, "text": written.text });
     let at = if let Value::String(at) = at { at } else { String::new() };
-    output::line(&output::one_line(&format!("{at}  {}  {level}  {}", row.attempt, written.text)));
+    desk.item(&value, &format!("{at}  {}  {level}  {}", row.attempt, written.text))
 }

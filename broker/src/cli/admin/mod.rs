@@ -2,67 +2,94 @@
 
 mod apply;
 mod audit;
+mod bulk;
 mod change;
+mod check;
+mod clone;
+mod context;
+mod dead;
+mod desk;
+mod doctor;
 mod errors;
+mod explain;
 mod jobs;
 mod limits;
 mod logs;
 mod operations;
+mod queues;
 mod schedules;
+mod server;
+mod status;
+mod survey;
 mod tail;
+mod top;
+mod watch;
 mod workers;
 
-use super::output::{self, Form, instant};
-use super::{Target, fail_with};
+use self::desk::Desk;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::output::OutputArgs;
+use super::target::Target;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
+use windlass_client::JobId;
 use windlass_client::proto::State;
-use windlass_client::{Admin, Client, Error, JobId};
 
 /// Look at and steer queues, jobs and workers.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  windlass admin queues\n  windlass admin jobs list --state dead --queue mail\n  \
+    after_help = "Examples:\n  windlass admin status\n  windlass admin jobs list --state dead --queue mail\n  \
     windlass admin jobs retry 0190f5c2-7b1e-7c33-a4f5-0c2b6e1d9a77\n  windlass admin queue pause mail --why 'incident 42'"
 )]
 pub(super) struct AdminArgs {
     #[command(subcommand)]
     what: What,
-    /// How to answer
-    #[arg(long, value_enum, default_value_t, global = true)]
-    output: Form,
+    #[command(flatten)]
+    output: OutputArgs,
     /// Do not ask before something is lost
     #[arg(long, short, global = true)]
     yes: bool,
+    /// Look again and again, every 2s or as often as said: a screen, or a line of JSON a row
+    #[arg(long, short, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "2s",
+        value_name = "EVERY", value_parser = super::enqueue::duration)]
+    watch: Option<Duration>,
     #[command(flatten)]
     target: Target,
 }
 
 #[derive(Subcommand)]
 enum What {
-    /// Queues: list them, pause and resume one
+    /// One screen: how it is going, queue by queue, and what is wrong
+    Status(status::StatusArgs),
+    /// Queues: list, show, pause, resume, drain, purge, set, delete
     #[command(alias = "queue")]
     Queues {
         #[command(subcommand)]
-        what: Option<Queues>,
+        what: Option<queues::Queues>,
     },
-    /// Jobs: list, show, retry, cancel, delete, run now, move, patch, bury
+    /// Jobs: list, show, wait, explain, clone, retry, cancel, delete, confirm, run now, move, patch, bury
     #[command(alias = "job")]
     Jobs {
         #[command(subcommand)]
         what: Box<jobs::Jobs>,
+    },
+    /// Dead jobs: list, groups, retry, delete
+    Dead {
+        #[command(subcommand)]
+        what: dead::Dead,
     },
     /// Store the configuration that a file declares
     Apply(apply::ApplyArgs),
     /// Print the configuration as a file that `apply` takes
     Config,
     /// Failures in groups that look alike, the most frequent first
+    #[command(alias = "error")]
     Errors(errors::ErrorsArgs),
     /// Run dead jobs again: all of one fingerprint, or as chosen
     Redrive(Box<change::RedriveArgs>),
-    /// Bulk changes: what is under way, and what became of the others
+    /// Bulk changes: list what is under way and what became of the others, show, stop
     #[command(alias = "operation", alias = "op")]
     Operations {
         #[command(subcommand)]
@@ -70,13 +97,16 @@ enum What {
     },
     /// What was changed, when, by whom and why
     Audit(audit::AuditArgs),
-    /// Limits and pauses, with what is in use; `apply` sets them
+    /// Limits and pauses: list them with what is in use, set, delete
     #[command(alias = "limit")]
-    Limits,
+    Limits {
+        #[command(subcommand)]
+        what: Option<limits::Limits>,
+    },
     /// What the handlers of a job have written
     #[command(alias = "log")]
     Logs(logs::LogsArgs),
-    /// Schedules: list, show, add, pause, resume, run, backfill, remove
+    /// Schedules: list, show, add, pause, resume, run, backfill, next, remove
     #[command(alias = "schedule")]
     Schedules {
         #[command(subcommand)]
@@ -87,7 +117,7 @@ enum What {
         /// The job
         id: JobId,
     },
-    /// Workers and other sessions: list, quiet, resume, stop, dump
+    /// Workers and other sessions: list, show, quiet, resume, stop, dump
     #[command(alias = "worker", alias = "sessions", alias = "session")]
     Workers {
         #[command(subcommand)]
@@ -96,6 +126,12 @@ enum What {
     /// What happens, a line each, until interrupted
     #[command(alias = "events")]
     Tail(tail::TailArgs),
+    /// The broker on a full screen, live
+    Top(top::TopArgs),
+    /// What is wrong with the broker, in sentences; exit code 1 if anything is
+    Doctor,
+    /// One figure against two thresholds, for Nagios and its like
+    Check(check::CheckArgs),
     /// Let time pass on a broker that was started with --test-clock
     AdvanceClock {
         /// How much, like 7d or 1h30m
@@ -108,148 +144,104 @@ enum What {
     /// The broker itself
     #[command(alias = "stat")]
     Stats,
-}
-
-#[derive(Subcommand)]
-enum Queues {
-    /// All queues with their counts
-    List,
-    /// Hand out no more jobs of a queue
-    Pause {
-        /// Its name
-        queue: String,
-        /// Shown to whoever wonders
-        #[arg(long, default_value = "")]
-        why: String,
-    },
-    /// Hand out jobs again
-    Resume {
-        /// Its name
-        queue: String,
+    /// Brokers by name: add, list, use, show, remove
+    #[command(alias = "contexts")]
+    Context {
+        #[command(subcommand)]
+        what: Option<context::Which>,
     },
 }
 
 /// Runs the command.
 pub(super) async fn run(args: AdminArgs) -> ExitCode {
-    let client = match args.target.connect().await {
-        Ok(client) => client,
-        Err(error) => return fail_with(&error),
-    };
-    let code = match answer(&client, &args).await {
-        Ok(code) => code,
-        Err(error) => fail_with(&error),
-    };
-    // Without a Bye the session would be listed for some seconds more.
-    client.close().await;
-    code
-}
-
-async fn answer(client: &Client, args: &AdminArgs) -> Result<ExitCode, Error> {
-    let admin = &client.admin();
-    match &args.what {
-        What::Queues { what: None | Some(Queues::List) } => queues(admin, args.output).await?,
-        What::Queues { what: Some(Queues::Pause { queue, why }) } => {
-            admin.pause(queue, why).await?;
-            done(args.output, &json!({"queue": queue, "paused": true}), &format!("{queue} is paused"));
-        }
-        What::Queues { what: Some(Queues::Resume { queue }) } => {
-            admin.resume(queue).await?;
-            done(args.output, &json!({"queue": queue, "paused": false}), &format!("{queue} runs"));
-        }
-        What::Jobs { what } => return jobs::run(client, args, what).await,
-        What::Tail(tail) => tail::run(admin, args.output, tail).await?,
-        What::Apply(apply) => return apply::run(admin, args, apply).await,
-        What::Config => apply::print(admin, args.output).await?,
-        What::Errors(which) => errors::run(admin, args.output, which).await?,
-        What::Redrive(redrive) => return change::redrive(admin, args, redrive).await,
-        What::Operations { what } => operations::run(admin, args.output, what.as_ref()).await?,
-        What::Audit(which) => audit::run(admin, args.output, which).await?,
-        What::Limits => limits::list(admin, args.output).await?,
-        What::Logs(which) => logs::run(admin, args.output, which).await?,
-        What::Schedules { what } => return schedules::run(admin, args, what.as_ref()).await,
-        What::Explain { id } => {
-            if !limits::explain(admin, args.output, *id).await? {
-                return Ok(output::fail(super::exit::REFUSED, &format!("there is no job {id}")));
-            }
-        }
-        What::Workers { what } => return workers::run(client, args, what.as_ref()).await,
-        What::AdvanceClock { by, patience } => {
-            let now = instant(admin.advance_clock(*by, *patience).await?);
-            done(args.output, &json!({"now": now}), now.as_str().unwrap_or_default());
-        }
-        What::Stats => stats(admin, args.output).await?,
+    if let What::Check(check) = &args.what {
+        return check::run(&args, check).await;
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn queues(admin: &Admin, form: Form) -> Result<(), Error> {
-    let rows: Vec<Value> = admin
-        .queues()
-        .await?
-        .iter()
-        .map(|queue| {
-            json!({
-                "name": queue.name,
-                "ready": queue.ready,
-                "scheduled": queue.scheduled,
-                "leased": queue.leased,
-                "completed": queue.completed,
-                "dead": queue.dead,
-                "completed_total": queue.completed_total,
-                "dead_total": queue.dead_total,
-                "paused": queue.paused,
-            })
-        })
-        .collect();
-    let columns = [
-        "name",
-        "ready",
-        "scheduled",
-        "leased",
-        "completed",
-        "dead",
-        "completed_total",
-        "dead_total",
-        "paused",
-    ];
-    output::rows(form, &columns, &rows);
-    Ok(())
-}
-
-async fn stats(admin: &Admin, form: Form) -> Result<(), Error> {
-    let server = admin.stats().await?;
-    let value = json!({
-        "version": server.version,
-        "epoch": server.epoch.to_string(),
-        "started_at": instant(server.started_at_ms),
-        "uptime_ms": server.uptime_ms,
-        "jobs": server.jobs,
-        "sessions": server.sessions,
-        "connections": server.connections,
-        "batches_total": server.batches_total,
-        "facts_total": server.facts_total,
-        "fsync_p50_us": server.fsync_p50_us,
-        "fsync_p99_us": server.fsync_p99_us,
-        "journal_bytes": server.journal_bytes,
-        "journal_segments": server.journal_segments,
-        "folds_total": server.folds_total,
-        "unfolded_bytes": server.unfolded_bytes,
-        "store_bytes": server.store_bytes,
-        "rss_bytes": server.rss_bytes,
-        "cpu_us": server.cpu_us,
-        "filesystem": server.filesystem,
-        "disk_free_bytes": server.disk_free_bytes,
-        "draining": server.draining,
-    });
-    output::object(form, &value);
-    Ok(())
-}
-
-fn done(form: Form, value: &Value, text: &str) {
-    match form {
-        Form::Json => output::json(value),
-        Form::Table => output::line(text),
+    match answer(&args).await {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell(args.output.form()),
     }
+}
+
+async fn answer(args: &AdminArgs) -> Outcome {
+    if let What::Context { what } = &args.what {
+        return context::run(&args.output.open(), args.yes, what.as_ref());
+    }
+    let desk = Desk::open(args).await?;
+    let outcome = match args.watch {
+        None => perform(&desk, &args.what).await,
+        Some(every) => watch::run(desk.clone(), &args.what, every).await,
+    };
+    desk.close().await;
+    outcome
+}
+
+impl What {
+    /// It changes nothing, and ends.
+    fn is_a_look(&self) -> bool {
+        match self {
+            Self::Queues { what } => what.as_ref().is_none_or(queues::Queues::is_a_look),
+            Self::Jobs { what } => what.is_a_look(),
+            Self::Operations { what } => what.as_ref().is_none_or(operations::Operations::is_a_look),
+            Self::Schedules { what } => what.as_ref().is_none_or(schedules::Schedules::is_a_look),
+            Self::Workers { what } => what.as_ref().is_none_or(workers::Workers::is_a_look),
+            Self::Limits { what } => what.as_ref().is_none_or(limits::Limits::is_a_look),
+            Self::Dead { what } => what.is_a_look(),
+            Self::Status(_)
+            | Self::Doctor
+            | Self::Config
+            | Self::Errors(_)
+            | Self::Audit(_)
+            | Self::Explain { .. }
+            | Self::Stats => true,
+            Self::Top(_)
+            | Self::Check(_)
+            | Self::Apply(_)
+            | Self::Redrive(_)
+            | Self::Logs(_)
+            | Self::Tail(_)
+            | Self::AdvanceClock { .. }
+            | Self::Context { .. } => false,
+        }
+    }
+}
+
+async fn perform(desk: &Desk, what: &What) -> Outcome {
+    match what {
+        What::Status(status) => status::run(desk, status).await,
+        What::Top(top) => top::run(desk, top).await,
+        What::Doctor => doctor::run(desk).await,
+        What::Queues { what } => queues::run(desk, what.as_ref()).await,
+        What::Jobs { what } => jobs::run(desk, what).await,
+        What::Tail(tail) => tail::run(desk, tail).await,
+        What::Apply(apply) => apply::run(desk, apply).await,
+        What::Config => apply::print(desk).await,
+        What::Errors(which) => errors::run(desk, which).await,
+        What::Redrive(redrive) => change::redrive(desk, redrive).await,
+        What::Operations { what } => operations::run(desk, what.as_ref()).await,
+        What::Audit(which) => audit::run(desk, which).await,
+        What::Limits { what } => limits::run(desk, what.as_ref()).await,
+        What::Dead { what } => dead::run(desk, what).await,
+        What::Logs(which) => logs::run(desk, which).await,
+        What::Schedules { what } => schedules::run(desk, what.as_ref()).await,
+        What::Explain { id } => explain::run(desk, *id).await,
+        What::Workers { what } => workers::run(desk, what.as_ref()).await,
+        What::AdvanceClock { by, patience } => server::advance_clock(desk, *by, *patience).await,
+        What::Stats => server::stats(desk).await,
+        What::Check(_) | What::Context { .. } => {
+            Err(Failure::failed("this asks no broker, or asks it itself"))
+        }
+    }
+}
+
+/// What becomes of a name that nothing has.
+fn absent(sort: &str, name: &str) -> Failure {
+    Failure::not_found(format!("there is no {sort} {name}"))
+}
+
+/// A job of that id is not there.
+fn no_job(id: JobId) -> Failure {
+    Failure::not_found(format!("no job has the id {id}; it may have been removed"))
 }
 
 /// A state's word.
@@ -259,4 +251,9 @@ pub(super) fn state(state: State) -> String {
 
 pub(in crate::cli) fn word(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
+}
+
+/// Everything was done.
+fn done() -> Outcome {
+    Ok(Exit::Ok)
 }

@@ -1,17 +1,17 @@
 //! `windlass admin schedules`: what runs again and again, when next, and ticks that are run by hand.
 
-use super::super::output::{self, Form, instant};
-use super::super::{enqueue, exit};
-use super::{AdminArgs, done, word};
+use super::super::enqueue;
+use super::super::failure::{Failure, Outcome};
+use super::super::output::{self, instant};
+use super::{Desk, absent, done, word};
 use crate::calendar::{Almanac, Calendar};
 use crate::clock;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::process::ExitCode;
 use std::time::Duration;
+use windlass_client::JobId;
 use windlass_client::proto::schedule::{CatchUp, Overlap};
 use windlass_client::proto::{JobSpec, Schedule, ScheduleView, enqueued};
-use windlass_client::{Admin, Error, JobId};
 
 /// Ticks of one backfill.
 const BACKFILL_MAX: usize = 10_000;
@@ -56,7 +56,19 @@ pub(super) enum Schedules {
         #[arg(long)]
         dry_run: bool,
     },
+    /// When a cron expression ticks next
+    Next {
+        /// Of five or six fields, like '30 2 * * MON-FRI'
+        cron: String,
+        /// The time zone, like Europe/Berlin
+        #[arg(long, default_value = "")]
+        tz: String,
+        /// Ticks to tell
+        #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// Remove it; its jobs stay
+    #[command(alias = "delete")]
     Remove {
         /// Its name
         name: String,
@@ -100,66 +112,76 @@ pub(super) struct AddArgs {
     pause_after_failures: u32,
 }
 
-/// Runs the command.
-pub(super) async fn run(
-    admin: &Admin,
-    args: &AdminArgs,
-    what: Option<&Schedules>,
-) -> Result<ExitCode, Error> {
-    let form = args.output;
-    let found = match what {
-        None | Some(Schedules::List) => {
-            list(form, &admin.schedules().await?);
-            true
-        }
-        Some(Schedules::Show { name }) => show(admin, form, name).await?,
-        Some(Schedules::Add(add)) => {
-            let version = admin.set_schedule(&add.name, add.schedule(), 0).await?;
-            done(form, &json!({"name": add.name, "version": version}), &format!("{} is set", add.name));
-            true
-        }
-        Some(Schedules::Pause { name }) => steer(admin, form, name, true).await?,
-        Some(Schedules::Resume { name }) => steer(admin, form, name, false).await?,
-        Some(Schedules::Run { name }) => backfill(admin, form, name, &[clock::wall_ms()]).await?,
-        Some(Schedules::Backfill { name, from, to, dry_run }) => {
-            let Some(view) = admin.schedule(name).await? else { return Ok(absent(name)) };
-            let ticks = match ticks(&view.schedule.unwrap_or_default(), *from, *to) {
-                Ok(ticks) => ticks,
-                Err(message) => return Ok(output::fail(exit::USAGE, &message)),
-            };
-            if *dry_run {
-                done(form, &json!({"ticks": ticks.len()}), &format!("{} ticks", ticks.len()));
-                return Ok(ExitCode::SUCCESS);
-            }
-            backfill(admin, form, name, &ticks).await?
-        }
-        Some(Schedules::Remove { name }) => {
-            let question = format!("the schedule {name} will be removed.");
-            if !args.yes && !output::confirm(&question) {
-                return Ok(ExitCode::from(exit::REFUSED));
-            }
-            admin.remove_schedule(name).await?;
-            done(form, &json!({"name": name, "removed": true}), &format!("{name} is removed"));
-            true
-        }
-    };
-    let name = what.map_or("", Schedules::name);
-    Ok(if found { ExitCode::SUCCESS } else { absent(name) })
-}
-
 impl Schedules {
-    fn name(&self) -> &str {
+    pub(super) fn is_a_look(&self) -> bool {
         match self {
-            Self::List => "",
-            Self::Add(add) => &add.name,
-            Self::Show { name }
-            | Self::Pause { name }
-            | Self::Resume { name }
-            | Self::Run { name }
-            | Self::Backfill { name, .. }
-            | Self::Remove { name } => name,
+            Self::List | Self::Show { .. } | Self::Next { .. } => true,
+            Self::Add(_)
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Run { .. }
+            | Self::Backfill { .. }
+            | Self::Remove { .. } => false,
         }
     }
+}
+
+/// Runs the command.
+pub(super) async fn run(desk: &Desk, what: Option<&Schedules>) -> Outcome {
+    match what {
+        None | Some(Schedules::List) => list(desk).await,
+        Some(Schedules::Show { name }) => {
+            desk.object(&row(&one(desk, name).await?))?;
+            done()
+        }
+        Some(Schedules::Next { cron, tz, limit }) => next(desk, cron, tz, *limit),
+        Some(Schedules::Add(add)) => {
+            let version = desk.admin.set_schedule(&add.name, add.schedule(), 0).await?;
+            let value = json!({"name": add.name, "version": version});
+            desk.done(&value, &format!("{} is set", add.name))?;
+            done()
+        }
+        Some(Schedules::Pause { name }) => steer(desk, name, true).await,
+        Some(Schedules::Resume { name }) => steer(desk, name, false).await,
+        Some(Schedules::Run { name }) => run_ticks(desk, name, &[clock::wall_ms()]).await,
+        Some(Schedules::Backfill { name, from, to, dry_run }) => {
+            let schedule = one(desk, name).await?.schedule.unwrap_or_default();
+            let ticks = ticks(&schedule, *from, *to).map_err(Failure::usage)?;
+            if *dry_run {
+                desk.done(&json!({"ticks": ticks.len()}), &format!("{} ticks", ticks.len()))?;
+                return done();
+            }
+            run_ticks(desk, name, &ticks).await
+        }
+        Some(Schedules::Remove { name }) => {
+            one(desk, name).await?;
+            desk.confirm(&format!("About to remove the schedule {name} on {}.", desk.place()), 1)?;
+            desk.admin.remove_schedule(name).await?;
+            desk.done(&json!({"name": name, "removed": true}), &format!("{name} is removed"))?;
+            done()
+        }
+    }
+}
+
+/// The schedule of a name.
+async fn one(desk: &Desk, name: &str) -> Result<ScheduleView, Failure> {
+    desk.admin.schedule(name).await?.ok_or_else(|| absent("schedule", name))
+}
+
+/// The ticks of an expression from now on, read by this program as the broker would.
+fn next(desk: &Desk, cron: &str, tz: &str, limit: u32) -> Outcome {
+    let schedule = Schedule { cron: cron.to_owned(), tz: tz.to_owned(), ..Schedule::default() };
+    let almanac = almanac(&schedule).map_err(Failure::usage)?;
+    let ticks = almanac.first(desk.now_ms(), u64::MAX, limit as usize);
+    let rows: Vec<Value> = ticks.iter().map(|at_ms| json!({"at": instant(*at_ms)})).collect();
+    if desk.is_for_people() {
+        for row in &rows {
+            output::line(row["at"].as_str().unwrap_or_default());
+        }
+        return done();
+    }
+    desk.rows(&["at"], &rows)?;
+    done()
 }
 
 impl AddArgs {
@@ -185,17 +207,15 @@ impl AddArgs {
     }
 }
 
-fn absent(name: &str) -> ExitCode {
-    output::fail(exit::REFUSED, &format!("there is no schedule {name}"))
-}
-
-fn list(form: Form, views: &[ScheduleView]) {
-    let rows: Vec<Value> = views.iter().map(row).collect();
+async fn list(desk: &Desk) -> Outcome {
+    let rows: Vec<Value> = desk.admin.schedules().await?.iter().map(row).collect();
     let columns = ["name", "when", "tz", "next", "last", "runs", "skipped", "failures", "paused"];
-    output::rows(form, &columns, &rows);
+    desk.rows(&columns, &rows)?;
+    done()
 }
 
-fn row(view: &ScheduleView) -> Value {
+/// A schedule as a row.
+pub(super) fn row(view: &ScheduleView) -> Value {
     let schedule = view.schedule.clone().unwrap_or_default();
     let when = match schedule.cron.as_str() {
         "" => format!("every {} ms", schedule.every_ms),
@@ -219,23 +239,17 @@ fn row(view: &ScheduleView) -> Value {
     })
 }
 
-async fn show(admin: &Admin, form: Form, name: &str) -> Result<bool, Error> {
-    let Some(view) = admin.schedule(name).await? else { return Ok(false) };
-    output::object(form, &row(&view));
-    Ok(true)
-}
-
-async fn steer(admin: &Admin, form: Form, name: &str, paused: bool) -> Result<bool, Error> {
-    if !admin.pause_schedule(name, paused).await? {
-        return Ok(false);
+async fn steer(desk: &Desk, name: &str, paused: bool) -> Outcome {
+    if !desk.admin.pause_schedule(name, paused).await? {
+        return Err(absent("schedule", name));
     }
     let text = format!("{name} {}", if paused { "is paused" } else { "runs" });
-    done(form, &json!({"name": name, "paused": paused}), &text);
-    Ok(true)
+    desk.done(&json!({"name": name, "paused": paused}), &text)?;
+    done()
 }
 
-async fn backfill(admin: &Admin, form: Form, name: &str, ticks: &[u64]) -> Result<bool, Error> {
-    let Some(ones) = admin.run_ticks(name, ticks).await? else { return Ok(false) };
+async fn run_ticks(desk: &Desk, name: &str, ticks: &[u64]) -> Outcome {
+    let ones = desk.admin.run_ticks(name, ticks).await?.ok_or_else(|| absent("schedule", name))?;
     let made = ones.iter().filter(|one| one.outcome() != enqueued::Outcome::Duplicate).count();
     let id = |one: &enqueued::One| JobId::from_slice(&one.id).map(|id| id.to_string()).unwrap_or_default();
     let ids: Vec<String> = ones.iter().take(10).map(id).collect();
@@ -243,12 +257,12 @@ async fn backfill(admin: &Admin, form: Form, name: &str, ticks: &[u64]) -> Resul
         [id] => id.clone(),
         _ => format!("{made} jobs made, {} were there", ones.len() - made),
     };
-    done(form, &json!({"made": made, "duplicates": ones.len() - made, "sample": ids}), &text);
-    Ok(true)
+    desk.done(&json!({"made": made, "duplicates": ones.len() - made, "sample": ids}), &text)?;
+    done()
 }
 
-/// The ticks of a schedule in a span of time.
-fn ticks(schedule: &Schedule, from: u64, to: u64) -> Result<Vec<u64>, String> {
+/// A schedule's calendar.
+fn almanac(schedule: &Schedule) -> Result<Almanac, String> {
     let calendar = Calendar {
         cron: schedule.cron.clone(),
         tz: schedule.tz.clone(),
@@ -257,8 +271,12 @@ fn ticks(schedule: &Schedule, from: u64, to: u64) -> Result<Vec<u64>, String> {
         start_at: schedule.start_at_ms,
         end_at: schedule.end_at_ms,
     };
-    let almanac = Almanac::read(&calendar).map_err(|fault| fault.message)?;
-    let ticks = almanac.first(from.saturating_sub(1), to, BACKFILL_MAX + 1);
+    Almanac::read(&calendar).map_err(|fault| fault.message)
+}
+
+/// The ticks of a schedule in a span of time.
+fn ticks(schedule: &Schedule, from: u64, to: u64) -> Result<Vec<u64>, String> {
+    let ticks = almanac(schedule)?.first(from.saturating_sub(1), to, BACKFILL_MAX + 1);
     if ticks.len() > BACKFILL_MAX {
         return Err(format!("there are more than {BACKFILL_MAX} ticks; name a shorter span"));
     }

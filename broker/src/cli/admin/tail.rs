@@ -1,11 +1,12 @@
 //! `windlass admin tail`: what happens at the broker, a line each.
 
+use super::super::failure::{Failure, Outcome};
 use super::super::output::{self, Form, instant};
-use super::{Admin, state};
+use super::{Desk, done, state};
 use clap::Args;
 use serde_json::{Value, json};
+use windlass_client::JobId;
 use windlass_client::proto::{Event, Selector, State, Watch};
-use windlass_client::{Error, JobId};
 
 #[derive(Args)]
 pub(super) struct TailArgs {
@@ -30,7 +31,7 @@ pub(super) struct TailArgs {
 }
 
 /// Prints events until it is interrupted.
-pub(super) async fn run(admin: &Admin, form: Form, args: &TailArgs) -> Result<(), Error> {
+pub(super) async fn run(desk: &Desk, args: &TailArgs) -> Outcome {
     let select = Selector {
         queue: args.queue.clone(),
         kind: args.kind.clone(),
@@ -39,41 +40,40 @@ pub(super) async fn run(admin: &Admin, form: Form, args: &TailArgs) -> Result<()
     };
     let select = (select != Selector::default()).then_some(select);
     let watch = Watch { select, names: args.event.clone(), from_seq: args.from, ..Watch::default() };
-    let mut events = admin.watch(watch).await?;
+    let mut events = desk.admin.watch(watch).await?;
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0
         && let Some(event) = events.next().await?
     {
-        if event.lagged {
-            output::hint("windlass: events before this one were dropped");
+        // In JSON the event itself says so.
+        let is_said = matches!(desk.form(), Form::Json | Form::Jsonl) || desk.is_quiet();
+        if event.lagged && !is_said {
+            output::complain("events before this one were dropped");
         }
-        print(form, &event);
+        print(desk, &event)?;
         left -= 1;
     }
-    Ok(())
+    done()
 }
 
-fn print(form: Form, event: &Event) {
+fn print(desk: &Desk, event: &Event) -> Result<(), Failure> {
     let id = JobId::from_slice(&event.job).map(|id| id.to_string()).unwrap_or_default();
     let at = instant(event.at_ms);
-    if form == Form::Json {
-        let is_known = event.state() != State::Unspecified;
-        let row = json!({
-            "seq": event.seq.to_string(),
-            "at": at,
-            "event": event.name,
-            "job": id,
-            "queue": event.queue,
-            "kind": event.kind,
-            "key": event.key,
-            "state": is_known.then(|| state(event.state())),
-            "note": event.note,
-            "lagged": event.lagged,
-        });
-        return output::line(&row.to_string());
-    }
+    let is_known = event.state() != State::Unspecified;
+    let row = json!({
+        "seq": event.seq.to_string(),
+        "at": at,
+        "event": event.name,
+        "job": id,
+        "queue": event.queue,
+        "kind": event.kind,
+        "key": event.key,
+        "state": is_known.then(|| state(event.state())),
+        "note": event.note,
+        "lagged": event.lagged,
+    });
     let at = if let Value::String(at) = at { at } else { String::new() };
     let words = [at.as_str(), &event.name, &id, &event.queue, &event.kind, &event.note];
     let words = words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>();
-    output::line(&output::one_line(&words.join("  ")));
+    desk.item(&row, &words.join("  "))
 }

@@ -1,22 +1,26 @@
 //! `windlass admin workers`: who is there, and a word to all of them, or to those with a label.
 
 use super::super::enqueue::duration;
-use super::super::exit;
-use super::super::output::{self, Form, instant};
-use super::{AdminArgs, done, word};
+use super::super::failure::{Failure, Outcome};
+use super::super::output::{count, instant};
+use super::{Desk, absent, done, word};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::process::ExitCode;
 use std::time::Duration;
 use windlass_client::proto::signal::Type as Order;
-use windlass_client::proto::{Change, Selector, Tell, change::To};
-use windlass_client::{Admin, Client, Error, JobId};
+use windlass_client::proto::{Change, Selector, SessionView, Tell, change::To};
+use windlass_client::{Admin, Error, JobId};
 
 /// What is done with workers.
 #[derive(Subcommand)]
 pub(super) enum Workers {
     /// All sessions that are alive
     List,
+    /// One of them in full
+    Show {
+        /// Its id
+        id: JobId,
+    },
     /// Let them take no more jobs, and finish those at hand
     Quiet(Chosen),
     /// Let them take jobs again; calls off a stop that has not come yet
@@ -53,44 +57,49 @@ pub(super) struct Chosen {
     reason: String,
 }
 
-/// Runs the command.
-pub(super) async fn run(
-    client: &Client,
-    args: &AdminArgs,
-    what: Option<&Workers>,
-) -> Result<ExitCode, Error> {
-    let admin = &client.admin();
-    match what {
-        None | Some(Workers::List) => {
-            list(client, args.output).await?;
-            Ok(ExitCode::SUCCESS)
+impl Workers {
+    pub(super) fn is_a_look(&self) -> bool {
+        match self {
+            Self::List | Self::Show { .. } => true,
+            Self::Quiet(_) | Self::Resume(_) | Self::Stop(_) | Self::Dump(_) => false,
         }
-        Some(Workers::Quiet(chosen)) => tell(admin, args, chosen, Order::Quiet).await,
-        Some(Workers::Resume(chosen)) => tell(admin, args, chosen, Order::Resume).await,
-        Some(Workers::Stop(chosen)) => tell(admin, args, chosen, Order::Terminate).await,
-        Some(Workers::Dump(chosen)) => tell(admin, args, chosen, Order::Dump).await,
     }
 }
 
-async fn tell(admin: &Admin, args: &AdminArgs, chosen: &Chosen, order: Order) -> Result<ExitCode, Error> {
-    if chosen.ids.is_empty() && chosen.label.is_empty() && !chosen.all {
-        return Ok(output::fail(exit::USAGE, "say which workers: by ids, by --label, or with --all"));
+/// Runs the command.
+pub(super) async fn run(desk: &Desk, what: Option<&Workers>) -> Outcome {
+    match what {
+        None | Some(Workers::List) => list(desk).await,
+        Some(Workers::Show { id }) => show(desk, *id).await,
+        Some(Workers::Quiet(chosen)) => tell(desk, chosen, Order::Quiet).await,
+        Some(Workers::Resume(chosen)) => tell(desk, chosen, Order::Resume).await,
+        Some(Workers::Stop(chosen)) => tell(desk, chosen, Order::Terminate).await,
+        Some(Workers::Dump(chosen)) => tell(desk, chosen, Order::Dump).await,
     }
-    if order == Order::Terminate && !args.yes && !chosen.dry_run {
-        let (matched, _) = send(admin, chosen, order, true).await?;
-        if !output::confirm(&format!("{matched} worker(s) will end.")) {
-            return Ok(ExitCode::from(exit::REFUSED));
+}
+
+async fn tell(desk: &Desk, chosen: &Chosen, order: Order) -> Outcome {
+    if chosen.ids.is_empty() && chosen.label.is_empty() && !chosen.all {
+        return Err(Failure::usage("say which workers: by ids, by --label, or with --all"));
+    }
+    if order == Order::Terminate && !chosen.dry_run {
+        let (matched, _) = send(&desk.admin, chosen, order, true).await?;
+        if matched > 0 {
+            desk.confirm(
+                &format!("About to end {} on {}.", count(matched, "worker"), desk.place()),
+                matched,
+            )?;
         }
     }
-    let (matched, told) = send(admin, chosen, order, chosen.dry_run).await?;
+    let (matched, told) = send(&desk.admin, chosen, order, chosen.dry_run).await?;
+    if matched == 0 && !chosen.ids.is_empty() {
+        return Err(Failure::not_found("no such worker"));
+    }
     let said = word(order.as_str_name(), "TYPE_");
     let would = if chosen.dry_run { "would be" } else { "are" };
     let value = json!({"told": said, "matched": matched, "changed": told});
-    done(args.output, &value, &format!("{told} of {matched} found {would} told {said}"));
-    if matched == 0 && !chosen.ids.is_empty() {
-        return Ok(output::fail(exit::REFUSED, "no such worker"));
-    }
-    Ok(ExitCode::SUCCESS)
+    desk.done(&value, &format!("{told} of {matched} found {would} told {said}"))?;
+    done()
 }
 
 /// One request for each id, or one for all that have the labels.
@@ -124,42 +133,50 @@ async fn send(admin: &Admin, chosen: &Chosen, order: Order, dry_run: bool) -> Re
     Ok((matched, told))
 }
 
-async fn list(client: &Client, form: Form) -> Result<(), Error> {
-    let this_command = client.welcome().session.clone();
-    let rows: Vec<Value> = client
-        .admin()
-        .workers()
-        .await?
-        .iter()
-        .filter(|session| session.id != this_command)
-        .map(|session| {
-            let labels: Vec<String> =
-                session.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            json!({
-                "id": JobId::from_slice(&session.id).map(|id| id.to_string()).unwrap_or_default(),
-                "client": session.client,
-                "host": session.host,
-                "pid": session.pid,
-                "labels": labels.join(","),
-                "phase": word(session.phase().as_str_name(), "PHASE_").replace("unspecified", ""),
-                "queues": session.queues.join(","),
-                "kinds": session.kinds.join(","),
-                "streams": session.streams,
-                "slots": session.slots,
-                "busy": session.busy,
-                "leases": session.leases,
-                "connections": session.connections,
-                "silent_ms": session.last_sign_ms_ago,
-                "rss_bytes": session.rss_bytes,
-                "loop_lag_ms": session.loop_lag_ms,
-                "since": instant(session.since_at_ms),
-            })
-        })
-        .collect();
+async fn list(desk: &Desk) -> Outcome {
+    let rows: Vec<Value> = others(desk).await?.iter().map(row).collect();
     let columns =
         ["id", "client", "host", "pid", "labels", "phase", "queues", "slots", "leases", "silent_ms", "since"];
-    output::rows(form, &columns, &rows);
-    Ok(())
+    desk.rows(&columns, &rows)?;
+    done()
+}
+
+async fn show(desk: &Desk, id: JobId) -> Outcome {
+    let found = others(desk).await?.into_iter().find(|session| session.id == id.to_bytes());
+    desk.object(&row(&found.ok_or_else(|| absent("worker", &id.to_string()))?))?;
+    done()
+}
+
+/// All sessions but that of this command.
+pub(super) async fn others(desk: &Desk) -> Result<Vec<SessionView>, Error> {
+    let mut sessions = desk.admin.workers().await?;
+    let this_command = desk.client.welcome().session.clone();
+    sessions.retain(|session| session.id != this_command);
+    Ok(sessions)
+}
+
+/// A session as a row.
+pub(super) fn row(session: &SessionView) -> Value {
+    let labels: Vec<String> = session.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    json!({
+        "id": JobId::from_slice(&session.id).map(|id| id.to_string()).unwrap_or_default(),
+        "client": session.client,
+        "host": session.host,
+        "pid": session.pid,
+        "labels": labels.join(","),
+        "phase": word(session.phase().as_str_name(), "PHASE_").replace("unspecified", ""),
+        "queues": session.queues.join(","),
+        "kinds": session.kinds.join(","),
+        "streams": session.streams,
+        "slots": session.slots,
+        "busy": session.busy,
+        "leases": session.leases,
+        "connections": session.connections,
+        "silent_ms": session.last_sign_ms_ago,
+        "rss_bytes": session.rss_bytes,
+        "loop_lag_ms": session.loop_lag_ms,
+        "since": instant(session.since_at_ms),
+    })
 }
 
 /// `name=value`.

@@ -1,6 +1,6 @@
 //! What can be said on the command line of `windlass bench`.
 
-use super::super::output::Form;
+use super::super::output::{Form, OutputArgs};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -29,6 +29,19 @@ pub(super) enum Scenario {
     Backlog(BacklogArgs),
 }
 
+impl Scenario {
+    /// How it is to answer, failures included.
+    pub(super) fn form(&self) -> Form {
+        let common = match self {
+            Self::Enqueue(args) => &args.common,
+            Self::Life(args) => &args.common,
+            Self::Latency(args) => &args.common,
+            Self::Backlog(args) => &args.common,
+        };
+        common.output.form()
+    }
+}
+
 /// Which broker, and how to answer.
 #[derive(Args, Debug)]
 pub(super) struct Common {
@@ -39,9 +52,8 @@ pub(super) struct Common {
     /// Data directory of the broker that is started; it is kept [default: a temporary one, here]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
-    /// How to answer
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) output: Form,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
 }
 
 /// A broker that runs already.

@@ -42,8 +42,7 @@ pub(super) async fn run(args: &BacklogArgs) -> Result<(), Problem> {
     report.disk_bytes_per_job(&target, tally.done());
     restart(&mut target, &mut report, args).await?;
     target.close().await?;
-    report.print(args.common.output);
-    Ok(())
+    Ok(report.print(&args.common.output.open())?)
 }
 
 async fn restart(target: &mut Target, report: &mut Report, args: &BacklogArgs) -> Result<(), Problem> {

@@ -36,8 +36,7 @@ pub(super) async fn run(args: &LatencyArgs) -> Result<(), Problem> {
     clear(&target, &meter).await?;
     meter.close().await;
     target.close().await?;
-    report.print(args.common.output);
-    Ok(())
+    Ok(report.print(&args.common.output.open())?)
 }
 
 /// One connection that enqueues what is due, and waits for nothing.

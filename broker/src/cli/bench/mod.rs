@@ -26,7 +26,7 @@ mod throughput;
 mod timed;
 mod worker;
 
-use super::{exit, fail_with, output};
+use super::failure::Failure;
 use std::process::ExitCode;
 
 pub(crate) use args::BenchArgs;
@@ -46,11 +46,19 @@ enum Problem {
     Own(String),
     /// Ctrl-C.
     Interrupted,
+    /// The answer is not in the form that was asked for.
+    Told(Failure),
 }
 
 impl From<windlass_client::Error> for Problem {
     fn from(error: windlass_client::Error) -> Self {
         Self::Client(error)
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self::Told(failure)
     }
 }
 
@@ -62,15 +70,18 @@ impl Problem {
 
 /// Runs the command.
 pub(crate) async fn run(args: BenchArgs) -> ExitCode {
+    let form = args.scenario.form();
     let measured = tokio::task::spawn_blocking(move || measure(args.scenario)).await;
-    match measured {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(Problem::Client(error))) => fail_with(&error),
-        Ok(Err(Problem::Usage(message))) => output::fail(exit::USAGE, &message),
-        Ok(Err(Problem::Own(message))) => output::fail(exit::REFUSED, &message),
-        Ok(Err(Problem::Interrupted)) => output::fail(exit::REFUSED, "interrupted; nothing was measured"),
-        Err(error) => output::fail(exit::REFUSED, &format!("the benchmark broke down: {error}")),
-    }
+    let failure = match measured {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(Problem::Client(error))) => error.into(),
+        Ok(Err(Problem::Told(failure))) => failure,
+        Ok(Err(Problem::Usage(message))) => Failure::usage(message),
+        Ok(Err(Problem::Own(message))) => Failure::failed(message),
+        Ok(Err(Problem::Interrupted)) => Failure::failed("interrupted; nothing was measured"),
+        Err(error) => Failure::failed(format!("the benchmark broke down: {error}")),
+    };
+    failure.tell(form)
 }
 
 /// A runtime of its own on this thread: wake-ups between threads would be charged to the broker.

@@ -3,7 +3,8 @@
 use super::broker::{Own, Target};
 use super::meter::Reading;
 use super::timed::Stretch;
-use crate::cli::output::{self, Form};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, Form, Output};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -108,22 +109,17 @@ impl Report {
     }
 
     /// Answers.
-    pub(super) fn print(&self, form: Form) {
-        match form {
-            Form::Json => {
-                if let Ok(text) = serde_json::to_string_pretty(self) {
-                    output::line(&text);
-                }
-            }
-            Form::Table => {
-                output::line(&self.command);
-                output::line(&self.place());
-                output::line("");
-                for (name, value) in self.lines() {
-                    output::line(&format!("{name:<17}{value}"));
-                }
-            }
+    pub(super) fn print(&self, out: &Output) -> Result<(), Failure> {
+        if out.form() != Form::Table {
+            return out.object(&serde_json::to_value(self).expect("figures and names are JSON"));
         }
+        output::line(&self.command);
+        output::line(&self.place());
+        output::line("");
+        for (name, value) in self.lines() {
+            output::line(&format!("{name:<17}{value}"));
+        }
+        Ok(())
     }
 
     fn place(&self) -> String {

@@ -38,8 +38,7 @@ pub(super) async fn enqueue(args: &EnqueueArgs) -> Result<(), Problem> {
     report.requests_refused = Some(tally.refused());
     report.disk_bytes_per_job(&target, tally.done());
     conclude(target, meter).await?;
-    report.print(args.common.output);
-    Ok(())
+    Ok(report.print(&args.common.output.open())?)
 }
 
 /// `windlass bench life`.
@@ -69,8 +68,7 @@ pub(super) async fn life(args: &LifeArgs) -> Result<(), Problem> {
     report.requests_refused = Some(tally.refused());
     report.disk_bytes_per_job(&target, tally.done());
     conclude(target, meter).await?;
-    report.print(args.common.output);
-    Ok(())
+    Ok(report.print(&args.common.output.open())?)
 }
 
 /// Leaves the broker without the bench's jobs, and ends it if it is ours.

@@ -52,7 +52,12 @@ impl Stage {
     /// Starts the broker, at the port it had before if there was one, and waits until it listens.
     pub(super) async fn start_broker(&mut self) -> io::Result<String> {
         let mut command = myself()?;
-        command.arg("serve").arg("--data").arg(self.data()).args(["--listen", &self.addr]);
+        command.arg("serve").arg("--data").arg(self.data()).args([
+            "--listen",
+            &self.addr,
+            "--http",
+            "127.0.0.1:0",
+        ]);
         command.stdout(Stdio::piped()).stderr(self.log("broker")?);
         let mut broker = Actor::start(&mut command)?;
         let stdout =
@@ -87,7 +92,7 @@ impl Stage {
     /// After a failure the logs are worth more than a clean disk.
     pub(super) fn leave_traces(&mut self) {
         self.dir.disable_cleanup(true);
-        super::output::hint(&format!("windlass: logs and data are left in {}", self.dir.path().display()));
+        super::output::complain(&format!("logs and data are left in {}", self.dir.path().display()));
     }
 
     fn log(&self, name: &str) -> io::Result<Stdio> {

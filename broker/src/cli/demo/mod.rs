@@ -4,6 +4,7 @@
 mod actors;
 mod acts;
 
+use super::exit::Exit;
 use super::output;
 use actors::{Actor, Stage};
 use acts::Act;
@@ -47,7 +48,7 @@ pub(super) struct WorkerArgs {
 pub(super) async fn run_worker(args: WorkerArgs) -> ExitCode {
     match worker_example::run(args.options, windlass_client::shutdown_signal()).await {
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => output::fail(error.exit_code(), &error.to_string()),
+        Err(error) => fail(error.exit_code(), &error.to_string()),
     }
 }
 
@@ -55,19 +56,19 @@ pub(super) async fn run_worker(args: WorkerArgs) -> ExitCode {
 pub(super) async fn run(args: DemoArgs) -> ExitCode {
     let mut stage = match Stage::set() {
         Ok(stage) => stage,
-        Err(error) => return output::fail(super::exit::REFUSED, &format!("the demo cannot start: {error}")),
+        Err(error) => return fail(Exit::Failed as u8, &format!("the demo cannot start: {error}")),
     };
     // Whoever ends the demo ends its processes, which are killed when their owner goes, and its files.
     let mut ended_by_the_user = pin!(windlass_client::shutdown_signal());
     let played = tokio::select! {
         played = play(&mut stage, args.jobs) => played,
-        () = &mut ended_by_the_user => return output::fail(super::exit::REFUSED, "the demo was stopped"),
+        () = &mut ended_by_the_user => return fail(Exit::Failed as u8, "the demo was stopped"),
     };
     match played {
         Ok(()) => {}
         Err(problem) => {
             stage.leave_traces();
-            return output::fail(super::exit::REFUSED, &format!("the demo went wrong: {problem}"));
+            return fail(Exit::Failed as u8, &format!("the demo went wrong: {problem}"));
         }
     }
     if args.keep {
@@ -81,6 +82,11 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
         ended_by_the_user.await;
     }
     ExitCode::SUCCESS
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    output::complain(message);
+    ExitCode::from(code)
 }
 
 /// What can go wrong on stage.
@@ -219,7 +225,7 @@ async fn summary(
         rows.push(counts.row(act.name, &act.shown));
     }
     output::line("");
-    output::rows(output::Form::Table, &["what", "completed", "attempts", "crashes", "shown"], &rows);
+    output::table(&["what", "completed", "attempts", "crashes", "shown"], &rows);
     output::line(&format!(
         "\n{completed} of {jobs} jobs completed in {:.1} s; nothing was lost.",
         took.as_secs_f64()

@@ -1,18 +1,19 @@
 //! `windlass admin apply` and `config`: declared configuration, compared and stored; and printed.
 
 mod file;
+mod set;
+
+pub(super) use self::set::{SetArgs, remove, set};
 
 use self::file::File;
-use super::super::exit;
+use super::super::failure::{Failure, Outcome};
 use super::super::output::{self, Form};
-use super::{AdminArgs, done};
+use super::{Desk, done};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::process::ExitCode;
 use windlass_client::proto::{ConfigView, Put, Resource};
-use windlass_client::{Admin, Error};
 
 /// What is declared, and how far it goes.
 #[derive(Args)]
@@ -42,23 +43,24 @@ struct Plan {
 }
 
 /// Prints all resources as a file that `apply` takes.
-pub(super) async fn print(admin: &Admin, form: Form) -> Result<(), Error> {
-    let resources = admin.config().await?.into_iter().filter_map(|view| view.resource);
+pub(super) async fn print(desk: &Desk) -> Outcome {
+    let resources = desk.admin.config().await?.into_iter().filter_map(|view| view.resource);
     let file: File = resources.collect();
-    match form {
-        Form::Json => output::json(&serde_json::to_value(&file).expect("a file of ours is JSON")),
+    let value = serde_json::to_value(&file).expect("a file of ours is JSON");
+    match desk.form() {
+        Form::Json | Form::Jsonl | Form::Csv => desk.object(&value)?,
         Form::Table => output::line(file.print().trim_end()),
+        Form::Name => file.resources().iter().for_each(|resource| output::line(&resource.name)),
     }
-    Ok(())
+    done()
 }
 
 /// Runs the command.
-pub(super) async fn run(admin: &Admin, args: &AdminArgs, apply: &ApplyArgs) -> Result<ExitCode, Error> {
-    let set = match read(&apply.file).and_then(|text| File::parse(&text)) {
-        Ok(file) => file.resources(),
-        Err(message) => return Ok(output::fail(exit::USAGE, &format!("{}: {message}", apply.file))),
-    };
-    let stored: BTreeMap<String, ConfigView> = admin
+pub(super) async fn run(desk: &Desk, apply: &ApplyArgs) -> Outcome {
+    let file = read(&apply.file).and_then(|text| File::parse(&text));
+    let set = file.map_err(|message| Failure::usage(format!("{}: {message}", apply.file)))?.resources();
+    let stored: BTreeMap<String, ConfigView> = desk
+        .admin
         .config()
         .await?
         .into_iter()
@@ -72,19 +74,22 @@ pub(super) async fn run(admin: &Admin, args: &AdminArgs, apply: &ApplyArgs) -> R
         .collect();
     let put = Put { set, prune: apply.prune, reason: apply.reason.clone(), ..Put::default() };
     // The broker tells what differs: a resource that would be the same keeps its version.
-    let answer = admin.put(Put { dry_run: true, ..put.clone() }).await?;
+    let answer = desk.admin.put(Put { dry_run: true, ..put.clone() }).await?;
     let versions: Vec<u64> = answer.results.iter().map(|one| one.version).collect();
     let plan = plan(&put, &versions, &stored);
     let is_idle = plan.added.is_empty() && plan.changed.is_empty() && plan.removed.is_empty();
-    if args.output == Form::Table {
+    if desk.form() == Form::Table {
         plan.lines.iter().for_each(|line| output::line(line));
     }
     if !is_idle && !apply.dry_run {
-        let question = format!("{} resource(s) will be removed.", plan.removed.len());
-        if !plan.removed.is_empty() && !args.yes && !output::confirm(&question) {
-            return Ok(ExitCode::from(exit::REFUSED));
+        let count = plan.removed.len() as u64;
+        if count > 0 {
+            desk.confirm(
+                &format!("About to remove {} on {}.", output::count(count, "resource"), desk.place()),
+                count,
+            )?;
         }
-        admin.put(put).await?;
+        desk.admin.put(put).await?;
     }
     let value = json!({
         "added": plan.added,
@@ -97,8 +102,8 @@ pub(super) async fn run(admin: &Admin, args: &AdminArgs, apply: &ApplyArgs) -> R
     let text =
         format!("{} added, {} changed, {} removed, {} the same", counts[0], counts[1], counts[2], plan.same);
     let text = if apply.dry_run { format!("{text}; nothing was stored") } else { text };
-    done(args.output, &value, &text);
-    Ok(ExitCode::SUCCESS)
+    desk.done(&value, &text)?;
+    done()
 }
 
 fn read(file: &str) -> Result<String, String> {

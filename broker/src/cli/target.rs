@@ -1,0 +1,147 @@
+//! Which broker a command is about, and how long it is waited for.
+
+use super::contexts::Contexts;
+use super::failure::Failure;
+use std::time::Duration;
+use windlass_client::{Client, Error};
+
+/// Where a broker listens unless it is told otherwise.
+const HERE: &str = "127.0.0.1:7520";
+
+/// Where the broker is.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct Target {
+    /// Address of the broker, like 127.0.0.1:7520 [env: WINDLASS_ADDR=] [default: that of the context, else
+    /// 127.0.0.1:7520]
+    #[arg(long, global = true, value_name = "ADDR", help_heading = "Broker")]
+    addr: Option<String>,
+    /// Namespace of the jobs [env: WINDLASS_NAMESPACE=] [default: that of the context, else default]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Broker")]
+    namespace: Option<String>,
+    /// Broker by its name, see `windlass admin context` [env: WINDLASS_CONTEXT=]
+    #[arg(long, short, global = true, value_name = "NAME", help_heading = "Broker")]
+    context: Option<String>,
+    /// How long to try to connect, and then each request [default: 5s, and 30s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = super::enqueue::duration, help_heading = "Broker")]
+    timeout: Option<Duration>,
+}
+
+/// The broker that is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) addr: String,
+    namespace: Option<String>,
+    /// The name it was found by.
+    pub(super) context: Option<String>,
+    /// What loses something asks for the number.
+    pub(super) is_protected: bool,
+}
+
+impl Target {
+    /// Finds out which broker is meant: by flag, then by the environment, then by the current context.
+    pub(super) fn place(&self) -> Result<Place, Failure> {
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        self.place_with(env, Contexts::load)
+    }
+
+    fn place_with(
+        &self,
+        env: impl Fn(&str) -> Option<String>,
+        load: impl Fn() -> Result<Contexts, Failure>,
+    ) -> Result<Place, Failure> {
+        let namespace = self.namespace.clone().or_else(|| env("WINDLASS_NAMESPACE"));
+        let at =
+            |addr: String| Place { addr, namespace: namespace.clone(), context: None, is_protected: false };
+        if let Some(addr) = &self.addr {
+            return Ok(at(addr.clone()));
+        }
+        let named = match &self.context {
+            Some(name) => Some(name.clone()),
+            None => match env("WINDLASS_ADDR") {
+                Some(addr) => return Ok(at(addr)),
+                None => env("WINDLASS_CONTEXT"),
+            },
+        };
+        let contexts = load()?;
+        let Some(name) = named.or_else(|| contexts.current.clone()) else { return Ok(at(HERE.to_owned())) };
+        let context = contexts.get(&name)?;
+        Ok(Place {
+            addr: context.addr.clone(),
+            namespace: namespace.or_else(|| context.namespace.clone()),
+            context: Some(name),
+            is_protected: context.protected,
+        })
+    }
+
+    /// Connects to it.
+    pub(super) async fn connect(&self) -> Result<Client, Failure> {
+        Ok(self.connect_to(&self.place()?).await?)
+    }
+
+    /// Connects to a place that is known already.
+    pub(super) async fn connect_to(&self, place: &Place) -> Result<Client, Error> {
+        let mut builder = Client::builder().name(concat!("windlass-cli/", env!("CARGO_PKG_VERSION")));
+        if let Some(namespace) = &place.namespace {
+            builder = builder.namespace(namespace.as_str());
+        }
+        if let Some(timeout) = self.timeout {
+            builder = builder.connect_timeout(timeout).give_up_after(timeout.max(Duration::from_secs(1)));
+        }
+        builder.connect(&place.addr).await
+    }
+}
+
+impl Place {
+    /// How it is called when people are asked about it.
+    pub(super) fn name(&self) -> String {
+        match &self.context {
+            Some(name) => format!("{name} ({})", self.addr),
+            None => self.addr.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contexts::Context;
+    use super::*;
+
+    fn found(target: &Target, env: &[(&str, &str)], current: Option<&str>) -> Place {
+        let env = |name: &str| env.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned());
+        let contexts = Contexts {
+            current: current.map(str::to_owned),
+            context: ["prod", "test"]
+                .map(|name| {
+                    let addr = format!("{name}:1");
+                    (name.to_owned(), Context { addr, namespace: None, protected: name == "prod" })
+                })
+                .into(),
+            ..Contexts::default()
+        };
+        target.place_with(env, || Ok(contexts.clone())).unwrap()
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_and_both_beat_the_current_context() {
+        let flags = |addr: Option<&str>, context: Option<&str>| Target {
+            addr: addr.map(str::to_owned),
+            context: context.map(str::to_owned),
+            ..Target::default()
+        };
+        let env = [("WINDLASS_ADDR", "env:1"), ("WINDLASS_CONTEXT", "test")];
+        assert_eq!(found(&flags(Some("flag:1"), None), &env, Some("prod")).addr, "flag:1");
+        let prod = found(&flags(None, Some("prod")), &env, None);
+        assert_eq!((prod.addr.as_str(), prod.is_protected), ("prod:1", true));
+        assert_eq!(found(&flags(None, None), &env, Some("prod")).addr, "env:1");
+        assert_eq!(found(&flags(None, None), &env[1..], Some("prod")).addr, "test:1");
+        assert_eq!(found(&flags(None, None), &[], Some("prod")).addr, "prod:1");
+        assert_eq!(found(&flags(None, None), &[], None).addr, HERE);
+    }
+
+    #[test]
+    fn a_context_that_is_not_there_names_those_that_are() {
+        let target = Target { context: Some("nowhere".into()), ..Target::default() };
+        let failure = target.place_with(|_| None, || Ok(Contexts::default())).unwrap_err();
+        assert_eq!(failure.exit(), super::super::exit::Exit::NotFound);
+    }
+}
