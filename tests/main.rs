@@ -46,6 +46,10 @@ mod http_leases;
 mod http_steer;
 // The dashboard's files: pages for browsers, problems for programs.
 mod dashboard;
+// Kinds, courses over time, figures for scaling.
+mod measures;
+// What Prometheus gets of the broker and of workers, and what is written about it.
+mod metrics;
 // Limits, serial keys, labels, and why a job is not running.
 mod limits;
 // What happens to a job from enqueueing to removal.

@@ -44,6 +44,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("broker/src/net", &["crate::store", "crate::driver", "crate::cli", "sled::"]),
     ("broker/src/cli", &["windlass_engine", "crate::store", "crate::driver", "crate::session"]),
     (
+        "broker/src/history",
+        &["windlass_proto", "crate::store", "crate::driver", "crate::session", "crate::net", "crate::cli"],
+    ),
+    (
+        "broker/src/metrics",
+        &["windlass_proto", "crate::store", "crate::driver", "crate::session", "crate::net", "crate::cli"],
+    ),
+    (
         "broker/src/door.rs",
         &["windlass_proto", "crate::store", "crate::driver", "crate::session", "crate::net"],
     ),

@@ -6,6 +6,8 @@ use crate::door::{Door, Notice};
 use crate::driver::commit::Commit;
 use crate::driver::core::{Core, CoreOptions};
 use crate::driver::{Driver, Known, folding};
+use crate::history::{History, Keeper};
+use crate::metrics::Meters;
 use crate::store::StoreError;
 use crate::store::directory::Directory;
 use crate::store::disk::{Disk, DiskOptions, Level};
@@ -27,6 +29,9 @@ use windlass_engine::{Start, Turn};
 const SLICES_WAITING: usize = 4;
 /// How often free space is looked at.
 const DISK_WATCH: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the history is to be saved.
+const HISTORY_WATCH: Duration = Duration::from_secs(1);
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -53,8 +58,12 @@ pub struct Broker {
     pub door: Door,
     /// The key that session secrets are made with.
     pub secret: [u8; 32],
+    /// What it measures of itself.
+    pub meters: Meters,
     threads: Vec<JoinHandle<()>>,
     disk_watch: Arc<AtomicBool>,
+    /// Saves the history and ends when its sender is dropped.
+    history: (mpsc::Sender<()>, JoinHandle<()>),
     /// Held until everything in it is closed.
     _directory: Directory,
 }
@@ -100,9 +109,13 @@ impl Broker {
         );
         opened.disk.keep_reserve()?;
         let secret = *opened.directory.secret();
+        let history = History::load(&opened.directory.history());
+        history.begin(now, core.engine());
+        let keeper = keep(Keeper::new(history.clone(), opened.directory.history()));
         let folder = Folder::new(opened.leaves, loaded.meta, loaded.checksums);
         let door = Door::default();
         let known = known(&opened.disk);
+        let meters = Meters::new(door.clone());
         let parts = Parts {
             core,
             folder,
@@ -113,9 +126,11 @@ impl Broker {
             clock: options.clock.clone(),
             disk: opened.disk,
             leaves: opened.directory.leaves(),
+            history,
+            meters: meters.clone(),
         };
         let (threads, disk_watch) = run(parts);
-        Ok(Self { door, secret, threads, disk_watch, _directory: opened.directory })
+        Ok(Self { door, secret, meters, threads, disk_watch, history: keeper, _directory: opened.directory })
     }
 
     /// Stops in order: tells every client, commits what was decided, closes the store. Frames that
@@ -126,6 +141,9 @@ impl Broker {
             let _its_own_end_is_handled = thread.join();
         }
         self.disk_watch.store(true, Ordering::Relaxed);
+        let (stop, keeper) = self.history;
+        drop(stop);
+        let _its_own_end_is_handled = keeper.join();
     }
 }
 
@@ -165,14 +183,19 @@ struct Parts {
     disk: Disk,
     /// The folder of the folded store, to be measured.
     leaves: PathBuf,
+    history: History,
+    meters: Meters,
 }
 
 fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
-    let Parts { core, folder, mut journal, first, door, known, clock, mut disk, leaves } = parts;
+    let Parts { core, folder, mut journal, first, door, known, clock, mut disk, leaves, history, meters } =
+        parts;
     let commit = Arc::new(Commit::new(first));
     let (slices, copied) = mpsc::sync_channel(SLICES_WAITING);
     let stopped = Arc::new(AtomicBool::new(false));
-    let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone(), clock);
+    let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone(), clock)
+        .with_history(history)
+        .with_meters(meters);
     let writer = commit.clone();
     let folds = door.clone();
     let watch_stopped = stopped.clone();
@@ -206,6 +229,19 @@ fn spawn(
         }
     };
     thread::Builder::new().name(name.into()).spawn(guarded).expect("a thread can be started at start-up")
+}
+
+/// Saves the history now and then, and at the end.
+fn keep(mut keeper: Keeper) -> (mpsc::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = mpsc::channel();
+    let thread = spawn("history", move || {
+        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(HISTORY_WATCH) {
+            keeper.keep();
+        }
+        keeper.close();
+        Ok(())
+    });
+    (stop, thread)
 }
 
 fn known(disk: &Disk) -> Known {

@@ -55,6 +55,8 @@ pub enum Notice {
     Folded,
     /// What the disk has room for has changed.
     Disk(windlass_engine::engine::Pressure),
+    /// Somebody waits for what is measured.
+    Measure,
     /// Stop taking new work, tell everybody, end.
     Drain,
 }
@@ -384,10 +386,11 @@ pub fn weight(frame: &Frame) -> usize {
             let parts = |job: &JobView| -> usize {
                 [&job.payload, &job.headers, &job.result].into_iter().chain(&job.history).map(slot).sum()
             };
-            let others = rows.queues.len() + rows.sessions.len() + 1;
+            let others = rows.queues.len() + rows.sessions.len() + rows.kinds.len() + rows.scales.len() + 1;
+            let series = rows.series.iter().map(|row| 100 + 8 * row.values.len());
             let logs = rows.logs.iter().flat_map(|logs| &logs.chunks).map(|(_, chunk)| slot(chunk));
             let jobs = rows.jobs.iter().map(|job| 400 + parts(job));
-            jobs.sum::<usize>() + logs.sum::<usize>() + 400 * others
+            jobs.sum::<usize>() + logs.sum::<usize>() + series.sum::<usize>() + 400 * others
         }
         Body::Enqueued(ones) => ones.iter().map(|one| 64 + slot(&one.result)).sum(),
         Body::Event { event, data, .. } => {

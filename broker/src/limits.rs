@@ -61,5 +61,21 @@ pub const LEAVES_PER_SLICE: usize = 16;
 pub const BYTES_PER_SLICE: usize = 8 << 20;
 /// Table rows copied for the fold in one slice.
 pub const ROWS_PER_SLICE: usize = 256;
+/// Least time from value to value of a course, and that of the finest one that is kept.
+pub const SERIES_STEP_MS_MIN: u64 = 10_000;
+/// Time from value to value of a course when the Query does not say.
+pub const SERIES_STEP_MS_DEFAULT: u64 = 60_000;
+/// How far a course, or the figures for scaling, look when the Query does not say.
+pub const SERIES_WINDOW_MS_DEFAULT: u64 = 3_600_000;
+/// Values of one course in an answer.
+pub const SERIES_VALUES_MAX: u64 = 3_000;
+/// Queues with metrics of their own.
+pub const METRICS_QUEUES_MAX: usize = 1_000;
+/// Queues whose courses are kept, of all namespaces together; about 170 KB each after a month.
+pub const SERIES_QUEUES_MAX: usize = 200;
+/// Namespaces of which the sum of all queues is kept.
+pub const SERIES_NAMESPACES_MAX: usize = 16;
+/// How long nothing happened in a queue whose course may be dropped for another one's.
+pub const SERIES_IDLE_MS: u64 = 86_400_000;
 /// A pause of the loop longer than this was not the clients' silence.
 pub const STALL_MS: u64 = 500;

@@ -14,6 +14,7 @@ use crate::id::JobId;
 use crate::job::NewJob;
 use crate::limits::WINDOW_MAX;
 use crate::link::{Link, Settings};
+use crate::metrics::Metrics;
 use crate::producer::{self, Enqueue, Enqueued, Many};
 use crate::worker::Worker;
 
@@ -119,6 +120,12 @@ impl Client {
     #[must_use]
     pub fn admin(&self) -> Admin {
         Admin::new(Arc::clone(&self.link))
+    }
+
+    /// What this client, its clones and its workers have done so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.link.settings().metrics.clone()
     }
 
     /// What the broker said when the present connection, or the last one, was made.

@@ -26,3 +26,5 @@ pub(crate) const CONCURRENCY_MAX: u32 = RUNNING_MAX as u32;
 pub(crate) const READ_BYTES: usize = 32 * 1024;
 /// Rows of a page where the caller gets all pages anyway.
 pub(crate) const PAGE_ROWS: u32 = 1_000;
+/// Queues and kinds whose metrics are told apart.
+pub(crate) const METRICS_KINDS_MAX: usize = 1_000;

@@ -83,6 +83,7 @@ impl<'a> Enqueue<'a> {
     pub async fn submit(self) -> Result<Receipt> {
         let NewJob { id, id_is_ours, .. } = self.job;
         let enqueue = v1::Enqueue { jobs: vec![self.job.into_spec()?], ..Default::default() };
+        count(self.link, &enqueue);
         let answer = self.link.submit(Request::Enqueue(enqueue), Rules::RESEND).await?;
         Ok(Receipt { answer, id, id_is_ours })
     }
@@ -109,6 +110,7 @@ impl<'a> Enqueue<'a> {
             wait_ms: millis::of(within).clamp(1, ENQUEUE_WAIT_MS_MAX),
             ..Default::default()
         };
+        count(self.link, &enqueue);
         let rules = Rules::RESEND.longer_by(within);
         let answer = self.link.submit(Request::Enqueue(enqueue), rules).await?.await?;
         let one = results_of(answer, 1)?.pop().ok_or_else(|| Error::wrong_answer("one result"))?;
@@ -169,9 +171,16 @@ pub(crate) async fn enqueue_many(
     let ids: Vec<(JobId, bool)> = jobs.iter().map(|job| (job.id, job.id_is_ours)).collect();
     let specs = jobs.into_iter().map(NewJob::into_spec).collect::<Result<Vec<_>>>()?;
     let enqueue = v1::Enqueue { jobs: specs, partial: many == Many::Partial, ..Default::default() };
+    count(link, &enqueue);
     let answer = link.submit(Request::Enqueue(enqueue), Rules::RESEND).await?.await?;
     let results = results_of(answer, ids.len())?;
     Ok(results.into_iter().zip(ids).map(|(one, (id, ours))| enqueued(one, id, ours)).collect())
+}
+
+/// Counts the jobs as handed to the broker.
+fn count(link: &Link, enqueue: &v1::Enqueue) {
+    let metrics = &link.settings().metrics;
+    enqueue.jobs.iter().for_each(|job| metrics.sent(&job.queue, &job.kind));
 }
 
 fn results_of(answer: Reply, wanted: usize) -> Result<Vec<One>> {

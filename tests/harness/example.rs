@@ -14,9 +14,14 @@ pub(crate) struct ExampleWorker {
 impl ExampleWorker {
     /// Starts it in `home`, under a name of its own.
     pub(crate) fn start(home: &Path, name: &str, addr: &str, concurrency: u32) -> Self {
+        Self::with(home, name, &["--addr", addr, "--concurrency", &concurrency.to_string()])
+    }
+
+    /// Starts it with these flags.
+    pub(crate) fn with(home: &Path, name: &str, flags: &[&str]) -> Self {
         let log = home.join(format!("{name}.log"));
         let mut command = Command::new(WORKER_EXAMPLE);
-        command.args(["--addr", addr, "--concurrency", &concurrency.to_string()]);
+        command.args(flags);
         command.arg("--out").arg(home.join("out")).arg("--log-file").arg(&log);
         Self { program: Program::start(&mut command, home, name), log }
     }

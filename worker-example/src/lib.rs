@@ -6,6 +6,7 @@
 mod files;
 pub mod kinds;
 mod log;
+mod metrics;
 mod options;
 mod rehearsal;
 mod run;

@@ -24,6 +24,11 @@ pub struct Options {
     #[arg(long, default_value = "./out", value_name = "FOLDER")]
     pub out: PathBuf,
 
+    /// Where `GET /metrics` is served: the text of Prometheus, or JSON if that is accepted; port 0 takes a free
+    /// one. Without it, nowhere.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
+
     /// File to which each execution's line is appended, as on stdout.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,

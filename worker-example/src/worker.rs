@@ -2,6 +2,7 @@
 
 use crate::kinds;
 use crate::log::{self, Log};
+use crate::metrics::{Metrics, serve};
 use crate::options::Options;
 use crate::rehearsal;
 use crate::run::{HandlerError, Run};
@@ -10,6 +11,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use windlass_client::{Client, ErrorKind, JobContext, JobError, WorkerStats};
 
@@ -19,10 +21,14 @@ use windlass_client::{Client, ErrorKind, JobContext, JobError, WorkerStats};
 /// When the output folder or the log file cannot be opened, or the broker cannot be reached at the start.
 /// Later cuts are no errors: the worker comes back.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
-    let Options { addr, queue, concurrency, out, log_file } = options;
+    let Options { addr, queue, concurrency, out, metrics, log_file } = options;
     std::fs::create_dir_all(&out).map_err(|source| Error::File { path: out.clone(), source })?;
     let log = Log::open(log_file.as_deref())
         .map_err(|source| Error::File { path: log_file.unwrap_or_default(), source })?;
+    let listener = match metrics {
+        Some(addr) => Some(TcpListener::bind(&addr).await.map_err(|source| Error::Metrics { addr, source })?),
+        None => None,
+    };
     let client = Client::builder().name(NAME).connect(&addr).await.map_err(Error::Connect)?;
 
     let desk = Arc::new(Desk { out, log });
@@ -33,7 +39,16 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         .handle_any(move |context| execute(context, Arc::clone(&desk)));
     let stats = worker.stats();
     tracing::info!(queue, concurrency, "taking jobs");
-    worker.run_until(shutdown).await.map_err(Error::Worker)?;
+    let served = listener.map(|listener| {
+        if let Ok(addr) = listener.local_addr() {
+            tracing::info!(%addr, "serving metrics");
+        }
+        let metrics = Metrics { client: client.clone(), stats: stats.clone(), queue };
+        tokio::spawn(serve(listener, metrics))
+    });
+    let end = worker.run_until(shutdown).await.map_err(Error::Worker);
+    served.inspect(tokio::task::JoinHandle::abort);
+    end?;
     client.close().await;
     Ok(Summary::of(&stats))
 }
@@ -111,6 +126,14 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// Metrics cannot be served at the address.
+    #[error("cannot serve metrics at {addr}")]
+    Metrics {
+        /// Where.
+        addr: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// There is no broker at the address, or it does not want this client.
     #[error("cannot connect")]
     Connect(#[source] windlass_client::Error),
@@ -126,7 +149,7 @@ impl Error {
         match self {
             Self::Connect(error) if error.kind() == ErrorKind::Invalid => 2,
             Self::Connect(_) => 3,
-            Self::File { .. } | Self::Worker(_) => 1,
+            Self::File { .. } | Self::Metrics { .. } | Self::Worker(_) => 1,
         }
     }
 }
@@ -149,6 +172,7 @@ mod tests {
         let out = folder.path().to_str().unwrap();
         assert_eq!(exit_code(&["--out", "/dev/null/out"]).await, 1);
         assert_eq!(exit_code(&["--out", out, "--log-file", out]).await, 1);
+        assert_eq!(exit_code(&["--out", out, "--metrics", "no:port"]).await, 1);
         assert_eq!(exit_code(&["--out", out, "--addr", "no:port"]).await, 2);
         // Nobody listens on port 1; the client keeps trying for a while.
         assert_eq!(exit_code(&["--out", out, "--addr", "127.0.0.1:1"]).await, 3);

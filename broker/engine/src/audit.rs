@@ -32,6 +32,7 @@ impl Engine {
             self.audit_job(job)?;
         }
         self.audit_queues()?;
+        self.audit_numbers()?;
         self.audit_sessions()?;
         self.audit_streams()?;
         self.audit_limits()?;
@@ -209,6 +210,37 @@ impl Engine {
         ensure(jobs == self.ledger.jobs.len(), || {
             format!("{} jobs, {jobs} in the queues", self.ledger.jobs.len())
         })
+    }
+
+    /// Kinds know their jobs by state, kinds and queues the streams that draw from them.
+    fn audit_numbers(&self) -> Verdict {
+        let mut kinds: BTreeMap<NameId, ([u32; State::COUNT], u32)> = BTreeMap::new();
+        let mut queues: BTreeMap<NameId, (u32, u64)> = BTreeMap::new();
+        for job in self.ledger.jobs.iter() {
+            kinds.entry(job.kind).or_default().0[job.state.index()] += 1;
+        }
+        for stream in self.roster.streams.open.values() {
+            let any = [stream.namespace];
+            let named: &[NameId] = if stream.kinds.is_empty() { &any } else { &stream.kinds };
+            named.iter().for_each(|kind| kinds.entry(*kind).or_default().1 += 1);
+            for queue in stream.sources.queues() {
+                let (streams, slots) = queues.entry(*queue).or_default();
+                (*streams, *slots) = (*streams + 1, *slots + u64::from(stream.slots));
+            }
+        }
+        for row in self.roster.kinds.iter() {
+            let (states, streams) = kinds.remove(&row.kind).unwrap_or_default();
+            ensure(states == row.states && streams == row.streams, || {
+                format!("kind {}: {states:?} and {streams} streams, not {row:?}", row.kind)
+            })?;
+        }
+        ensure(kinds.is_empty(), || format!("kinds that nobody counts: {kinds:?}"))?;
+        for (id, index) in &self.roster.queues {
+            let number = queues.get(id).copied().unwrap_or_default();
+            let known = (index.streams, index.slots);
+            ensure(number == known, || format!("queue {id}: streams and slots {number:?}, not {known:?}"))?;
+        }
+        Ok(())
     }
 
     fn audit_sessions(&self) -> Verdict {

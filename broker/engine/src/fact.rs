@@ -73,10 +73,10 @@ pub enum Fact {
         /// Its identity.
         id: SessionId,
     },
-    /// Lifetime totals of a queue, absolute.
+    /// Lifetime totals of a queue or a kind, absolute.
     Counted {
-        /// The queue.
-        queue: NameId,
+        /// The queue, or the kind; a name.
+        of: NameId,
         /// All of them.
         totals: Totals,
     },
@@ -487,7 +487,7 @@ impl Fact {
             | Self::SessionClosed { id }
             | Self::Told { id, .. }
             | Self::Relabelled { id, .. } => Record::Session(*id),
-            Self::Counted { queue, .. } => Record::Totals(*queue),
+            Self::Counted { of, .. } => Record::Totals(*of),
             Self::FailuresCounted { error, .. } | Self::FailuresDropped { error } => Record::Failures(*error),
             Self::Audited { number, .. } | Self::AuditDropped { number } => Record::Audit(*number),
             Self::Claimed { holder, .. } | Self::Unclaimed { holder } => Record::Claim(*holder),

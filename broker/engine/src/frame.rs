@@ -8,8 +8,8 @@ use crate::ledger::job::State;
 use crate::order::Order;
 use crate::part::Slot;
 use crate::view::{
-    AuditView, ConfigView, ErrorView, ExplainView, JobView, LimitView, OperationView, QueueView,
-    ScheduleView, ServerView, SessionView,
+    AuditView, ConfigView, ErrorView, ExplainView, JobView, KindView, LimitView, OperationView, QueueView,
+    ScaleView, ScheduleView, SeriesView, ServerView, SessionView,
 };
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -274,6 +274,12 @@ pub struct Rows {
     pub queues: Vec<QueueView>,
     /// Sessions.
     pub sessions: Vec<SessionView>,
+    /// Kinds.
+    pub kinds: Vec<KindView>,
+    /// What an autoscaler needs.
+    pub scales: Vec<ScaleView>,
+    /// Courses over time.
+    pub series: Vec<SeriesView>,
     /// Resources.
     pub configs: Vec<ConfigView>,
     /// Ways of failing.

@@ -69,6 +69,10 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 pub const QUEUES_MAX: usize = 10_000;
 /// Kinds of all namespaces together.
 pub const KINDS_MAX: usize = 10_000;
+/// How often what ever happened to the jobs of a kind is written down.
+pub const KIND_TOTALS_EVERY_MS: u64 = 10_000;
+/// Kinds for which this is done in one tick; the rest follow in the next turns.
+pub const KIND_TOTALS_PER_TICK: usize = 1_024;
 /// Limits of all namespaces together.
 pub const LIMITS_MAX: usize = 10_000;
 /// Schedules of all namespaces together.

@@ -3,9 +3,10 @@
 use crate::command::{Beat, Scope};
 use crate::fact::{Audit, DeadReason, ResourceBody, Totals};
 use crate::flow::Group;
-use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
+use crate::ids::{JobId, Ms, NameId, OperationId, Seq, SessionId};
 use crate::ledger::job::State;
 use crate::limit::Limit;
+use crate::measure::Metric;
 use crate::order::Told;
 use crate::part::Slot;
 use crate::policy::Policy;
@@ -134,6 +135,65 @@ pub struct QueueView {
     pub waiting_streams: u64,
     /// Its configuration.
     pub conf: Option<(u64, ResourceBody)>,
+}
+
+/// A kind as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct KindView {
+    /// Its name.
+    pub name: String,
+    /// Jobs by state, in the order of [`State::ALL`].
+    pub counts: [u64; State::COUNT],
+    /// Jobs ever completed; an unclean stop may lose those of the last ten seconds.
+    pub completed: u64,
+    /// Attempts that ever failed, likewise.
+    pub failed: u64,
+    /// Streams that can run it.
+    pub streams: u64,
+    /// Its configuration.
+    pub conf: Option<(u64, ResourceBody)>,
+}
+
+/// What an autoscaler needs to know of a queue.
+#[derive(Clone, Debug)]
+pub struct ScaleView {
+    /// Its number.
+    pub id: NameId,
+    /// Its name.
+    pub name: String,
+    /// Jobs ready.
+    pub ready: u64,
+    /// Jobs leased.
+    pub leased: u64,
+    /// Slots of the streams that draw from it.
+    pub slots: u64,
+    /// How many these are; a worker has one.
+    pub streams: u64,
+    /// In which time the ready jobs are to be worked off.
+    pub window_ms: u64,
+    /// Filled in by the driver: how long the ready jobs take at the speed of late.
+    pub backlog_ms: u64,
+    /// Filled in by the driver: workers that would clear the backlog within the window.
+    pub desired_workers: u64,
+}
+
+/// A course over time; the driver fills it.
+#[derive(Clone, Debug)]
+pub struct SeriesView {
+    /// Of what.
+    pub metric: Metric,
+    /// Of which queue; None = of all of the namespace.
+    pub queue: Option<(NameId, String)>,
+    /// The namespace.
+    pub namespace: NameId,
+    /// Time of the first value.
+    pub start_at: Ms,
+    /// Time from value to value.
+    pub step_ms: u64,
+    /// How far it looks back.
+    pub window_ms: u64,
+    /// Filled in by the driver; none = it is not kept of this queue.
+    pub values: Vec<u64>,
 }
 
 /// A limit as an operator sees it.

@@ -186,5 +186,5 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    audit, batch, cancel, change, checkpoint, config, crash, cron, dedup, enqueue, errors, expiry, explain, fetch, flow, group, hello, hold, label, lease, limit, logs, names, operation, order, pause, policy, pressure, query, release, restart, retention, retry, schedule, serial, settle, silence, spawn, stall, tell, timeout, wait, watch, watchdog,
+    audit, batch, cancel, change, checkpoint, config, crash, cron, dedup, enqueue, errors, expiry, explain, fetch, flow, group, hello, hold, label, lease, limit, logs, measure, names, operation, order, pause, policy, pressure, query, release, restart, retention, retry, schedule, serial, settle, silence, spawn, stall, tell, timeout, wait, watch, watchdog,
 }

@@ -9,7 +9,7 @@ use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::ledger::job::{Job, Pieces, State};
 use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
-use windlass_engine::view::{JobView, QueueView, ScheduleView};
+use windlass_engine::view::{JobView, KindView, QueueView, ScaleView, ScheduleView};
 
 /// A duration in words: `1h30min`.
 pub(crate) fn say_ms(ms: Ms) -> String {
@@ -241,6 +241,15 @@ fn say_signal(signal: &Signal) -> String {
 fn say_rows(rows: &Rows, now: Ms) -> String {
     let jobs = rows.jobs.iter().map(say_job);
     let queues = rows.queues.iter().map(say_queue);
+    let kinds = rows.kinds.iter().map(say_kind);
+    let scales = rows.scales.iter().map(|row| {
+        let ScaleView { name, ready, leased, slots, streams, .. } = row;
+        format!("{name} ready={ready} leased={leased} slots={slots} streams={streams}")
+    });
+    let series = rows.series.iter().map(|row| {
+        let queue = row.queue.as_ref().map_or("everywhere", |(_, name)| name);
+        format!("{} of {queue}", row.metric.name())
+    });
     let sessions = rows.sessions.iter().map(|row| {
         let mut text = format!("{} connections={} leases={}", name_of(row.id.0), row.connections, row.leases);
         optional(&mut text, row.slots > 0, || format!("slots={}", row.slots));
@@ -281,6 +290,9 @@ fn say_rows(rows: &Rows, now: Ms) -> String {
         jobs.chain(explains)
             .chain(audits)
             .chain(queues)
+            .chain(kinds)
+            .chain(scales)
+            .chain(series)
             .chain(sessions)
             .chain(configs)
             .chain(errors)
@@ -344,6 +356,17 @@ fn say_schedule(row: &ScheduleView) -> String {
     optional(&mut text, progress.failures > 0, || format!("failures={}", progress.failures));
     optional(&mut text, !progress.waiting.is_empty(), || format!("waiting={}", progress.waiting.len()));
     optional(&mut text, row.schedule.paused, || "paused".into());
+    text
+}
+
+fn say_kind(row: &KindView) -> String {
+    let mut text = row.name.clone();
+    for (state, count) in State::ALL.iter().zip(row.counts).filter(|(_, count)| *count > 0) {
+        optional(&mut text, true, || format!("{}={count}", state.name()));
+    }
+    optional(&mut text, row.completed > 0, || format!("(ever completed {})", row.completed));
+    optional(&mut text, row.failed > 0, || format!("(failed attempts {})", row.failed));
+    optional(&mut text, row.streams > 0, || format!("streams={}", row.streams));
     text
 }
 

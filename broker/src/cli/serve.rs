@@ -79,7 +79,7 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
     let gateway = sockets.http.map(|(listener, addr)| {
         let locals =
             Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), http::CLIENT);
-        let gateway = Gateway::new(locals, addr, settings.http_hosts.clone());
+        let gateway = Gateway::new(locals, broker.meters.clone(), addr, settings.http_hosts.clone());
         (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, stop.clone())))
     });
     let network = tokio::spawn(net::serve(sockets.net, broker.door.clone(), options, clock, stop.clone()));

@@ -5,6 +5,7 @@
 
 use crate::door::Outbox;
 use crate::limits::BATCH_BYTES;
+use crate::metrics::Commits;
 use crate::store::StoreError;
 use crate::store::record;
 use crate::store::seam::{Journal, JournalStats, Record};
@@ -72,6 +73,7 @@ struct State {
     is_recycling: bool,
     is_closed: bool,
     stats: JournalStats,
+    meters: Commits,
     /// Who waits for the journal thread; waking nobody costs a system call too.
     waiters: usize,
 }
@@ -159,6 +161,11 @@ impl Commit {
         self.work.notify_one();
     }
 
+    /// What commits took, since the start.
+    pub fn meters(&self) -> Commits {
+        self.lock().meters
+    }
+
     /// Figures of the journal, not older than its last commit by more than a moment.
     pub fn stats(&self) -> JournalStats {
         self.lock().stats
@@ -210,10 +217,12 @@ impl Commit {
         let Work { batch, recycle } = work;
         let number = batch.number;
         let has_facts = !batch.facts.is_empty();
+        let (facts, began) = (batch.facts.len() as u64, Instant::now());
         if has_facts {
             let body = record::encode_facts(&batch.facts);
             journal.append(Record { batch: number, format: record::FORMAT, body: &body })?;
         }
+        let took = began.elapsed();
         batch.release();
         let mut recycled = None;
         if let Some(from) = recycle {
@@ -228,6 +237,8 @@ impl Commit {
         }
         if has_facts {
             state.durable = number;
+            state.meters.took_us.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            state.meters.facts.observe(facts);
         }
         state.is_busy = false;
         let has_waiters = state.waiters > 0;

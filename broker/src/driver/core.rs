@@ -141,9 +141,7 @@ impl Core {
             if let Body::Rows(rows) = &mut frame.body
                 && let Some(server) = &mut rows.server
             {
-                server.disk.facts = self.facts;
-                server.disk.folds = self.folds;
-                server.disk.unfolded_bytes = self.parts.unfolded_bytes() as u64;
+                (server.disk.facts, server.disk.folds, server.disk.unfolded_bytes) = self.counted();
             }
         }
         self.parts.shed();
@@ -152,6 +150,12 @@ impl Core {
             self.fold.follow(fact);
         }
         Ok(())
+    }
+
+    /// Facts and folds since the start, and the bytes that wait for the next one.
+    #[must_use]
+    pub fn counted(&self) -> (u64, u64, u64) {
+        (self.facts, self.folds, self.parts.unfolded_bytes() as u64)
     }
 
     /// What the disk has room for has changed.

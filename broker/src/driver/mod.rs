@@ -13,7 +13,9 @@ mod test_clock;
 
 use crate::clock::{self, Clock, Reading};
 use crate::door::{Door, Notice, Outbox, Taken, weight};
-use crate::limits::STALL_MS;
+use crate::history::History;
+use crate::limits::{SERIES_STEP_MS_MIN, STALL_MS};
+use crate::metrics::{Measures, Meters, Traffic};
 use crate::store::StoreError;
 use crate::store::fold::Slice;
 use commit::{Batch, Commit};
@@ -50,6 +52,11 @@ pub struct Driver {
     unsent: Option<Slice>,
     last: Reading,
     test_clock: Option<TestClock>,
+    meters: Meters,
+    traffic: Traffic,
+    history: History,
+    /// When the step of the history that goes on is over.
+    sample_at: u64,
     is_draining: bool,
 }
 
@@ -74,8 +81,27 @@ impl Driver {
             unsent: None,
             last: clock::read(),
             test_clock: TestClock::over(clock),
+            meters: Meters::default(),
+            traffic: Traffic::default(),
+            history: History::default(),
+            sample_at: u64::MAX,
             is_draining: false,
         }
+    }
+
+    /// The same, with a history of what it drives.
+    #[must_use]
+    pub fn with_history(mut self, history: History) -> Self {
+        self.sample_at = history.due_at();
+        self.history = history;
+        self
+    }
+
+    /// The same, measured by who reads these meters.
+    #[must_use]
+    pub fn with_meters(mut self, meters: Meters) -> Self {
+        self.meters = meters;
+        self
     }
 
     /// Serves until it is told to drain.
@@ -86,8 +112,10 @@ impl Driver {
         let mut taken = Taken::default();
         while !self.is_draining {
             self.door.take(Some(self.deadline()), &mut taken);
+            let began = Instant::now();
             let now = self.look_up(&taken);
             self.round(now, &mut taken)?;
+            self.traffic.busy_us += u64::try_from(began.elapsed().as_micros()).unwrap_or(0);
         }
         self.finish()
     }
@@ -98,6 +126,10 @@ impl Driver {
     /// # Errors
     /// Any is fatal.
     pub fn round(&mut self, now: u64, taken: &mut Taken) -> Result<(), StoreError> {
+        if now >= self.sample_at || now + 2 * SERIES_STEP_MS_MIN < self.sample_at {
+            self.history.sample(now, self.core.engine());
+            self.sample_at = self.history.due_at();
+        }
         let mut batch = self.commit.begin();
         if batch.is_fresh() {
             self.copy_slice(batch.number - 1);
@@ -114,10 +146,12 @@ impl Driver {
     pub fn finish(mut self) -> Result<(), StoreError> {
         let mut batch = self.commit.begin();
         let mut turn = Turn::new(batch.number);
+        self.history.end(self.core.engine());
         self.core.stop(&mut turn)?;
         self.hand_over(turn, &mut batch);
         self.commit.end(batch);
         self.commit.close();
+        self.meters.close();
         Ok(())
     }
 
@@ -182,11 +216,15 @@ impl Driver {
                     }
                 }
                 Notice::Disk(pressure) => self.core.set_disk(pressure),
+                Notice::Measure => self.measure(now),
                 Notice::Drain => {
                     self.is_draining = true;
                     self.core.drain(&mut turn);
                 }
             }
+        }
+        for verb in taken.commands.iter().filter_map(|(_, command)| command.verb()) {
+            self.traffic.frames[verb] += 1;
         }
         let closed: Vec<ConnId> = taken
             .commands
@@ -226,14 +264,37 @@ impl Driver {
         }
     }
 
+    /// Tells whoever waits for it what is measured.
+    fn measure(&mut self, now: u64) {
+        let (engine, known, commit) = (self.core.engine(), &self.known, &self.commit);
+        let (facts, folds, unfolded_bytes) = self.core.counted();
+        let traffic = self.traffic;
+        self.meters.answer(|| {
+            let mut measures = Measures::of(engine, now, traffic, commit.meters());
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let disk = &mut measures.server.disk;
+            (disk.facts, disk.folds, disk.unfolded_bytes) = (facts, folds, unfolded_bytes);
+            core::complete(disk, &known, commit.stats());
+            measures
+        });
+    }
+
     fn address(&mut self, conn: ConnId, mut frames: Vec<Frame>, batch: &mut Batch) {
         let Some(outbox) = self.outboxes.get(&conn) else { return };
         for frame in &mut frames {
-            if let Body::Rows(rows) = &mut frame.body
-                && let Some(server) = &mut rows.server
-            {
+            if let Body::Error(refusal) = &frame.body {
+                self.traffic.refusals[refusal.code as usize] += 1;
+            }
+            let Body::Rows(rows) = &mut frame.body else { continue };
+            if let Some(server) = &mut rows.server {
                 let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
                 core::complete(&mut server.disk, &known, self.commit.stats());
+            }
+            if !rows.series.is_empty() {
+                self.history.fill(&mut rows.series);
+            }
+            if !rows.scales.is_empty() {
+                self.history.scale(&mut rows.scales);
             }
         }
         if outbox.reserve(frames.iter().map(weight).sum()) {

@@ -28,6 +28,7 @@ mod written;
 pub use server::serve;
 
 use crate::local::Locals;
+use crate::metrics::{Meters, Shown};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -57,14 +58,18 @@ struct Inner {
     hosts: Vec<String>,
     /// Cancelled when the broker goes down: streams end then.
     farewell: CancellationToken,
+    meters: Meters,
+    /// The queues that have metrics of their own.
+    shown: Arc<Shown>,
 }
 
 impl Gateway {
     /// A gateway to this engine, on this address, that also answers to these names.
     #[must_use]
-    pub fn new(locals: Locals, address: SocketAddr, mut hosts: Vec<String>) -> Self {
+    pub fn new(locals: Locals, meters: Meters, address: SocketAddr, mut hosts: Vec<String>) -> Self {
         hosts.push(address.ip().to_string());
-        Self { inner: Arc::new(Inner { locals, hosts, farewell: CancellationToken::new() }) }
+        let (farewell, shown) = (CancellationToken::new(), Arc::default());
+        Self { inner: Arc::new(Inner { locals, hosts, farewell, meters, shown }) }
     }
 
     /// From now on `/readyz` says that there is nothing more to come here for, and streams end.
@@ -88,6 +93,14 @@ impl Gateway {
 
     fn locals(&self) -> &Locals {
         &self.inner.locals
+    }
+
+    fn meters(&self) -> &Meters {
+        &self.inner.meters
+    }
+
+    fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.inner.shown)
     }
 
     fn hosts(&self) -> &[String] {

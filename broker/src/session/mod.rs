@@ -421,6 +421,9 @@ fn shows_bodies(command: &Command) -> bool {
         command::Query::Job(_) | command::Query::Logs { .. } => true,
         command::Query::Jobs(query) => query.fields != command::Fields::NONE,
         command::Query::Queues { .. }
+        | command::Query::Kinds { .. }
+        | command::Query::Scale { .. }
+        | command::Query::Series(_)
         | command::Query::Sessions { .. }
         | command::Query::Errors { .. }
         | command::Query::Config { .. }

@@ -134,6 +134,12 @@ impl Directory {
         self.path.join("leaves")
     }
 
+    /// The folder of the history, in which nothing is that was promised.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.path.join("history")
+    }
+
     /// The id that every file of this directory carries.
     #[must_use]
     pub fn id(&self) -> DirectoryId {

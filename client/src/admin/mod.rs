@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::{
-    AuditView, ErrorGroupView, ExplainView, JobView, LimitView, Query, QueueView, Rows, Selector, ServerView,
-    SessionView, Watch,
+    AuditView, ErrorGroupView, ExplainView, JobView, KindView, LimitView, Query, QueueView, Rows, ScaleView,
+    Selector, SeriesView, ServerView, SessionView, Watch,
 };
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
@@ -93,6 +93,44 @@ impl Admin {
     /// See [`ErrorKind`].
     pub async fn limits(&self) -> Result<Vec<LimitView>> {
         self.every_row(Query { what: What::Limits.into(), ..Query::default() }, |rows| rows.limits).await
+    }
+
+    /// All kinds that exist, by name.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn kinds(&self) -> Result<Vec<KindView>> {
+        self.every_row(Query { what: What::Kinds.into(), ..Query::default() }, |rows| rows.kinds).await
+    }
+
+    /// What an autoscaler needs to know of a queue: `desired_workers` are those that would clear its backlog
+    /// within `window_ms`; 0 = an hour.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn scale(&self, queue: &str, window_ms: u64) -> Result<ScaleView> {
+        let query = Query { what: What::Scale.into(), name: queue.to_owned(), window_ms, ..Query::default() };
+        let rows = self.query(query).await?;
+        rows.scales.into_iter().next().ok_or_else(|| Error::wrong_answer("a queue's figures"))
+    }
+
+    /// Courses over time of a queue; "" = of all queues together. `metric` is one of `enqueued`, `completed`,
+    /// `failed`, `crashed`, `dead`, `ready`, `leased`, `wait_p50_ms` and `wait_p99_ms`; "" = all of them. They look
+    /// back `window_ms` (0 = an hour) in steps of `step_ms` (0 = a minute; at least 10 s).
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn series(
+        &self,
+        metric: &str,
+        queue: &str,
+        window_ms: u64,
+        step_ms: u64,
+    ) -> Result<Vec<SeriesView>> {
+        let select = Selector { queue: queue.to_owned(), ..Selector::default() };
+        let (what, name) = (What::Series.into(), metric.to_owned());
+        let query = Query { what, name, window_ms, step_ms, select: Some(select), ..Query::default() };
+        Ok(self.query(query).await?.series)
     }
 
     /// Why a job is not running, the strongest reason first; `None` if there is none of that id.

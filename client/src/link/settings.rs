@@ -7,6 +7,7 @@ use windlass_proto::limits::{PROTO_VERSION, TEXT_BYTES_MAX, cut};
 use windlass_proto::v1::Hello;
 
 use crate::limits::WINDOW_DEFAULT;
+use crate::metrics::Metrics;
 use crate::millis;
 
 /// The settings of a link.
@@ -21,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) give_up_after: Duration,
     pub(crate) window: u32,
+    pub(crate) metrics: Metrics,
 }
 
 impl Default for Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             give_up_after: Duration::from_secs(30),
             window: WINDOW_DEFAULT,
+            metrics: Metrics::default(),
         }
     }
 }

@@ -32,18 +32,18 @@ pub(super) async fn run(handler: &Handler, context: JobContext) -> Result<Comple
     })
 }
 
-/// Queues the outcome for the broker, unless the lease is lost and nobody wants it.
+/// Queues the outcome for the broker, unless the lease is lost and nobody wants it; what it counts as.
 pub(super) fn settle(
     shared: &Arc<Shared>,
     stats: WorkerStats,
     context: &JobContext,
     outcome: Result<Complete, JobError>,
     checkpoint: Option<Bytes>,
-) {
+) -> Tally {
     if context.is_lost() {
         tracing::warn!(job = %context.id(), kind = context.kind(), "the outcome is dropped: the lease was lost");
         stats.count(Tally::Lost);
-        return;
+        return Tally::Lost;
     }
     let outcome = outcome.and_then(|complete| small_enough(shared, complete)).map_err(|error| {
         if is_interrupted(context, &error) { JobError::snooze(Duration::ZERO) } else { error }
@@ -61,6 +61,7 @@ pub(super) fn settle(
         checkpoint,
     };
     shared.settle(result, Who::Worker(stats, tally));
+    tally
 }
 
 /// Whether the run broke off because this side told it to, which is neither a failure nor anybody's wish

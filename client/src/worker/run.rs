@@ -20,6 +20,7 @@ use super::{JobContext, Worker, attempt};
 use crate::error::{Error, Result};
 use crate::lease::Held;
 use crate::link::{Incoming, Link, Shared, StreamName, Who};
+use crate::metrics::Metrics;
 use crate::millis;
 use crate::stats::{Tally, WorkerStats};
 
@@ -76,6 +77,7 @@ pub(super) async fn until(worker: Worker, shutdown: impl Future<Output = ()>) ->
     if worker.handlers.is_empty() && worker.any.is_none() {
         return Err(Error::invalid("a worker needs at least one handler"));
     }
+    let metrics = worker.settings.metrics.clone();
     let link = Link::open(worker.settings).await?;
     let shared = Arc::clone(link.shared());
     let beats = Beats::start(Arc::clone(&shared), worker.stats.clone(), worker.concurrency)?;
@@ -86,6 +88,7 @@ pub(super) async fn until(worker: Worker, shutdown: impl Future<Output = ()>) ->
         handlers: worker.handlers,
         any: worker.any,
         stats: worker.stats,
+        metrics,
         running: JoinSet::new(),
         stream,
         incoming,
@@ -109,6 +112,7 @@ struct Crew {
     handlers: HashMap<String, Handler>,
     any: Option<Handler>,
     stats: WorkerStats,
+    metrics: Metrics,
     running: JoinSet<()>,
     stream: StreamName,
     incoming: UnboundedReceiver<Incoming>,
@@ -161,13 +165,17 @@ impl Crew {
         };
         let running = self.stats.run();
         let stats = self.stats.clone();
+        let started = self.metrics.started(&work.queue, &work.kind);
+        let began = Instant::now();
         let shared = Arc::clone(&self.shared);
         self.running.spawn(async move {
             let context = JobContext::new(work, held, Arc::clone(&shared));
             let outcome = attempt::run(&handler, context.clone()).await;
             drop(running);
+            let took = began.elapsed();
             let checkpoint = context.finish().await;
-            attempt::settle(&shared, stats, &context, outcome, checkpoint);
+            let tally = attempt::settle(&shared, stats, &context, outcome, checkpoint);
+            started.ended(tally, took);
         });
     }
 

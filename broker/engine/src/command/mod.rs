@@ -13,7 +13,7 @@ pub use clock::AdvanceClock;
 pub use configure::{Put, Scope, SetResource, Target};
 pub use enqueue::{After, Dedup, DedupUntil, Enqueue, Flow, Hold, JobSpec, OnConflict, Wishes};
 pub use operate::{Change, Select, Tell};
-pub use read::{Fields, JobsQuery, Query, Watch};
+pub use read::{Fields, JobsQuery, Query, SeriesQuery, Watch};
 pub use refusal::{Code, Refusal};
 pub use work::{Batch, Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Spawn, Telling, Throttle, Touch};
 
@@ -68,6 +68,30 @@ pub enum Command {
     Unchoke,
     /// The connection is closed.
     Hangup,
+}
+
+impl Command {
+    /// The words of the verbs, in order.
+    pub const VERBS: [&'static str; 10] =
+        ["hello", "enqueue", "fetch", "settle", "touch", "change", "query", "watch", "put", "bye"];
+
+    /// The place of its verb in [`Command::VERBS`]; None = it comes from the broker itself, or from a test.
+    #[must_use]
+    pub fn verb(&self) -> Option<usize> {
+        match self {
+            Self::Hello(_) => Some(0),
+            Self::Enqueue(_) => Some(1),
+            Self::Fetch(_) => Some(2),
+            Self::Settle(_) => Some(3),
+            Self::Touch(_) => Some(4),
+            Self::Change(_) | Self::Tell(_) | Self::Stop { .. } => Some(5),
+            Self::Query(_) => Some(6),
+            Self::Watch(_) => Some(7),
+            Self::Put(_) => Some(8),
+            Self::Bye { .. } => Some(9),
+            Self::AdvanceClock(_) | Self::Tick(_) | Self::Sign | Self::Unchoke | Self::Hangup => None,
+        }
+    }
 }
 
 /// The first command of a connection.

@@ -4,6 +4,7 @@ use super::Select;
 use crate::event::EventName;
 use crate::filter::States;
 use crate::ids::{JobId, Ms, OperationId, Seq, SessionId};
+use crate::measure::Metric;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -23,6 +24,28 @@ pub enum Query {
         /// Rows.
         limit: usize,
     },
+    /// Kinds whose name is after the cursor.
+    Kinds {
+        /// Only this kind; "" = all.
+        name: String,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
+    /// What an autoscaler needs to know of queues whose name is after the cursor.
+    Scale {
+        /// Only this queue; "" = all.
+        name: String,
+        /// In which time the ready jobs are to be worked off.
+        window_ms: Ms,
+        /// Name of the last row of the previous page.
+        after: String,
+        /// Rows.
+        limit: usize,
+    },
+    /// Courses over time.
+    Series(SeriesQuery),
     /// Sessions after the cursor.
     Sessions {
         /// Id of the last row of the previous page.
@@ -97,6 +120,25 @@ pub enum Query {
         /// Rows.
         limit: usize,
     },
+}
+
+/// Courses over time.
+#[derive(Clone, Debug)]
+pub struct SeriesQuery {
+    /// Of what; empty = of all that is kept.
+    pub metrics: Vec<Metric>,
+    /// Of which queue; "" = of all together.
+    pub queue: String,
+    /// Of every queue, one by one.
+    pub each: bool,
+    /// How far to look back.
+    pub window_ms: Ms,
+    /// Time from value to value.
+    pub step_ms: Ms,
+    /// Queue of the last row of the previous page.
+    pub after: String,
+    /// Rows.
+    pub limit: usize,
 }
 
 /// A page of jobs.

@@ -34,6 +34,21 @@ pub enum Code {
     Unsupported,
 }
 
+impl Code {
+    /// How many there are.
+    pub const COUNT: usize = 7;
+    /// All of them, in order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Invalid,
+        Self::NotFound,
+        Self::VersionConflict,
+        Self::Exhausted,
+        Self::TooLarge,
+        Self::Draining,
+        Self::Unsupported,
+    ];
+}
+
 impl Refusal {
     /// A refusal without a retry.
     #[must_use]

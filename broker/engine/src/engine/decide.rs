@@ -106,9 +106,9 @@ impl Engine {
         }
         let mut ties = Ties::default();
         if let Fact::Enqueued { job, .. } = fact {
-            self.tally(job.queue, fact);
+            self.tally(job.queue, job.kind, fact);
         } else if let Some(job) = self.ledger.jobs.get(seq) {
-            let queue = job.queue;
+            let (queue, kind) = (job.queue, job.kind);
             ties = Ties::of(job);
             if !self.roster.limits.is_empty() {
                 self.roster.note_end(job, fact);
@@ -116,13 +116,14 @@ impl Engine {
                     self.roster.withdraw(&self.ledger.names, job);
                 }
             }
-            self.roster.leave(job);
-            self.tally(queue, fact);
+            let has_run = job.state == State::Leased && !matches!(fact, Fact::Reshaped { .. });
+            self.roster.leave(job, has_run.then_some(self.now));
+            self.tally(queue, kind, fact);
         }
         self.ledger.evolve(batch, fact);
         if let Some(job) = self.ledger.jobs.get(seq) {
             let share = share(&self.ledger, &mut self.roster.limits, job);
-            self.roster.join(job, share);
+            self.roster.join(job, share, matches!(fact, Fact::Leased { .. }));
         }
         if self.roster.operations.is_watching() {
             self.roster.operations.observe(seq, fact, &mut self.roster.timers);
@@ -130,29 +131,39 @@ impl Engine {
         ties
     }
 
-    /// Raises the totals of the queue by what a job's fact means.
-    fn tally(&mut self, queue: NameId, fact: &Fact) {
+    /// Raises the totals of the queue and the kind by what a job's fact means.
+    fn tally(&mut self, queue: NameId, kind: NameId, fact: &Fact) {
         if matches!(fact, Fact::Leased { .. } | Fact::Removed { .. } | Fact::Readied { .. }) {
             return;
         }
         let totals = self.roster.totals(&self.ledger, queue);
+        let mut failed = 0;
         if let Fact::Returned { counts, .. } | Fact::Died { counts, .. } = fact {
-            totals.failed_attempts += u64::from(*counts == Counts::Attempt);
+            failed = u64::from(*counts == Counts::Attempt);
+            totals.failed_attempts += failed;
             totals.crashes += u64::from(*counts == Counts::Crash);
         }
+        let completed = u64::from(matches!(fact, Fact::Completed { .. }));
         totals.enqueued += u64::from(matches!(fact, Fact::Enqueued { .. }));
-        totals.completed += u64::from(matches!(fact, Fact::Completed { .. }));
+        totals.completed += completed;
         totals.dead += u64::from(matches!(fact, Fact::Died { .. } | Fact::Buried { .. }));
         totals.cancelled += u64::from(matches!(fact, Fact::Cancelled { .. }));
         totals.expired += u64::from(matches!(fact, Fact::Expired { .. }));
+        if completed + failed > 0 {
+            self.roster.kinds.raise(kind, completed, failed);
+        }
     }
 
-    /// The totals that this turn raised become facts, one a queue.
-    pub(super) fn count(&mut self, turn: &mut Turn) {
-        for (queue, totals) in core::mem::take(&mut self.roster.tally) {
-            if self.ledger.totals.get(&queue).is_none_or(|row| row.totals != totals) {
-                self.decide(turn, Fact::Counted { queue, totals });
+    /// The totals that this turn raised become facts, one a queue; those of kinds now and then, and all of
+    /// them before the end.
+    pub(super) fn count(&mut self, turn: &mut Turn, is_end: bool) {
+        for (of, totals) in core::mem::take(&mut self.roster.tally) {
+            if self.ledger.totals.get(&of).is_none_or(|row| row.totals != totals) {
+                self.decide(turn, Fact::Counted { of, totals });
             }
+        }
+        for (of, totals) in self.roster.kinds.due(self.now, is_end) {
+            self.decide(turn, Fact::Counted { of, totals });
         }
         for (error, failures) in core::mem::take(&mut self.roster.failures) {
             self.decide(turn, Fact::FailuresCounted { error, failures: Box::new(failures) });

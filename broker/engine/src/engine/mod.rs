@@ -164,7 +164,7 @@ impl Engine {
         self.dispatch(now, turn);
         self.catch_up(turn);
         self.roster.watches.renew(now);
-        self.count(turn);
+        self.count(turn, false);
         self.drop_names(turn);
         self.roster.ended_ids.expire(now);
     }
@@ -231,6 +231,7 @@ impl Engine {
 
     /// The last decision of a run.
     pub fn stop(&mut self, turn: &mut Turn) {
+        self.count(turn, true);
         self.decide(turn, Fact::Stopped);
     }
 

@@ -124,9 +124,10 @@ impl Engine {
         }
         self.load_limits(start.now);
         self.load_queues();
+        self.load_kinds();
         for job in self.ledger.jobs.iter() {
             let share = share(&self.ledger, &mut self.roster.limits, job);
-            self.roster.join(job, share);
+            self.roster.join(job, share, false);
         }
         for (&id, row) in &self.ledger.operations {
             if row.operation.is_running() {

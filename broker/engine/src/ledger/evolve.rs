@@ -97,8 +97,8 @@ impl Ledger {
             | Fact::SessionClosed { id }
             | Fact::Told { id, .. }
             | Fact::Relabelled { id, .. } => self.attended(*id, since, fact),
-            Fact::Counted { queue, totals } => {
-                self.totals.insert(*queue, TotalsRow { since, totals: *totals });
+            Fact::Counted { of, totals } => {
+                self.totals.insert(*of, TotalsRow { since, totals: *totals });
             }
             Fact::FailuresCounted { .. }
             | Fact::FailuresDropped { .. }

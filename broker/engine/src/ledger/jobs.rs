@@ -5,6 +5,7 @@ use crate::ledger::job::Job;
 use crate::policy::mix;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::fmt;
 use hashbrown::HashTable;
 
 /// A job's place in the slab.
@@ -19,7 +20,17 @@ pub struct Jobs {
     by_id: HashTable<Place>,
     by_seq: HashTable<Place>,
     /// Where the last job was found: one decision looks at its job several times.
-    hint: Cell<Place>,
+    hint: Hint,
+}
+
+/// A place that is worth a look. It says nothing of the jobs, so it is the same whatever it is.
+#[derive(Default)]
+struct Hint(Cell<Place>);
+
+impl fmt::Debug for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hint")
+    }
 }
 
 impl Jobs {
@@ -43,7 +54,7 @@ impl Jobs {
     #[must_use]
     #[inline]
     pub fn get(&self, seq: Seq) -> Option<&Job> {
-        let hinted = self.slab.get(self.hint.get() as usize).and_then(Option::as_ref);
+        let hinted = self.slab.get(self.hint.0.get() as usize).and_then(Option::as_ref);
         if let Some(job) = hinted.filter(|job| job.seq == seq) {
             return Some(job);
         }
@@ -63,7 +74,7 @@ impl Jobs {
             job.id == id && job.namespace == namespace
         });
         let place = *found?;
-        self.hint.set(place);
+        self.hint.0.set(place);
         Some(self.at(place))
     }
 
@@ -91,7 +102,7 @@ impl Jobs {
         let at = |place: &Place| slab[*place as usize].as_ref().expect("tables name live places");
         self.by_seq.insert_unique(mix(seed, seq), place, |place| mix(seed, at(place).seq));
         self.by_id.insert_unique(hash_id(seed, id), place, |place| hash_id(seed, at(place).id));
-        self.hint.set(place);
+        self.hint.0.set(place);
     }
 
     pub(crate) fn remove(&mut self, seq: Seq) -> Option<Job> {
@@ -109,14 +120,14 @@ impl Jobs {
 
     #[inline]
     fn place(&self, seq: Seq) -> Option<Place> {
-        let hint = self.hint.get();
+        let hint = self.hint.0.get();
         let hinted = self.slab.get(hint as usize).and_then(Option::as_ref);
         if hinted.is_some_and(|job| job.seq == seq) { Some(hint) } else { self.look_up(seq) }
     }
 
     fn look_up(&self, seq: Seq) -> Option<Place> {
         let place = self.by_seq.find(mix(self.seed, seq), |&place| self.at(place).seq == seq).copied()?;
-        self.hint.set(place);
+        self.hint.0.set(place);
         Some(place)
     }
 

@@ -13,6 +13,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,10 @@ impl Name {
             | Self::Error(of, ..) => *of,
             Self::Namespace(_) | Self::Terms(_) | Self::Gate(_) => 0,
         }
+    }
+
+    fn is_listed(&self) -> bool {
+        matches!(self, Self::Queue(..) | Self::Kind(..))
     }
 
     fn is_counted(&self) -> bool {
@@ -123,6 +128,8 @@ pub struct Names {
     rows: Vec<Option<Row>>,
     /// Never iterated but to be compared.
     by_name: HashTable<NameId>,
+    /// Queues and kinds, which are listed by name.
+    listed: BTreeMap<Arc<Name>, NameId>,
     free: BTreeSet<NameId>,
     idle: BTreeSet<(u64, NameId)>,
     counts: NameCounts,
@@ -257,7 +264,11 @@ impl Names {
         }
         let hash = hash(self.seed, &name);
         let other = self.find_hashed(hash, &name);
-        self.rows[index] = Some(Row { since, hash, name: Arc::new(name), uses: 0, idle_since });
+        let name = Arc::new(name);
+        if name.is_listed() {
+            self.listed.insert(name.clone(), id);
+        }
+        self.rows[index] = Some(Row { since, hash, name, uses: 0, idle_since });
         // A store written over several turns may hold a name twice, where it was dropped and given
         // again meanwhile; the later one is to be found, and replay drops the other.
         let rank = |id| self.since(id).unwrap_or(0) & !super::REPLAYED;
@@ -282,6 +293,9 @@ impl Names {
         self.idle.remove(&(row.idle_since, id));
         if let Ok(entry) = self.by_name.find_entry(row.hash, |&found| found == id) {
             entry.remove();
+        }
+        if self.listed.get(&row.name) == Some(&id) {
+            self.listed.remove(&row.name);
         }
         self.free.insert(id);
     }
@@ -323,6 +337,12 @@ impl Names {
     /// Names unused since before `batch`: no fact at or after it refers to them.
     pub(crate) fn idle_before(&self, batch: u64) -> impl Iterator<Item = NameId> + '_ {
         self.idle.range(..(batch, 0)).map(|&(_, id)| id)
+    }
+
+    /// The queues and kinds that come after a name, in their order: queues first, then kinds.
+    pub(crate) fn after<'a>(&'a self, name: &Name) -> impl Iterator<Item = (NameId, &'a Name)> + use<'a> {
+        let range = (Bound::Excluded(name), Bound::Unbounded);
+        self.listed.range::<Name, _>(range).map(|(name, &id)| (id, &**name))
     }
 
     /// Every row with the batch that touched it last, by number.

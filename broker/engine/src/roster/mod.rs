@@ -7,6 +7,7 @@ pub(crate) mod claims;
 mod ended_ids;
 pub(crate) mod flows;
 pub(crate) mod kept_bytes;
+pub(crate) mod kinds;
 pub(crate) mod lanes;
 pub(crate) mod limits;
 mod operations;
@@ -44,15 +45,17 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use claims::Claims;
 use flows::Flows;
+use kinds::Kinds;
 use limits::{BucketId, Limits};
 use queue::QueueIndex;
-use stream::{StreamKey, Streams};
+use stream::{Stream, StreamKey, Streams};
 use watches::Watches;
 
 /// All that is derived.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     pub(crate) queues: BTreeMap<NameId, QueueIndex>,
+    pub(crate) kinds: Kinds,
     pub(crate) timers: Timers,
     pub(crate) limits: Limits,
     /// Queues whose first job found too little room, while limits bound some jobs.
@@ -131,10 +134,16 @@ pub(crate) struct Round {
 }
 
 impl Roster {
-    /// Takes the job out of every index, before it changes.
-    pub(crate) fn leave(&mut self, job: &Job) {
+    /// Takes the job out of every index, before it changes. If its run ended with that, `ended_at` says when.
+    pub(crate) fn leave(&mut self, job: &Job, ended_at: Option<Ms>) {
         let queue = self.queues.entry(job.queue).or_default();
         queue.states[job.state.index()].remove(job.seq);
+        self.kinds.of(job.kind).states[job.state.index()] -= 1;
+        if let Some(at) = ended_at
+            && let Some(lease) = &job.lease
+        {
+            queue.runs.observe(at.saturating_sub(lease.leased_at));
+        }
         if job.plan.is_some() && job.expires_at() > 0 {
             self.timers.remove(job.expires_at(), Timer::Expire(job.seq));
         }
@@ -183,10 +192,14 @@ impl Roster {
     }
 
     /// Puts the job into every index it belongs to, after it changed. What it has its `share` in counts for
-    /// leases.
-    pub(crate) fn join(&mut self, job: &Job, share: Share) {
+    /// leases; `starts` = it waited until now.
+    pub(crate) fn join(&mut self, job: &Job, share: Share, starts: bool) {
         let queue = self.queues.entry(job.queue).or_default();
         queue.states[job.state.index()].insert(job.seq);
+        self.kinds.of(job.kind).states[job.state.index()] += 1;
+        if starts && let Some(lease) = &job.lease {
+            queue.waits.observe(lease.leased_at.saturating_sub(job.run_at.max(job.created_at)));
+        }
         if job.plan.is_some() && job.expires_at() > 0 {
             self.timers.insert(job.expires_at(), Timer::Expire(job.seq));
         }
@@ -452,6 +465,20 @@ impl Roster {
         self.tally
             .entry(queue)
             .or_insert_with(|| ledger.totals.get(&queue).map(|row| row.totals).unwrap_or_default())
+    }
+
+    /// A stream opens or ends: its queues and its kinds know who draws from them.
+    pub(crate) fn number_stream(&mut self, stream: &Stream, is_there: bool) {
+        let count = |number: &mut u32| *number = if is_there { *number + 1 } else { *number - 1 };
+        for queue in stream.sources.queues() {
+            let index = self.queues.entry(*queue).or_default();
+            count(&mut index.streams);
+            let slots = u64::from(stream.slots);
+            index.slots = if is_there { index.slots + slots } else { index.slots - slots };
+        }
+        let any = [stream.namespace];
+        let kinds: &[NameId] = if stream.kinds.is_empty() { &any } else { &stream.kinds };
+        kinds.iter().for_each(|kind| count(&mut self.kinds.of(*kind).streams));
     }
 
     /// How many jobs of the queue are in the state.

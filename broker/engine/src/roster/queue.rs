@@ -8,6 +8,7 @@ use super::serial::Serials;
 use crate::ids::{Ms, NameId, Seq, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::ledger::jobs::Jobs;
+use crate::measure::Histogram;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -41,6 +42,14 @@ pub(crate) struct QueueIndex {
     pub(crate) aside: BTreeMap<Seq, BucketId>,
     /// Completed jobs that count against the number the queue keeps, by time of removal.
     pub(crate) kept: BTreeSet<(Ms, Seq)>,
+    /// How long its jobs were ready before they were leased, since the start.
+    pub(crate) waits: Histogram,
+    /// How long they were leased, however that ended, since the start.
+    pub(crate) runs: Histogram,
+    /// Streams and long polls that draw from it.
+    pub(crate) streams: u32,
+    /// Slots of these streams.
+    pub(crate) slots: u64,
 }
 
 impl QueueIndex {

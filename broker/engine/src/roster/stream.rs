@@ -28,6 +28,7 @@ const TEXTS_SHARED: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) session: SessionId,
+    pub(crate) namespace: NameId,
     pub(crate) sources: Sources,
     /// Kinds; empty = any.
     pub(crate) kinds: Vec<NameId>,

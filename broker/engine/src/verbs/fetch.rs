@@ -95,6 +95,7 @@ impl Engine {
         };
         let stream = Stream {
             session: asker.session,
+            namespace,
             sources,
             kinds,
             slots: fetch.slots,
@@ -108,6 +109,7 @@ impl Engine {
             works_bytes: 0,
             texts: Texts::default(),
         };
+        self.roster.number_stream(&stream, true);
         self.roster.streams.open.insert(key, stream);
         if let Some(presence) = self.roster.sessions.get_mut(&asker.session) {
             presence.streams += 1;
@@ -147,6 +149,11 @@ impl Engine {
             let message = format!("a stream's slots change to 1..{SLOTS_MAX}");
             return Err(Refusal::new(Code::Invalid, "slots", message));
         } else {
+            for queue in stream.sources.queues() {
+                if let Some(index) = self.roster.queues.get_mut(queue) {
+                    index.slots = index.slots + u64::from(fetch.slots) - u64::from(stream.slots);
+                }
+            }
             stream.slots = fetch.slots;
             self.roster.hungry.insert(key);
         }
@@ -168,6 +175,7 @@ impl Engine {
     pub(crate) fn drop_stream(&mut self, key: StreamKey) {
         self.roster.streams.unwait(key);
         let Some(stream) = self.roster.streams.open.remove(&key) else { return };
+        self.roster.number_stream(&stream, false);
         self.roster.hungry.remove(&key);
         if let Some((_, until)) = stream.poll {
             self.roster.timers.remove(until, Timer::Poll(key));

@@ -16,6 +16,7 @@ mod group;
 mod hold;
 mod limit;
 mod logs;
+pub(crate) mod measure;
 mod mutate;
 mod operate;
 mod outcome;

@@ -6,7 +6,6 @@ use crate::fact::ResourceKey;
 use crate::frame::{Body, Cursor, Rows};
 use crate::ids::{JobId, Ms, NameId, SessionId};
 use crate::ledger::job::State;
-use crate::ledger::names::Name;
 use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::view::{DiskView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
@@ -21,6 +20,11 @@ impl Engine {
             Query::Job(id) => self.one_job(asker.namespace, id),
             Query::Jobs(query) => Ok(self.jobs_page(asker.namespace, &query)),
             Query::Queues { name, after, limit } => Ok(self.queues_page(asker, &name, &after, rows(limit))),
+            Query::Kinds { name, after, limit } => Ok(self.kinds_page(asker, &name, &after, rows(limit))),
+            Query::Scale { name, window_ms, after, limit } => {
+                Ok(self.scale_page(asker, (&name, &after), window_ms, rows(limit)))
+            }
+            Query::Series(query) => self.series_page(asker, &query),
             Query::Sessions { after, limit } => Ok(self.sessions_page(asker, after, rows(limit))),
             Query::Errors { queue, kind, window_ms, limit } => {
                 Ok(self.errors_page(asker, &queue, &kind, window_ms, rows(limit)))
@@ -53,9 +57,8 @@ impl Engine {
     }
 
     fn queues_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
-        let names = self.ledger.names.iter();
-        let queues = names.filter(|(.., row)| matches!(row, Name::Queue(..))).map(|(id, ..)| id);
-        let Page { rows, cursor, total } = self.page_of(asker.namespace, queues, (name, after), limit);
+        let named = self.queues_after(asker.namespace, after);
+        let Page { rows, cursor, total } = page(named, (name, after), limit);
         let queues = rows.into_iter().map(|(_, id)| self.queue_view(id, asker.now)).collect();
         Rows { queues, cursor, total, ..Rows::default() }
     }
@@ -76,14 +79,13 @@ impl Engine {
     }
 
     fn queue_view(&self, queue: NameId, now: Ms) -> QueueView {
-        let oldest = self.roster.oldest(queue, State::Ready).and_then(|seq| self.ledger.jobs.get(seq));
         let conf = self.ledger.resources.get(&ResourceKey::Queue(queue));
         QueueView {
             name: self.ledger.names.text(queue).into(),
             counts: State::ALL.map(|state| self.roster.count(queue, state) as u64),
             totals: self.ledger.totals.get(&queue).map(|row| row.totals).unwrap_or_default(),
             paused: self.ledger.pause(queue).map(|limit| limit.why.clone()),
-            oldest_ready_ms: oldest.map_or(0, |job| now.saturating_sub(job.run_at.max(job.created_at))),
+            oldest_ready_ms: self.oldest_ready_ms(queue, now),
             waiting_streams: self.roster.streams.waiting_on(queue) as u64,
             conf: conf.map(|row| (row.version, row.body.clone())),
         }
@@ -133,7 +135,9 @@ impl Engine {
         })
     }
 
-    fn server(&self, now: Ms) -> ServerView {
+    /// The broker itself, as far as the engine knows it.
+    #[must_use]
+    pub fn server(&self, now: Ms) -> ServerView {
         ServerView {
             epoch: self.ledger.epoch,
             started_at: self.started_at,

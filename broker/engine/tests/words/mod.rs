@@ -8,14 +8,15 @@ use crate::world::{Asked, World, bytes_of};
 use std::collections::BTreeMap;
 use windlass_engine::Blob;
 use windlass_engine::command::{
-    Batch, Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, Settlement, Tell,
-    Telling, Throttle, Touch, Watch,
+    Batch, Beat, Command, ErrorNote, Fetch, Fields, Hello, How, JobTouch, JobsQuery, Query, SeriesQuery,
+    Settlement, Tell, Telling, Throttle, Touch, Watch,
 };
 use windlass_engine::event::EventName;
 use windlass_engine::filter::States;
 use windlass_engine::frame::Cursor;
 use windlass_engine::ids::{ConnId, JobId, Ms, OperationId, Request, SessionId};
 use windlass_engine::ledger::job::State;
+use windlass_engine::measure::Metric;
 use windlass_engine::order::Order;
 
 use operate::{change_words, select_words};
@@ -346,6 +347,22 @@ impl World {
                 })
             }
             "queues" => Query::Queues { name: words.text("name", ""), after: name_of(cursor), limit },
+            "kinds" => Query::Kinds { name: words.text("name", ""), after: name_of(cursor), limit },
+            "scale" => Query::Scale {
+                name: words.text("name", ""),
+                window_ms: words.ms("window").unwrap_or(3_600_000),
+                after: name_of(cursor),
+                limit,
+            },
+            "series" => Query::Series(SeriesQuery {
+                metrics: words.list("of", "").iter().filter_map(|name| Metric::of(name)).collect(),
+                each: words.flag("each"),
+                queue: words.text("queue", ""),
+                window_ms: words.ms("window").unwrap_or(3_600_000),
+                step_ms: words.ms("step").unwrap_or(60_000),
+                after: name_of(cursor),
+                limit,
+            }),
             "sessions" => Query::Sessions {
                 after: cursor
                     .and_then(|cursor| if let Cursor::Session(id) = cursor { Some(id) } else { None }),

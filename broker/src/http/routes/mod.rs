@@ -10,6 +10,7 @@ mod jobs;
 mod kinds;
 mod leases;
 mod limits;
+mod metrics;
 mod operations;
 mod queues;
 mod schedules;
@@ -37,6 +38,7 @@ pub(super) fn all() -> OpenApiRouter<Gateway> {
         .merge(leases::routes())
         .merge(events::routes())
         .merge(stats::routes())
+        .merge(metrics::routes())
         .merge(audit::routes())
         .merge(config::routes())
 }

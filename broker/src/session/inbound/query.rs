@@ -2,12 +2,16 @@
 
 use super::Rules;
 use super::selection::{self, Selection};
+use crate::limits::{
+    SERIES_STEP_MS_DEFAULT, SERIES_STEP_MS_MIN, SERIES_VALUES_MAX, SERIES_WINDOW_MS_DEFAULT,
+};
 use crate::session::cursor;
 use crate::session::form::{Checked, at, invalid, known, optional_name, unset, unsupported};
 use bytes::Bytes;
 use windlass_engine::JobId;
-use windlass_engine::command::{Fields, JobsQuery, Query};
+use windlass_engine::command::{Fields, JobsQuery, Query, SeriesQuery};
 use windlass_engine::limits::ERRORS_WINDOW_MS_DEFAULT;
+use windlass_engine::measure::Metric;
 use windlass_proto::limits::ROWS_MAX;
 use windlass_proto::v1::{self, query::What};
 
@@ -22,6 +26,8 @@ struct Page {
     fields: Vec<String>,
     /// 0 stands for the default.
     window_ms: u64,
+    /// 0 stands for the default.
+    step_ms: u64,
 }
 
 /// Checks a Query.
@@ -42,18 +48,20 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Explain => explain,
         What::Audit => audit,
         What::Logs => logs,
-        What::Keys | What::Kinds | What::Series | What::Scale | What::Export | What::Tokens => {
-            return Err(unsupported("what"));
-        }
+        What::Kinds => kinds,
+        What::Scale => scale,
+        What::Series => series,
+        What::Keys | What::Export | What::Tokens => return Err(unsupported("what")),
     };
-    let looks_back = what == What::Errors as i32;
-    unset(&[("window_ms", window_ms > 0 && !looks_back), ("step_ms", step_ms > 0)])?;
+    let looks_back = [What::Errors, What::Scale, What::Series].iter().any(|noun| *noun as i32 == what);
+    let has_steps = what == What::Series as i32;
+    unset(&[("window_ms", window_ms > 0 && !looks_back), ("step_ms", step_ms > 0 && !has_steps)])?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if limit > ROWS_MAX {
         return Err(invalid("limit", format!("a page has at most {ROWS_MAX} rows")));
     }
     let select = selection::selection(select, rules.now_ms)?;
-    read(Page { select, limit, cursor, newest_first, name, fields, window_ms })
+    read(Page { select, limit, cursor, newest_first, name, fields, window_ms, step_ms })
 }
 
 fn job(page: Page) -> Checked<Query> {
@@ -73,7 +81,7 @@ fn logs(page: Page) -> Checked<Query> {
 }
 
 fn one_id(page: Page) -> Checked<JobId> {
-    let Page { select, limit: _, cursor, newest_first: _, name, fields, window_ms: _ } = page;
+    let Page { select, cursor, name, fields, .. } = page;
     unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["ids"])?;
     match select.select.ids.as_deref() {
@@ -84,7 +92,7 @@ fn one_id(page: Page) -> Checked<JobId> {
 }
 
 fn jobs(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("name", !name.is_empty())])?;
     if select.is_empty() {
         return Err(invalid("select", "say which jobs, or set `all`"));
@@ -114,23 +122,16 @@ fn fields(names: &[String]) -> Checked<Fields> {
 }
 
 fn queues(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["queue", "all"])?;
-    let queue = select.select.queue;
-    let name = optional_name(name, "name")?;
-    let name = match (name.is_empty(), queue.is_empty()) {
-        (_, true) => name,
-        (true, false) => queue,
-        (false, false) if name == queue => name,
-        (false, false) => return Err(invalid("name", "name and select.queue differ")),
-    };
+    let name = one_name(name, select.select.queue, "select.queue")?;
     let after = cursor::name(&cursor)?.unwrap_or_default();
     Ok(Query::Queues { name, after, limit })
 }
 
 fn limits(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     let (name, after) = (optional_name(name, "name")?, cursor::name(&cursor)?.unwrap_or_default());
@@ -138,15 +139,70 @@ fn limits(page: Page) -> Checked<Query> {
 }
 
 fn schedules(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     let (name, after) = (optional_name(name, "name")?, cursor::name(&cursor)?.unwrap_or_default());
     Ok(Query::Schedules { name, after, limit })
 }
 
+fn kinds(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
+    unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["kind", "all"])?;
+    let name = one_name(name, select.kind, "select.kind")?;
+    let after = cursor::name(&cursor)?.unwrap_or_default();
+    Ok(Query::Kinds { name, after, limit })
+}
+
+fn scale(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms, .. } = page;
+    unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["queue", "all"])?;
+    let name = one_name(name, select.select.queue, "select.queue")?;
+    let after = cursor::name(&cursor)?.unwrap_or_default();
+    let window_ms = if window_ms == 0 { SERIES_WINDOW_MS_DEFAULT } else { window_ms };
+    Ok(Query::Scale { name, window_ms, after, limit })
+}
+
+fn series(page: Page) -> Checked<Query> {
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms, step_ms } = page;
+    unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["queue", "all"])?;
+    let window_ms = if window_ms == 0 { SERIES_WINDOW_MS_DEFAULT } else { window_ms };
+    let step_ms = if step_ms == 0 { SERIES_STEP_MS_DEFAULT } else { step_ms };
+    if step_ms < SERIES_STEP_MS_MIN {
+        return Err(invalid("step_ms", format!("a step is at least {SERIES_STEP_MS_MIN} ms")));
+    }
+    if window_ms.div_ceil(step_ms) > SERIES_VALUES_MAX {
+        let message = format!("a course has at most {SERIES_VALUES_MAX} values; ask for longer steps");
+        return Err(invalid("window_ms", message));
+    }
+    let metric = Metric::of(&name);
+    if !name.is_empty() && metric.is_none() {
+        let known = Metric::ALL.map(Metric::name).join(", ");
+        return Err(invalid("name", format!("{name:?} is none of {known}")));
+    }
+    let queue = select.select.queue.clone();
+    let after = cursor::name(&cursor)?.unwrap_or_default();
+    let metrics = metric.into_iter().collect();
+    let each = queue.is_empty() && !select.is_empty();
+    Ok(Query::Series(SeriesQuery { metrics, queue, each, window_ms, step_ms, after, limit }))
+}
+
+/// The one noun that `name` or the selector names; "" = all.
+fn one_name(name: String, selected: String, field: &'static str) -> Checked<String> {
+    let name = optional_name(name, "name")?;
+    match (name.is_empty(), selected.is_empty()) {
+        (_, true) => Ok(name),
+        (true, false) => Ok(selected),
+        (false, false) if name == selected => Ok(name),
+        (false, false) => Err(invalid("name", format!("name and {field} differ"))),
+    }
+}
+
 fn sessions(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Sessions { after: cursor::session(&cursor)?, limit })
@@ -154,7 +210,7 @@ fn sessions(page: Page) -> Checked<Query> {
 
 /// The most frequent errors stand on the one page there is.
 fn errors(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, window_ms, .. } = page;
     unset(&[
         ("name", !name.is_empty()),
         ("newest_first", newest_first),
@@ -167,7 +223,7 @@ fn errors(page: Page) -> Checked<Query> {
 }
 
 fn config(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     let name = optional_name(name, "name")?;
@@ -176,21 +232,21 @@ fn config(page: Page) -> Checked<Query> {
 }
 
 fn operations(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Operations { after: cursor::operation(&cursor)?, limit })
 }
 
 fn audit(page: Page) -> Checked<Query> {
-    let Page { select, limit, cursor, newest_first, name, fields, window_ms: _ } = page;
+    let Page { select, limit, cursor, newest_first, name, fields, .. } = page;
     unset(&[("name", !name.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Audit { after: cursor::seq(&cursor)?, limit, newest_first })
 }
 
 fn server(page: Page) -> Checked<Query> {
-    let Page { select, limit: _, cursor, newest_first: _, name, fields, window_ms: _ } = page;
+    let Page { select, cursor, name, fields, .. } = page;
     unset(&[("name", !name.is_empty()), ("cursor", !cursor.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Server)

@@ -4,6 +4,7 @@
 mod event;
 mod explain;
 mod log;
+mod measure;
 mod resource;
 mod rows;
 mod schedule;

@@ -3,6 +3,7 @@
 use super::super::{cursor, passive};
 use super::explain;
 use super::log;
+use super::measure;
 use super::resource::{self, policy};
 use super::schedule;
 use super::work::{filled, name_tick};
@@ -30,6 +31,9 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         jobs,
         queues,
         sessions,
+        kinds,
+        scales,
+        series,
         limits,
         schedules,
         explains,
@@ -54,6 +58,9 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         jobs: jobs.into_iter().map(job).collect(),
         queues: queues.into_iter().map(queue).collect(),
         sessions: sessions.into_iter().map(session).collect(),
+        kinds: kinds.into_iter().map(measure::kind).collect(),
+        scales: scales.into_iter().map(measure::scale).collect(),
+        series: series.into_iter().map(measure::series).collect(),
         configs: configs.into_iter().map(config).collect(),
         errors: errors.into_iter().map(error).collect(),
         operations: operations.into_iter().map(operation).collect(),
