@@ -1,5 +1,5 @@
 // One job: where it stands and why, what became of its attempts, what it carries, what can be done.
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useState } from 'preact/hooks';
 import { Problem } from '../core/api';
 import { term } from '../core/filter';
 import { bytes, span } from '../core/format';
@@ -46,7 +46,7 @@ export function Job({ id }: { id: string }) {
     [id],
   );
   const verbs = job ? verbsFor(job.state, job.attempt > 0) : [];
-  useEffect(() => {
+  useLayoutEffect(() => {
     const on = (verb: 'retry' | 'cancel' | 'delete') => () => (job && verbs.includes(verb) ? changeJob(verb, job) : undefined);
     pageKeys.value = { R: on('retry'), C: on('cancel'), D: on('delete') };
     return () => {

@@ -1,5 +1,5 @@
 // Jobs: searched by the filter language, counted by state, chosen by hand or by what matches.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { get, Problem, sentence } from '../core/api';
 import { join } from '../core/filter';
 import { compact, count } from '../core/format';
@@ -38,14 +38,14 @@ export function Jobs() {
   const isCheap = /^(queue:[^\s,*"]+)?$/.test(q.trim());
   const list = useJobList(path, !isOldestFirst, isCheap ? 3000 : 6000);
   const counts = useResource(url(['v1', 'jobs', 'counts'], { q }), (answer) => shapeCounts(answer as Record<string, unknown>), isCheap ? 4000 : 20_000);
-  useEffect(() => setChosen(new Set()), [path]);
+  useLayoutEffect(() => setChosen(new Set()), [path]);
 
   const isFiltered = !!filter;
   const isEmptyBroker = snapshot.value?.server.jobs === 0 && !isFiltered;
   const clear = () => setChosen(new Set());
   const total = list.total;
   const bulk = (verb: Verb) => (chosen.size ? changeChosen(verb, [...chosen], clear) : changeMatching(verb, filter, clear));
-  useEffect(() => {
+  useLayoutEffect(() => {
     pageKeys.value = {
       R: () => (chosen.size ? bulk('retry') : undefined),
       C: () => (chosen.size ? bulk('cancel') : undefined),
@@ -117,7 +117,7 @@ export function Jobs() {
           )}
         </Empty>
       ) : (
-        <section class="panel">
+        <section class={`panel ${list.isStale ? 'is-stale' : ''}`} inert={list.isStale} aria-busy={list.isStale}>
           {list.news > 0 && (
             <button type="button" class="news" onClick={list.showNews} aria-live="polite">
               <Icon name="up" size={14} /> {t.jobs.news(list.news, list.news >= PAGE)}
@@ -189,8 +189,10 @@ function useJobList(path: string, isLive: boolean, everyMs: number) {
 
   const known = new Set(page?.items.map((job) => job.id));
   return {
+    // While the next view is on its way, the last one stays, but it is not to be acted on.
     page: shownFor === path || first.isLoading ? page : null,
-    total: page?.total ?? null,
+    isStale: shownFor !== path,
+    total: shownFor === path ? (page?.total ?? null) : null,
     isExact: page?.total_exact ?? true,
     error,
     gone,

@@ -1,4 +1,5 @@
 // The charts of the broker or of one queue, from the history that the broker keeps.
+import { Problem } from '../core/api';
 import { course } from '../core/live';
 import { useResource } from '../core/resource';
 import { url } from '../core/router';
@@ -46,10 +47,14 @@ function seen(queue: string): Course {
   };
 }
 
+/** A broker that keeps no history is asked once. */
+let isAbsent = false;
+
 export function Courses({ queue = '', range, isShort }: { queue?: string; range: string | null; isShort?: boolean }) {
   const { name, window, step } = spanOf(range);
   const path = url(['v1', 'stats', 'series'], { queue, window_ms: window, step_ms: step });
-  const answer = useResource(path, shapeSeries, Math.max(5000, Math.min(step, 60_000)));
+  const answer = useResource(isAbsent ? null : path, shapeSeries, Math.max(5000, Math.min(step, 60_000)));
+  if (answer.error instanceof Problem && (answer.error.status === 404 || answer.error.status === 501)) isAbsent = true;
   const kept = aligned((answer.value ?? []).filter((series) => (series.queue ?? '') === queue));
   const hasHistory = kept.times.length > 1;
   const use = hasHistory ? kept : seen(queue);
