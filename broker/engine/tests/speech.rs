@@ -9,7 +9,7 @@ use windlass_engine::ids::{JobId, Ms};
 use windlass_engine::ledger::job::{Job, Pieces, State};
 use windlass_engine::order::Told;
 use windlass_engine::part::Slot;
-use windlass_engine::view::{JobView, KindView, QueueView, ScaleView, ScheduleView};
+use windlass_engine::view::{AuditView, JobView, KindView, QueueView, ScaleView, ScheduleView};
 
 /// A duration in words: `1h30min`.
 pub(crate) fn say_ms(ms: Ms) -> String {
@@ -277,14 +277,7 @@ fn say_rows(rows: &Rows, now: Ms) -> String {
         optional(&mut text, !row.stopped_why.is_empty(), || format!("({})", row.stopped_why));
         text
     });
-    let audits = rows.audits.iter().map(|row| {
-        let audit = &row.audit;
-        let by = if audit.client.is_empty() { "the broker" } else { audit.client.as_str() };
-        let mut text = format!("{} {} {} {}", row.number, audit.verb, audit.changed, audit.target);
-        optional(&mut text, true, || format!("by {by} at {}", say_at(audit.at)));
-        optional(&mut text, !audit.reason.is_empty(), || format!("({})", audit.reason));
-        text
-    });
+    let audits = rows.audits.iter().map(say_audit);
     let explains = rows.explains.iter().map(|row| say_explain(row, now));
     let mut text = listed(
         jobs.chain(explains)
@@ -315,6 +308,15 @@ fn say_rows(rows: &Rows, now: Ms) -> String {
     if let Some(total) = rows.total {
         optional(&mut text, true, || format!("of {total}"));
     }
+    text
+}
+
+fn say_audit(row: &AuditView) -> String {
+    let audit = &row.audit;
+    let by = if audit.client.is_empty() { "the broker" } else { audit.client.as_str() };
+    let mut text = format!("{} {} {} {}", row.number, audit.verb, audit.changed, audit.target);
+    optional(&mut text, true, || format!("by {by} at {}", say_at(audit.at)));
+    optional(&mut text, !audit.reason.is_empty(), || format!("({})", audit.reason));
     text
 }
 

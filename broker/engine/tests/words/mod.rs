@@ -354,15 +354,7 @@ impl World {
                 after: name_of(cursor),
                 limit,
             },
-            "series" => Query::Series(SeriesQuery {
-                metrics: words.list("of", "").iter().filter_map(|name| Metric::of(name)).collect(),
-                each: words.flag("each"),
-                queue: words.text("queue", ""),
-                window_ms: words.ms("window").unwrap_or(3_600_000),
-                step_ms: words.ms("step").unwrap_or(60_000),
-                after: name_of(cursor),
-                limit,
-            }),
+            "series" => Query::Series(series_words(words, name_of(cursor), limit)),
             "sessions" => Query::Sessions {
                 after: cursor
                     .and_then(|cursor| if let Cursor::Session(id) = cursor { Some(id) } else { None }),
@@ -395,6 +387,18 @@ impl World {
             },
             other => panic!("nobody can ask for '{other}'"),
         }
+    }
+}
+
+fn series_words(words: &mut Words<'_>, after: String, limit: usize) -> SeriesQuery {
+    SeriesQuery {
+        metrics: words.list("of", "").iter().filter_map(|name| Metric::of(name)).collect(),
+        each: words.flag("each"),
+        queue: words.text("queue", ""),
+        window_ms: words.ms("window").unwrap_or(3_600_000),
+        step_ms: words.ms("step").unwrap_or(60_000),
+        after,
+        limit,
     }
 }
 
