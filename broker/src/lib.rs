@@ -25,6 +25,5 @@ pub mod net;
 pub mod process;
 pub mod session;
 pub mod store;
-mod systemd;
 
 pub use cli::main;

@@ -30,6 +30,16 @@ function mail(queue, hold) {
 }
 const pdf = (queue, hold) => ({ kind: 'generate_pdf', queue, payload: { title: 'Report', lines: ['from Windlass'], hold_ms: Math.round(hold * (0.5 + random())) }, max_attempts: 5 });
 
+const FAILURES = [
+  ['HttpError', 'POST https://hooks.example.net/in answered 503 Service Unavailable', 'at deliver (src/webhooks.ts:88:11)\n    at async handle (src/worker.ts:41:9)\n    at async run (node_modules/windlass/worker.js:302:7)'],
+  ['Timeout', 'connect to hooks.example.net:443 timed out after 10 s', 'at connect (src/http.ts:214:19)\n    at async deliver (src/webhooks.ts:81:5)'],
+];
+function failure() {
+  const dice = random();
+  const found = dice < 0.1 ? FAILURES[0] : dice < 0.14 ? FAILURES[1] : null;
+  return found && { kind: found[0], message: found[1], trace: `${found[0]}: ${found[1]}\n    ${found[2]}` };
+}
+
 await broker.call('PUT', '/v1/schedules/nightly-report', { cron: '30 2 * * *', tz: 'Europe/Berlin', job: { kind: 'generate_pdf', queue: 'reports', payload: { title: 'Nightly', lines: [] } } });
 await broker.call('PUT', '/v1/schedules/sync-users', { cron: '*/5 * * * *', job: { kind: 'send_email', queue: 'default', payload: { to: 'ops@example.com', subject: 'sync', body: '' } } });
 await broker.call('PUT', '/v1/schedules/weekly-digest', { cron: '0 9 * * 1', tz: 'Europe/London', job: { kind: 'send_email', queue: 'mail', payload: { to: 'all@example.com', subject: 'digest', body: '' } } });
@@ -50,20 +60,25 @@ while (Date.now() < end) {
   for (let n = 0; n < 8 * swell; n += 1) jobs.push(mail('default', 500));
   for (let n = 0; n < 2 * swell; n += 1) jobs.push(pdf('reports', 1500));
   for (let n = 0; n < 2; n += 1) jobs.push(pdf('invoices', 900));
+  for (let n = 0; n < 3 * swell; n += 1) jobs.push({ kind: 'webhook.deliver', queue: 'webhooks', payload: { url: 'https://hooks.example.net/in', event: 'order.paid', token: 't' }, max_attempts: 3, backoff: { base_ms: 1500 } });
   await broker.enqueue(jobs);
+  await broker.work('webhooks', 8, failure);
   await new Promise((done) => setTimeout(done, 1000));
   if (workers.some((worker) => worker.exitCode !== null)) throw new Error('a worker has ended');
 }
 // The load goes on while the pictures are taken, so that nothing stands still in them.
-const load = setInterval(() => void broker.enqueue(Array.from({ length: 10 }, () => mail('mail', 800))).catch(() => {}), 1000);
+const load = setInterval(() => {
+  const jobs = [...Array.from({ length: 14 }, () => mail('mail', 800)), ...Array.from({ length: 8 }, () => mail('default', 500)), pdf('reports', 1500), pdf('invoices', 900)];
+  broker.enqueue(jobs).catch(() => {});
+}, 1000);
 
 const browser = await launch();
 await mkdir(OUT, { recursive: true });
 const first = async (q) => (await broker.call('GET', `/v1/jobs?q=${encodeURIComponent(q)}&limit=1`)).items[0]?.id;
-const dead = await eventually('a dead job', () => first('state:dead'));
+const dead = await eventually('a dead job', () => first('state:dead kind:webhook.deliver'));
 const waiting = await first('queue:billing:eu');
 const pages = [
-  ['overview', '/?range=15m', 330_000],
+  ['overview', '/?range=15m', 6000],
   ['queue', '/queues/mail?range=15m', 3000],
   ['jobs', '/jobs?state=dead', 1500],
   ['job', `/jobs/${dead}`, 1500],
@@ -81,7 +96,6 @@ for (const [mode, width, height, scheme] of [['light', 1280, 800, 'light'], ['da
       for (const [name, path, ms] of pages) {
         await page.goto(broker.url + path);
         await page.locator('main h1').waitFor();
-        // The sparklines of the first page are of what the page itself has seen.
         await page.waitForTimeout(ms);
         await page.screenshot({ path: join(OUT, `${name}-${mode}.png`) });
       }

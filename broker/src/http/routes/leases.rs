@@ -90,13 +90,12 @@ struct Lease {
     queue: String,
     /// Which handler runs it.
     kind: String,
-    /// The payload as it is, in base64. It stands before all that its producer wrote, so that a simple
-    /// client may look for the first field of a name.
-    payload_base64: String,
-    /// JSON, text, or hex digits of bytes that are neither.
-    payload: Value,
     /// Its lane.
     key: String,
+    /// JSON, text, or hex digits of bytes that are neither.
+    payload: Value,
+    /// The payload as it is, in base64.
+    payload_base64: String,
     /// Media type of the payload.
     content_type: String,
     /// As enqueued.

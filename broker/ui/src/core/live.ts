@@ -12,7 +12,6 @@ export type Link = 'connecting' | 'live' | 'polling' | 'paused' | 'offline';
 
 const SNAPSHOT_S = 2;
 const POLL_MS = 5000;
-const KEPT = 150;
 const BROKER_EVENTS = 'session.opened,session.closed,session.lost,schedule.missed,schedule.paused';
 
 export const snapshot = signal<Overview | null>(null);
@@ -49,11 +48,33 @@ export function course(queue: string): Moment[] {
   return courses.get(queue) ?? [];
 }
 
+/** The last five minutes in steps of ten seconds, for a sparkline. */
+export function steps(queue: string, what: Exclude<keyof Moment, 'at'>): number[] {
+  const moments = course(queue);
+  const end = moments.at(-1)?.at ?? 0;
+  const sums = new Array<[number, number]>();
+  for (const moment of moments) {
+    const step = SEEN_MS / SEED_STEP_MS - 1 - Math.floor((end - moment.at) / SEED_STEP_MS);
+    if (step < 0) continue;
+    const [sum, count] = sums[step] ?? [0, 0];
+    sums[step] = [sum + moment[what], count + 1];
+  }
+  return sums.filter(Boolean).map(([sum, count]) => sum / count);
+}
+
 /** A rate per second over the last so many seconds. */
 export function recent(queue: string, what: 'enqueued' | 'completed' | 'failed', seconds: number): number {
   const from = Date.now() - seconds * 1000;
-  const moments = course(queue).filter((moment) => moment.at >= from);
-  return moments.length ? moments.reduce((sum, moment) => sum + moment[what], 0) / moments.length : 0;
+  const moments = course(queue);
+  let sum = 0;
+  let length = 0;
+  for (let at = moments.length - 1; at >= 0 && moments[at]!.at >= from; at -= 1) {
+    // Moments are two seconds apart, those that the broker remembered ten.
+    const apart = at ? Math.min(moments[at]!.at - moments[at - 1]!.at, SEED_STEP_MS) : SNAPSHOT_S * 1000;
+    sum += moments[at]![what] * apart;
+    length += apart;
+  }
+  return length ? sum / length : 0;
 }
 
 function note(name: string, at: number, epoch: string, row: Queue | Overview['totals']): void {
@@ -65,8 +86,43 @@ function note(name: string, at: number, epoch: string, row: Queue | Overview['to
   const per = (what: 'enqueued' | 'completed' | 'failed') => Math.max(0, (total[what] - last[what]) / seconds);
   const list = courses.get(name) ?? [];
   list.push({ at, ready: row.ready, leased: row.leased, enqueued: per('enqueued'), completed: per('completed'), failed: per('failed') });
-  if (list.length > KEPT) list.splice(0, list.length - KEPT);
+  while (list.length && list[0]!.at < at - SEEN_MS) list.shift();
   courses.set(name, list);
+}
+
+interface Kept {
+  metric: string;
+  queue: string;
+  start_at: string;
+  step_ms: number;
+  values: number[];
+}
+
+const SEEN_MS = 300_000;
+const SEED_STEP_MS = 10_000;
+
+/** Begins the courses with the last five minutes that the broker remembers. */
+async function remember(): Promise<void> {
+  const span = `window_ms=${SEEN_MS}&step_ms=${SEED_STEP_MS}`;
+  const answers = await Promise.all([get<{ items: Kept[] }>(`/v1/stats/series?${span}`), get<{ items: Kept[] }>(`/v1/stats/series?queue=*&metric=completed&${span}`)]);
+  const kept = answers.flatMap((answer) => answer.items);
+  for (const queue of new Set(kept.map((one) => one.queue))) {
+    const mine = kept.filter((one) => one.queue === queue);
+    const of = (metric: string, at: number) => mine.find((one) => one.metric === metric)?.values[at] ?? 0;
+    const seen = courses.get(queue) ?? [];
+    const end = seen[0]?.at ?? Date.now();
+    const start = Date.parse(mine[0]!.start_at);
+    const seconds = SEED_STEP_MS / 1000;
+    const moments = mine[0]!.values.map((_, at) => ({
+      at: start + (at + 1) * SEED_STEP_MS,
+      ready: of('ready', at),
+      leased: of('leased', at),
+      enqueued: of('enqueued', at) / seconds,
+      completed: of('completed', at) / seconds,
+      failed: of('failed', at) / seconds,
+    }));
+    courses.set(queue, [...moments.filter((moment) => moment.at < end), ...seen]);
+  }
 }
 
 function take(value: unknown): void {
@@ -151,6 +207,8 @@ const JOB_EVENTS = [
 /** Starts the stream, and ends and begins it again as the tab is hidden and seen, and as jobs are looked at. */
 export function startLive(): void {
   void refresh();
+  // A broker without a history is told by what this tab sees.
+  remember().catch(() => {});
   effect(() => {
     const job = watchedJob.value;
     const space = namespace.value;

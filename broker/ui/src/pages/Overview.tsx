@@ -1,6 +1,6 @@
 // The first page: is all well, how much is there, how fast does it go, and what is wrong.
 import { bytes, compact, count, micros, percent, rate, span } from '../core/format';
-import { course, link, recent, snapshot, trouble } from '../core/live';
+import { link, recent, snapshot, steps, trouble } from '../core/live';
 import { useResource } from '../core/resource';
 import { place, refine, url } from '../core/router';
 import { items, worker } from '../core/shape';
@@ -26,7 +26,6 @@ export function Overview() {
   const done = recent('', 'completed', 60);
   const failed = recent('', 'failed', 300);
   const ended = recent('', 'completed', 300) + failed;
-  const moments = course('');
   const isEmpty = totals.enqueued_total === 0 && view.server.jobs === 0;
   const range = place.value.query.get('range');
   return (
@@ -41,16 +40,16 @@ export function Overview() {
         <>
           <dl class="tiles">
             <Tile label={t.overview.ready} value={compact(totals.ready)} scope={totals.scheduled ? t.overview.andScheduled(totals.scheduled) : t.now}>
-              <Spark values={moments.map((moment) => moment.ready)} />
+              <Spark values={steps('', 'ready')} />
             </Tile>
             <Tile label={t.overview.running} value={compact(totals.leased)} scope={t.ofSlotsShort(slots)}>
               <Gauge used={totals.leased} total={slots} isLarge />
             </Tile>
             <Tile label={t.overview.done} value={rate(done * 60)} scope={t.perMinuteLast('1 min')}>
-              <Spark values={moments.map((moment) => moment.completed)} />
+              <Spark values={steps('', 'completed')} />
             </Tile>
             <Tile label={t.overview.failing} value={percent(ended ? failed / ended : 0)} scope={t.overview.ofAttempts} isBad={ended > 0 && failed / ended > 0.1}>
-              <Spark values={moments.map((moment) => moment.failed)} kind="bad" />
+              <Spark values={steps('', 'failed')} kind="bad" />
             </Tile>
           </dl>
           <Courses range={range} isShort />

@@ -1,6 +1,6 @@
 // The table of queues, on the first page and on that of the queues.
 import { compact, rate, span } from '../core/format';
-import { course, recent } from '../core/live';
+import { recent, steps } from '../core/live';
 import { url } from '../core/router';
 import type { Queue, Worker } from '../core/answers';
 import { t } from '../en';
@@ -82,7 +82,7 @@ export function QueueTable({ queues, slots, isShort, sort, setSort }: Props) {
             <td class="num">{queue.oldest_ready_ms ? span(queue.oldest_ready_ms) : zero(0)}</td>
             <td>
               <span class="with-spark">
-                <Spark values={course(queue.name).map((moment) => moment.completed)} />
+                <Spark values={steps(queue.name, 'completed')} />
                 <span class="num">{t.perSecond(rate(recent(queue.name, 'completed', 10)))}</span>
               </span>
             </td>

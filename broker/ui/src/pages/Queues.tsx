@@ -1,7 +1,7 @@
 // All queues, and one of them.
 import { useState } from 'preact/hooks';
 import { compact, count, rate, span } from '../core/format';
-import { course, link, recent, snapshot, trouble } from '../core/live';
+import { link, recent, snapshot, steps, trouble } from '../core/live';
 import { useResource } from '../core/resource';
 import { place, refine, url } from '../core/router';
 import { errorGroup, items, limit, queue as shapeQueue, worker } from '../core/shape';
@@ -95,7 +95,6 @@ function OneQueue({ name }: { name: string }) {
   }
   const here = (workers.value ?? []).filter((one) => one.queues.includes(name));
   const slots = here.reduce((sum, one) => sum + one.slots, 0);
-  const moments = course(name);
   const mine = (limits.value ?? []).filter((one) => one.isHere);
   return (
     <>
@@ -128,16 +127,16 @@ function OneQueue({ name }: { name: string }) {
       )}
       <dl class="tiles">
         <Tile label={t.overview.ready} value={compact(queue.ready)} scope={queue.oldest_ready_ms ? t.queues.oldest(span(queue.oldest_ready_ms)) : t.now}>
-          <Spark values={moments.map((moment) => moment.ready)} />
+          <Spark values={steps(name, 'ready')} />
         </Tile>
         <Tile label={t.overview.running} value={compact(queue.leased)} scope={t.ofSlotsShort(slots)}>
           <Gauge used={queue.leased} total={slots} isLarge />
         </Tile>
         <Tile label={t.overview.done} value={rate(recent(name, 'completed', 60) * 60)} scope={t.perMinuteLast('1 min')}>
-          <Spark values={moments.map((moment) => moment.completed)} />
+          <Spark values={steps(name, 'completed')} />
         </Tile>
         <Tile label={t.states.dead} value={compact(queue.dead)} scope={t.queues.kept} isBad={queue.dead > 0}>
-          <Spark values={moments.map((moment) => moment.failed)} kind="bad" />
+          <Spark values={steps(name, 'failed')} kind="bad" />
         </Tile>
       </dl>
       <div class="line-actions">

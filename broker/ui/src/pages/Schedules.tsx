@@ -1,6 +1,6 @@
 // Jobs that are enqueued again and again: in plain words, with their next runs.
 import { useEffect, useState } from 'preact/hooks';
-import { get, sentence } from '../core/api';
+import { get, parseExact, sentence } from '../core/api';
 import { inWords } from '../core/cron';
 import { absolute, compact, parseSpan, typedSpan } from '../core/format';
 import { useResource } from '../core/resource';
@@ -180,7 +180,7 @@ function edit(from?: Schedule): void {
 function bodyOf(values: Values, from?: Schedule): Record<string, unknown> {
   let payload: unknown = values.payload;
   try {
-    payload = JSON.parse(values.payload ?? '');
+    payload = parseExact(values.payload ?? '');
   } catch {
     /* a text is a payload, too */
   }

@@ -1,5 +1,5 @@
 // What is done to jobs: to one, to those that were chosen, or to all that match a filter.
-import { type Call, call } from '../core/api';
+import { type Call, call, parseExact } from '../core/api';
 import { join, term } from '../core/filter';
 import { count } from '../core/format';
 import { go, url } from '../core/router';
@@ -156,7 +156,7 @@ function patch(job: Job, values: Values): Record<string, unknown> {
   const body: Record<string, unknown> = {};
   if (values.payload !== JSON.stringify(job.payload, null, 2)) {
     try {
-      body.payload = JSON.parse(values.payload ?? '');
+      body.payload = parseExact(values.payload ?? '');
     } catch {
       body.payload = values.payload;
     }

@@ -1,5 +1,5 @@
 // What is done to a queue.
-import { call } from '../core/api';
+import { call, parseExact } from '../core/api';
 import { term } from '../core/filter';
 import { count, parseSpan } from '../core/format';
 import { snapshot } from '../core/live';
@@ -95,7 +95,7 @@ export function enqueueHere(queue: string, from?: { kind: string; payload: unkno
 function jobBody(queue: string, values: Values, tags?: string[]): Record<string, unknown> {
   let payload: unknown = values.payload ?? '';
   try {
-    payload = JSON.parse(values.payload ?? '');
+    payload = parseExact(values.payload ?? '');
   } catch {
     /* a text is a payload, too */
   }

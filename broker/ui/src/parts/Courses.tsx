@@ -1,11 +1,11 @@
 // The charts of the broker or of one queue, from the history that the broker keeps.
 import { Problem } from '../core/api';
-import { course } from '../core/live';
+import { course, snapshot } from '../core/live';
 import { useResource } from '../core/resource';
 import { url } from '../core/router';
 import { items } from '../core/shape';
 import type { Series } from '../core/answers';
-import { span } from '../core/format';
+import { now, span } from '../core/format';
 import { t } from '../en';
 import { Chart, type Line } from './Chart';
 import { spanOf } from './Head';
@@ -19,20 +19,28 @@ function shapeSeries(answer: unknown): Series[] {
   return items(answer, (row) => row as unknown as Series);
 }
 
-/** Several courses on one axis of time: the longest of them is the axis. */
+/**
+ * Several courses on one axis of time: the longest of them is the axis. Without the step that is not over, which would
+ * look like a fall, and without the time before the broker was first started.
+ */
 function aligned(all: Series[]): Course {
   const longest = all.reduce<Series | null>((best, one) => (!best || one.values.length > best.values.length ? one : best), null);
   if (!longest) return { times: [], of: () => undefined };
   const start = Date.parse(longest.start_at ?? '') / 1000;
   const step = longest.step_ms / 1000;
-  const times = longest.values.map((_, at) => start + at * step);
+  const began = Date.parse(snapshot.peek()?.server.started_at ?? '') / 1000;
+  const isBefore = (at: number) => start + (at + 1) * step < began && all.every((one) => !one.values[at]);
+  let first = 0;
+  while (first < longest.values.length - 2 && isBefore(first)) first += 1;
+  const over = now.peek() / 1000;
+  const axis = longest.values.map((_, at) => at).filter((at) => at >= first && start + (at + 1) * step <= over);
   return {
-    times,
+    times: axis.map((at) => start + at * step),
     of: (metric) => {
       const one = all.find((series) => series.metric === metric);
       if (!one) return undefined;
       const shift = Math.round((Date.parse(one.start_at ?? '') / 1000 - start) / step);
-      return times.map((_, at) => one.values[at - shift] ?? null);
+      return axis.map((at) => one.values[at - shift] ?? null);
     },
   };
 }

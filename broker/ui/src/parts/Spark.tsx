@@ -10,14 +10,9 @@ interface Props {
 export function Spark({ values, width = 96, height = 24, kind = 'plain' }: Props) {
   const top = Math.max(...values, 0);
   if (values.length < 2) return <svg class="spark" viewBox={`0 0 ${width} ${height}`} width={width} height={height} aria-hidden="true" />;
-  // One point for each pixel or two is all that can be seen.
-  const most = Math.floor(width / 2);
-  const size = Math.ceil(values.length / most);
-  const points: number[] = [];
-  for (let at = 0; at < values.length; at += size) points.push(Math.max(...values.slice(at, at + size)));
-  const x = (at: number) => ((at / Math.max(1, points.length - 1)) * width).toFixed(1);
+  const x = (at: number) => ((at / Math.max(1, values.length - 1)) * width).toFixed(1);
   const y = (value: number) => (height - 1.5 - (top ? (value / top) * (height - 4) : 0)).toFixed(1);
-  const line = points.map((value, at) => `${at ? 'L' : 'M'}${x(at)} ${y(value)}`).join('');
+  const line = values.map((value, at) => `${at ? 'L' : 'M'}${x(at)} ${y(value)}`).join('');
   return (
     <svg class={`spark is-${kind}`} viewBox={`0 0 ${width} ${height}`} width={width} height={height} preserveAspectRatio="none" aria-hidden="true">
       <path class="spark-area" d={`${line}L${width} ${height}L0 ${height}Z`} />
