@@ -99,3 +99,52 @@ fn health_is_told_and_so_is_what_the_gateway_can_do() {
     assert!(api["openapi"].as_str().unwrap().starts_with("3.1"));
     assert!(api["paths"]["/enqueue"]["post"].is_object());
 }
+
+/// The description of the API is committed. After a change of a route write it anew, and look at the
+/// difference: `WINDLASS_WRITE_OPENAPI=1 cargo test -p windlass-tests --test main http::the_committed`.
+#[test]
+fn the_committed_description_of_the_api_is_that_of_the_broker() {
+    let broker = Broker::start();
+    let served =
+        serde_json::to_string_pretty(&broker.http("GET", "/openapi.json", "").json()).unwrap() + "\n";
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    if std::env::var_os("WINDLASS_WRITE_OPENAPI").is_some() {
+        std::fs::write(&page, &served).unwrap();
+    }
+    let committed = std::fs::read_to_string(&page).unwrap_or_default();
+    assert!(committed == served, "docs/openapi.json is not what the broker serves; write it anew");
+}
+
+#[test]
+fn every_answer_has_a_name_and_text_is_packed_for_whoever_can_unpack_it() {
+    let broker = Broker::start();
+    let addr = broker.http_addr();
+    let named = http::ask(&addr, "GET", "/livez", &[("Request-Id", "mine-1")], b"");
+    assert_eq!((named.header("request-id"), named.header("x-content-type-options")), ("mine-1", "nosniff"));
+    let other = http::ask(&addr, "GET", "/livez", &[], b"");
+    assert!(!other.header("request-id").is_empty());
+    let packed = http::ask(&addr, "GET", "/openapi.json", &[("Accept-Encoding", "gzip")], b"");
+    assert_eq!((packed.header("content-encoding"), &packed.body[..2]), ("gzip", &[0x1f, 0x8b][..]));
+}
+
+#[test]
+fn systemd_hears_that_the_broker_is_ready_lives_and_goes() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("notify");
+    let heard = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    heard.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "300000")];
+    let mut broker = Broker::with_env(&[], &env);
+    let next = || {
+        let mut text = [0; 1_024];
+        let length = heard.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    assert!(next().contains("READY=1"));
+    for _ in 0..2 {
+        let said = next();
+        assert!(said.contains("WATCHDOG=1") && said.contains("STATUS=0 jobs"), "{said}");
+    }
+    broker.terminate();
+    while !next().contains("STOPPING=1") {}
+}

@@ -1,6 +1,6 @@
 //! Workers that speak HTTP only.
 
-use crate::harness::{Broker, eventually, http};
+use crate::harness::{Broker, Program, eventually, http};
 use serde_json::{Value, json};
 use windlass_proto::v1::AdvanceClock;
 use windlass_proto::v1::client_frame::Request;
@@ -87,4 +87,34 @@ fn a_worker_waits_for_a_job_and_one_that_dies_is_noticed() {
         (json!("ready"), json!("expired"))
     );
     assert_eq!(tell(&broker, &items[0], "complete", "{}").status, 409);
+}
+
+/// The worker of docs/HTTP.md, run as it stands there.
+#[test]
+fn the_worker_in_bash_runs_jobs_and_tells_what_fails() {
+    let broker = Broker::start();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/HTTP.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let script = page.split("```bash\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(script.lines().count() <= 70);
+    let path = broker.home().join("worker.sh");
+    std::fs::write(&path, script).unwrap();
+    let mut bash = std::process::Command::new("bash");
+    bash.arg(&path).arg("q").env("WINDLASS_URL", format!("http://{}", broker.http_addr()));
+    let mut worker = Program::start(&mut bash, broker.home(), "worker");
+
+    let payload = r#"a \"quoted\" payload_base64":"word"#;
+    let done = enqueue(&broker, &json!({"kind": "shout", "queue": "q", "payload": payload}).to_string());
+    let dead = enqueue(&broker, r#"{"kind":"unheard","queue":"q","max_attempts":1}"#);
+    let shown = |id: &str| broker.http("GET", &format!("/v1/jobs/{id}"), "").json();
+    let ended = |id: &str| {
+        eventually("the job ends", || Some(shown(id)).filter(|job| job["finished_at"].is_string()))
+    };
+    assert_eq!(ended(&done)["result"], json!(payload.to_uppercase()));
+    let dead = ended(&dead);
+    assert_eq!(
+        (dead["state"].clone(), dead["history"][0]["message"].clone()),
+        (json!("dead"), json!("nobody here runs unheard"))
+    );
+    worker.kill();
 }

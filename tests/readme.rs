@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 
 /// The port that the README's commands use.
 const PORT: &str = "127.0.0.1:7520";
+/// And of its gateway.
+const HTTP: &str = "127.0.0.1:7521";
 
 /// The blocks of shell commands, in order.
 fn blocks() -> Vec<String> {
@@ -85,11 +87,12 @@ fn the_five_minutes_go_as_they_are_told() {
     symlink(WINDLASS, bin.join("windlass")).unwrap();
     symlink(WORKER_EXAMPLE, bin.join("worker-example")).unwrap();
     // Tests run beside each other, so this broker cannot have the port of everybody.
-    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (addr, http) = (free(), free());
     let file = |name| File::create(home.path().join(name)).unwrap();
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail"]).current_dir(home.path()).process_group(0);
-    bash.env("WINDLASS_LISTEN", &addr).env("WINDLASS_ADDR", &addr);
+    bash.env("WINDLASS_LISTEN", &addr).env("WINDLASS_ADDR", &addr).env("WINDLASS_HTTP", &http);
     bash.stdin(Stdio::piped()).stdout(file("stdout")).stderr(file("stderr"));
     let mut shell = Shell { child: bash.spawn().unwrap() };
 
@@ -98,7 +101,7 @@ fn the_five_minutes_go_as_they_are_told() {
     assert_eq!(blocks[1].trim(), "./test");
     for block in tour {
         for line in block.lines().filter(|line| !line.starts_with("cargo build ")) {
-            shell.say(&format!("{}\n", line.replace(PORT, &addr)));
+            shell.say(&format!("{}\n", line.replace(PORT, &addr).replace(HTTP, &http)));
         }
     }
     shell.say("echo the tour is over\n");
@@ -109,10 +112,10 @@ fn the_five_minutes_go_as_they_are_told() {
         read("stdout").contains("the tour is over").then_some(())
     });
 
-    // "the queue shows 101 jobs completed, none lost, none run twice by the restart"
+    // "the queue shows 102 jobs completed, none lost, none run twice by the restart"
     let mut peer = Peer::open(&addr);
-    eventually("all jobs are completed", || (peer.queue("default").completed == 101).then_some(()));
-    assert_eq!(fs::read_dir(home.path().join("out/pdf")).unwrap().count(), 101);
+    eventually("all jobs are completed", || (peer.queue("default").completed == 102).then_some(()));
+    assert_eq!(fs::read_dir(home.path().join("out/pdf")).unwrap().count(), 102);
     let ids = read("ids.txt");
     assert_eq!(ids.lines().count(), 100);
     let all = windlass(&["admin", "jobs", "list", "--limit", "200", "--output", "json", "--addr", &addr])

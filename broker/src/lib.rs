@@ -25,5 +25,6 @@ pub mod net;
 pub mod process;
 pub mod session;
 pub mod store;
+mod systemd;
 
 pub use cli::main;

@@ -74,6 +74,7 @@ const TABLE: &[Row] = &[
     row("demo", "", Elsewhere),
     row("demo-worker", "", Elsewhere),
     row("bench enqueue", "", Elsewhere),
+    row("bench http", "", Elsewhere),
     row("bench life", "", Elsewhere),
     row("bench latency", "", Elsewhere),
     row("bench backlog", "", Elsewhere),

@@ -7,6 +7,7 @@ use crate::config::{Flags, LogForm, Settings};
 use crate::http::{self, Gateway};
 use crate::local::Locals;
 use crate::net::{self, NetOptions};
+use crate::systemd;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -76,22 +77,26 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         options.terms = options.terms.with_test_clock();
     }
     let clock: net::Clock = Arc::new(move || clock.now_ms());
+    let locals = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), http::CLIENT);
     let gateway = sockets.http.map(|(listener, addr)| {
-        let locals =
-            Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), http::CLIENT);
-        let gateway = Gateway::new(locals, broker.meters.clone(), addr, settings.http_hosts.clone());
+        let gateway = Gateway::new(locals.clone(), broker.meters.clone(), addr, settings.http_hosts.clone());
         (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, stop.clone())))
     });
     let network = tokio::spawn(net::serve(sockets.net, broker.door.clone(), options, clock, stop.clone()));
-    output::announce(&format!("windlass listening on {}", sockets.addr));
+    // In one write: whoever starts a broker may read no further than the first line.
+    let mut said = format!("windlass listening on {}", sockets.addr);
     if let Some((_, addr, _)) = &gateway {
-        output::announce(&format!("dashboard and HTTP on http://{addr}"));
+        said.push_str(&format!("\ndashboard and HTTP on http://{addr}"));
     }
+    output::announce(&said);
+    let systemd = tokio::spawn(systemd::report(locals, stop.clone()));
     tokio::select! {
         () = first_of(&mut terminate, &mut interrupt) => {}
         () = end_of_stdin(settings.until_stdin_ends) => {}
     }
     tracing::info!("draining; a second signal ends the broker at once");
+    systemd.abort();
+    systemd::stopping();
     if let Some((gateway, ..)) = &gateway {
         gateway.drain();
     }

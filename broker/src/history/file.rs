@@ -149,7 +149,7 @@ impl Reader<'_> {
                 match self.number()? {
                     0 => place += usize::try_from(self.number()?).ok().filter(|zeros| *zeros <= count)?,
                     value => {
-                        points[place][metric] = u32::try_from(value).ok()?;
+                        points.get_mut(place)?[metric] = u32::try_from(value).ok()?;
                         place += 1;
                     }
                 }

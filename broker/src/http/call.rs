@@ -75,8 +75,8 @@ pub(super) fn namespace(uri: &Uri, headers: &HeaderMap) -> Result<String, Proble
     }
     match headers.get(NAMESPACE).map(|name| name.to_str()) {
         None => Ok("default".to_owned()),
-        Some(Ok(name)) => Ok(name.to_owned()),
-        Some(Err(_)) => Err(Problem::invalid("Windlass-Namespace is not a name")),
+        Some(Ok(name)) if !name.is_empty() => Ok(name.to_owned()),
+        Some(_) => Err(Problem::invalid("Windlass-Namespace is not a name; leave it out for `default`")),
     }
 }
 
@@ -113,10 +113,8 @@ impl<T> Call<T> {
 
     /// Reads.
     pub(super) async fn query(&self, query: Query) -> Result<Rows, Problem> {
-        match self.ask(Request::Query(query)).await? {
-            Body::Rows(rows) => Ok(rows),
-            other => Err(crate::local::unexpected(&other).into()),
-        }
+        let body = self.ask(Request::Query(query)).await?;
+        if let Body::Rows(rows) = body { Ok(rows) } else { Err(crate::local::unexpected(&body).into()) }
     }
 
     /// Reads what has no further conditions.
@@ -131,17 +129,21 @@ impl<T> Call<T> {
 
     /// Changes jobs, or tells sessions.
     pub(super) async fn change(&self, change: Change) -> Result<Changed, Problem> {
-        match self.ask(Request::Change(change)).await? {
-            Body::Changed(changed) => Ok(changed),
-            other => Err(crate::local::unexpected(&other).into()),
+        let body = self.ask(Request::Change(change)).await?;
+        if let Body::Changed(changed) = body {
+            Ok(changed)
+        } else {
+            Err(crate::local::unexpected(&body).into())
         }
     }
 
     /// Gives jobs to the engine.
     pub(super) async fn enqueue(&self, enqueue: Enqueue) -> Result<Vec<enqueued::One>, Problem> {
-        match self.ask(Request::Enqueue(enqueue)).await? {
-            Body::Enqueued(enqueued) => Ok(enqueued.results),
-            other => Err(crate::local::unexpected(&other).into()),
+        let body = self.ask(Request::Enqueue(enqueue)).await?;
+        if let Body::Enqueued(enqueued) = body {
+            Ok(enqueued.results)
+        } else {
+            Err(crate::local::unexpected(&body).into())
         }
     }
 
@@ -152,12 +154,11 @@ impl<T> Call<T> {
 
     /// Configures.
     pub(super) async fn put(&self, put: Put) -> Result<Stored, Problem> {
-        match self.ask(Request::Put(put)).await? {
-            Body::Stored(stored) => match stored.results.iter().find_map(|one| one.error.clone()) {
-                Some(error) => Err(error.into()),
-                None => Ok(stored),
-            },
-            other => Err(crate::local::unexpected(&other).into()),
+        let body = self.ask(Request::Put(put)).await?;
+        let Body::Stored(stored) = body else { return Err(crate::local::unexpected(&body).into()) };
+        match stored.results.iter().find_map(|one| one.error.clone()) {
+            Some(error) => Err(error.into()),
+            None => Ok(stored),
         }
     }
 

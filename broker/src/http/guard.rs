@@ -3,25 +3,39 @@
 use super::Gateway;
 use super::problem::Problem;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use windlass_proto::v1::Code;
 
-/// Refuses requests under a name that is not ours. A page of somebody else's may make a browser
-/// resolve its own name to this machine; its requests then carry that name.
+/// What names a request in logs, of the client's making or of ours.
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// Longest one that is taken over.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Refuses requests under a name that is not ours: a page of somebody else's may make a browser resolve
+/// its own name to this machine, and its requests then carry that name. And puts on each answer what all
+/// of them carry.
 pub(super) async fn known_host(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let asked = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_BYTES_MAX);
+    let id = asked.cloned().unwrap_or_else(|| gateway.request_id());
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().host().or(host).unwrap_or_default();
-    if is_known(host, gateway.hosts()) {
-        return next.run(request).await;
-    }
-    let message = format!(
-        "{} is not a name of this broker; start it with --http-host to allow it",
-        if host.is_empty() { "a request without a Host" } else { host }
-    );
-    Problem::new(Code::Denied, message).with_status(StatusCode::MISDIRECTED_REQUEST).into_response()
+    let mut response = if is_known(host, gateway.hosts()) {
+        next.run(request).await
+    } else {
+        let message = format!(
+            "{} is not a name of this broker; start it with --http-host to allow it",
+            if host.is_empty() { "a request without a Host" } else { host }
+        );
+        Problem::new(Code::Denied, message).with_status(StatusCode::MISDIRECTED_REQUEST).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    response
 }
 
 fn is_known(host: &str, hosts: &[String]) -> bool {

@@ -31,12 +31,15 @@ use crate::local::Locals;
 use crate::metrics::{Meters, Shown};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use utoipa_axum::router::OpenApiRouter;
 use windlass_proto::v1::SessionView;
@@ -61,6 +64,8 @@ struct Inner {
     meters: Meters,
     /// The queues that have metrics of their own.
     shown: Arc<Shown>,
+    since_ms: u64,
+    requests: AtomicU64,
 }
 
 impl Gateway {
@@ -69,7 +74,8 @@ impl Gateway {
     pub fn new(locals: Locals, meters: Meters, address: SocketAddr, mut hosts: Vec<String>) -> Self {
         hosts.push(address.ip().to_string());
         let (farewell, shown) = (CancellationToken::new(), Arc::default());
-        Self { inner: Arc::new(Inner { locals, hosts, farewell, meters, shown }) }
+        let (since_ms, requests) = (locals.now_ms(), AtomicU64::new(0));
+        Self { inner: Arc::new(Inner { locals, hosts, farewell, meters, shown, since_ms, requests }) }
     }
 
     /// From now on `/readyz` says that there is nothing more to come here for, and streams end.
@@ -79,6 +85,13 @@ impl Gateway {
 
     fn is_draining(&self) -> bool {
         self.inner.farewell.is_cancelled()
+    }
+
+    /// A name for a request that brings none: of this start, and counted.
+    fn request_id(&self) -> HeaderValue {
+        let number = self.inner.requests.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:x}-{number:x}", self.inner.since_ms);
+        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("0"))
     }
 
     /// Waits until the broker goes down.
@@ -113,10 +126,11 @@ fn router(gateway: Gateway) -> Router {
     let (routes, api) = OpenApiRouter::new().merge(routes::all()).split_for_parts();
     let api = Arc::new(openapi::complete(api));
     routes
-        .route("/openapi.json", axum::routing::get(move || async move { axum::Json((*api).clone()) }))
+        .route("/openapi.json", axum::routing::get(move || async move { axum::Json(Value::clone(&api)) }))
         .merge(ui::routes())
         .fallback(ui::page_or_problem)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
         .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_secs(HTTP_BODY_SECONDS)))
         .layer(CsrfLayer::new())

@@ -1,13 +1,17 @@
 //! The description of the API: what all routes have in common is said here, once.
 
 use super::problem::Problem;
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
+/// Routes whose body has a field that must be there.
+const BODIES: &[&str] = &["/enqueue", "/v1/jobs", "/v1/operations"];
+
 /// Completes the description of the routes.
-pub(super) fn complete(mut api: OpenApi) -> OpenApi {
+pub(super) fn complete(mut api: OpenApi) -> Value {
     api.info.title = "Windlass".to_owned();
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
     api.info.description =
@@ -20,13 +24,36 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     for (path, item) in &mut api.paths.paths {
         let has_namespace = path.starts_with("/v1/") || path == "/enqueue" || path.starts_with("/results/");
         for operation in operations(item) {
+            if let Some(RefOr::T(body)) = &mut operation.request_body
+                && !BODIES.contains(&path.as_str())
+            {
+                body.required = Some(Required::False);
+            }
             if has_namespace {
                 operation.parameters.get_or_insert_default().push(RefOr::T(namespace()));
             }
             operation.responses.responses.entry("default".to_owned()).or_insert_with(|| RefOr::T(refusal()));
         }
     }
+    let mut api = serde_json::to_value(api).expect("a description is JSON");
+    unsigned(&mut api);
     api
+}
+
+/// Our integers have no sign; the formats of their schemas say so.
+fn unsigned(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(format)) = fields.get_mut("format")
+                && matches!(format.as_str(), "int32" | "int64")
+            {
+                format.insert(0, 'u');
+            }
+            fields.values_mut().for_each(unsigned);
+        }
+        Value::Array(items) => items.iter_mut().for_each(unsigned),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

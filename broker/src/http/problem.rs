@@ -12,7 +12,7 @@ use windlass_proto::v1::{Code, Error};
 pub(super) struct Problem {
     /// Where the code is explained.
     #[serde(rename = "type")]
-    pub(super) kind: String,
+    pub(super) kind: &'static str,
     /// The code in words.
     pub(super) title: &'static str,
     /// The HTTP status.
@@ -38,27 +38,63 @@ pub(super) struct Fault {
     pub(super) detail: String,
 }
 
-/// Code of the protocol, its word, its status, its title.
-const CODES: &[(Code, &str, StatusCode, &str)] = &[
-    (Code::Internal, "INTERNAL", StatusCode::INTERNAL_SERVER_ERROR, "The broker failed"),
-    (Code::Invalid, "INVALID", StatusCode::BAD_REQUEST, "The request breaks a rule"),
-    (Code::Unauthenticated, "UNAUTHENTICATED", StatusCode::UNAUTHORIZED, "No valid token"),
-    (Code::Denied, "DENIED", StatusCode::FORBIDDEN, "Not allowed"),
-    (Code::NotFound, "NOT_FOUND", StatusCode::NOT_FOUND, "Not found"),
-    (Code::VersionConflict, "VERSION_CONFLICT", StatusCode::PRECONDITION_FAILED, "Changed meanwhile"),
-    (Code::Exhausted, "EXHAUSTED", StatusCode::TOO_MANY_REQUESTS, "A bound is reached"),
-    (Code::TooLarge, "TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
-    (Code::Draining, "DRAINING", StatusCode::SERVICE_UNAVAILABLE, "The broker is going down"),
-    (Code::Unsupported, "UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "The broker does not do this"),
+/// Code of the protocol, its word, where it is explained, its status, its title.
+const CODES: &[(Code, &str, &str, StatusCode, &str)] = &[
+    (
+        Code::Internal,
+        "INTERNAL",
+        "/docs/HTTP.md#internal",
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The broker failed",
+    ),
+    (Code::Invalid, "INVALID", "/docs/HTTP.md#invalid", StatusCode::BAD_REQUEST, "The request breaks a rule"),
+    (
+        Code::Unauthenticated,
+        "UNAUTHENTICATED",
+        "/docs/HTTP.md#unauthenticated",
+        StatusCode::UNAUTHORIZED,
+        "No valid token",
+    ),
+    (Code::Denied, "DENIED", "/docs/HTTP.md#denied", StatusCode::FORBIDDEN, "Not allowed"),
+    (Code::NotFound, "NOT_FOUND", "/docs/HTTP.md#not_found", StatusCode::NOT_FOUND, "Not found"),
+    (
+        Code::VersionConflict,
+        "VERSION_CONFLICT",
+        "/docs/HTTP.md#version_conflict",
+        StatusCode::PRECONDITION_FAILED,
+        "Changed meanwhile",
+    ),
+    (
+        Code::Exhausted,
+        "EXHAUSTED",
+        "/docs/HTTP.md#exhausted",
+        StatusCode::TOO_MANY_REQUESTS,
+        "A bound is reached",
+    ),
+    (Code::TooLarge, "TOO_LARGE", "/docs/HTTP.md#too_large", StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
+    (
+        Code::Draining,
+        "DRAINING",
+        "/docs/HTTP.md#draining",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The broker is going down",
+    ),
+    (
+        Code::Unsupported,
+        "UNSUPPORTED",
+        "/docs/HTTP.md#unsupported",
+        StatusCode::NOT_IMPLEMENTED,
+        "The broker does not do this",
+    ),
 ];
 
 impl Problem {
     /// A problem of this code.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         let known = CODES.iter().find(|(one, ..)| *one == code).unwrap_or(&CODES[0]);
-        let (_, word, status, title) = *known;
+        let (_, word, kind, status, title) = *known;
         Self {
-            kind: format!("/docs/problems#{}", word.to_lowercase()),
+            kind,
             title,
             status: status.as_u16(),
             detail: detail.into(),
@@ -87,18 +123,13 @@ impl Problem {
     /// What is asked for stands in a state that the request does not fit.
     pub(super) fn state(detail: impl Into<String>) -> Self {
         let problem = Self::new(Code::Invalid, detail).with_status(StatusCode::CONFLICT);
-        Self { kind: "/docs/problems#state".to_owned(), title: "In another state", code: "STATE", ..problem }
+        Self { kind: "/docs/HTTP.md#state", title: "In another state", code: "STATE", ..problem }
     }
 
     /// The lease that a worker speaks of has ended.
     pub(super) fn lease_lost(detail: impl Into<String>) -> Self {
         let title = "The lease has ended";
-        Self {
-            kind: "/docs/problems#lease_lost".to_owned(),
-            title,
-            code: "LEASE_LOST",
-            ..Self::state(detail)
-        }
+        Self { kind: "/docs/HTTP.md#lease_lost", title, code: "LEASE_LOST", ..Self::state(detail) }
     }
 
     /// Says whose fault it is before what it is.

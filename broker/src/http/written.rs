@@ -34,15 +34,19 @@ pub(super) fn plain(value: &mut Value, path: &str) -> Result<(), Problem> {
         let pointer = format!("{path}/{name}");
         let is_length = LENGTHS.contains(&name.as_str());
         let (name, field) = match field {
-            Value::String(text) if is_length || name.ends_with("_at") => {
-                let read = if is_length { span::ms(&text) } else { span::instant(&text) };
+            Value::String(ref text) if is_length || name.ends_with("_at") => {
+                let read = if is_length { span::ms(text) } else { span::instant(text) };
                 let ms = read.map_err(|fault| Problem::invalid(fault).at(pointer.clone()))?;
                 (format!("{name}_ms"), Value::from(ms))
             }
-            // An empty text is a payload of no bytes, as it is shown.
+            // A payload that is text is these bytes, as it is shown.
             Value::String(_) => (name, field),
-            other if name == "payload" => (name, Value::String(other.to_string())),
-            _ => {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)
+                if name == "payload" =>
+            {
+                (name, Value::String(field.to_string()))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                 if !FOREIGN.contains(&name.as_str()) {
                     plain(&mut field, &pointer)?;
                 }

@@ -96,14 +96,11 @@ impl Local {
         let end = CancellationToken::new();
         tokio::spawn(listen(Arc::clone(&shared), end.clone(), signs));
         let mut local = Self { shared, credentials: Default::default(), _end: end.drop_guard() };
-        match local.ask(Request::Hello(hello)).await? {
-            Body::Welcome(welcome) => {
-                tracing::debug!(session = ?welcome.session, "a session of the broker's own began");
-                local.credentials = (welcome.session, welcome.secret);
-                Ok(local)
-            }
-            other => Err(unexpected(&other)),
-        }
+        let body = local.ask(Request::Hello(hello)).await?;
+        let Body::Welcome(welcome) = body else { return Err(unexpected(&body)) };
+        tracing::debug!(session = ?welcome.session, "a session of the broker's own began");
+        local.credentials = (welcome.session, welcome.secret);
+        Ok(local)
     }
 
     /// Asks and waits for the one answer.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  \
     windlass bench enqueue                                    64 connections, one request each\n  \
     windlass bench enqueue --connections 4 --in-flight 256    pipelined\n  \
+    windlass bench http                                       POST /enqueue, 64 connections kept alive\n  \
     windlass bench life --workers 2 --slots 1000              whole lives of jobs, pipelined\n  \
     windlass bench latency --rate 1000                        from enqueue to handler start\n  \
     windlass bench backlog --jobs 1000000 --drain             a full queue, kill -9, restart")]
@@ -21,6 +22,8 @@ pub(crate) struct BenchArgs {
 pub(super) enum Scenario {
     /// Jobs acknowledged as durable, a second: closed loop, latency of each request
     Enqueue(EnqueueArgs),
+    /// Jobs acknowledged as durable over HTTP, a second: closed loop over POST /enqueue
+    Http(HttpArgs),
     /// Whole lives a second: enqueued, leased, completed, each step durable
     Life(LifeArgs),
     /// Time from the instant at which a job was due to the start of its handler: open loop
@@ -34,6 +37,7 @@ impl Scenario {
     pub(super) fn form(&self) -> Form {
         let common = match self {
             Self::Enqueue(args) => &args.common,
+            Self::Http(args) => &args.common,
             Self::Life(args) => &args.common,
             Self::Latency(args) => &args.common,
             Self::Backlog(args) => &args.common,
@@ -99,6 +103,20 @@ pub(super) struct Workers {
 pub(super) struct EnqueueArgs {
     #[command(flatten)]
     pub(super) producers: Producers,
+    #[command(flatten)]
+    pub(super) elsewhere: Elsewhere,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct HttpArgs {
+    /// Connections, each with one request at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) connections: u32,
+    /// Address of the gateway of the broker at --addr
+    #[arg(long, requires = "addr", value_name = "ADDR", default_value = "127.0.0.1:7521")]
+    pub(super) gateway: String,
     #[command(flatten)]
     pub(super) elsewhere: Elsewhere,
     #[command(flatten)]

@@ -13,6 +13,8 @@ use tokio::process::{Child, Command};
 
 /// What `windlass serve` says when it listens.
 const LISTENING: &str = "windlass listening on ";
+/// And behind that, of its gateway.
+const HTTP: &str = "dashboard and HTTP on http://";
 /// Longest wait for that.
 const START: Duration = Duration::from_secs(120);
 /// Longest wait for its end.
@@ -23,6 +25,8 @@ const STOP: Duration = Duration::from_secs(60);
 pub(super) struct Target {
     /// Address as the client takes it.
     pub(super) addr: String,
+    /// Address of its gateway, if it is ours; empty: unknown.
+    pub(super) http: String,
     /// Present if it is ours.
     pub(super) own: Option<Own>,
 }
@@ -45,11 +49,11 @@ impl Target {
     /// The broker at `addr`, or a new one.
     pub(super) async fn open(addr: Option<&str>, common: &Common) -> Result<Self, Problem> {
         match addr {
-            Some(addr) => Ok(Self { addr: addr.into(), own: None }),
+            Some(addr) => Ok(Self { addr: addr.into(), http: String::new(), own: None }),
             None => {
                 let data = Data::open(common.data.as_deref())?;
-                let (child, addr) = start(&data.path).await?;
-                Ok(Self { addr, own: Some(Own { child, data }) })
+                let (child, addr, http) = start(&data.path).await?;
+                Ok(Self { addr, http, own: Some(Own { child, data }) })
             }
         }
     }
@@ -79,7 +83,7 @@ impl Own {
     pub(super) async fn restart(&mut self) -> Result<(String, Duration), Problem> {
         self.child.kill().await.map_err(|error| Problem::own("cannot kill the broker", &error))?;
         let begun = Instant::now();
-        let (child, addr) = start(&self.data.path).await?;
+        let (child, addr, _) = start(&self.data.path).await?;
         self.child = child;
         Ok((addr, begun.elapsed()))
     }
@@ -125,7 +129,8 @@ impl Data {
     }
 }
 
-async fn start(data: &Path) -> Result<(Child, String), Problem> {
+/// The process, its address and that of its gateway.
+async fn start(data: &Path) -> Result<(Child, String, String), Problem> {
     let program =
         std::env::current_exe().map_err(|error| Problem::own("cannot find this program", &error))?;
     let mut child = Command::new(program)
@@ -141,10 +146,18 @@ async fn start(data: &Path) -> Result<(Child, String), Problem> {
     let Some(stdout) = child.stdout.take() else {
         return Err(Problem::Own("the broker has no stdout".into()));
     };
-    let mut line = String::new();
-    let read = tokio::time::timeout(START, BufReader::new(stdout).read_line(&mut line)).await;
+    let (mut line, mut second) = (String::new(), String::new());
+    let mut stdout = BufReader::new(stdout);
+    let read = tokio::time::timeout(START, async {
+        stdout.read_line(&mut line).await?;
+        stdout.read_line(&mut second).await
+    })
+    .await;
     match (read, line.trim().strip_prefix(LISTENING)) {
-        (Ok(Ok(_)), Some(addr)) => Ok((child, addr.into())),
+        (Ok(Ok(_)), Some(addr)) => {
+            let http = second.trim().strip_prefix(HTTP).unwrap_or_default();
+            Ok((child, addr.into(), http.into()))
+        }
         (Ok(_), _) => {
             let ended = child.wait().await.map(|status| status.to_string()).unwrap_or_default();
             Err(Problem::Own(format!("the broker did not start: {ended}")))

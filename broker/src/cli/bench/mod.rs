@@ -15,6 +15,7 @@ mod args;
 mod backlog;
 mod broker;
 mod credit;
+mod http;
 mod latency;
 mod meter;
 mod pacer;
@@ -102,6 +103,7 @@ fn measure(scenario: Scenario) -> Result<(), Problem> {
 async fn perform(scenario: Scenario) -> Result<(), Problem> {
     match scenario {
         Scenario::Enqueue(args) => throughput::enqueue(&args).await,
+        Scenario::Http(args) => http::run(&args).await,
         Scenario::Life(args) => throughput::life(&args).await,
         Scenario::Latency(args) => latency::run(&args).await,
         Scenario::Backlog(args) => backlog::run(&args).await,

@@ -72,7 +72,7 @@ pub(super) async fn life(args: &LifeArgs) -> Result<(), Problem> {
 }
 
 /// Leaves the broker without the bench's jobs, and ends it if it is ours.
-async fn conclude(target: Target, meter: Meter) -> Result<(), Problem> {
+pub(super) async fn conclude(target: Target, meter: Meter) -> Result<(), Problem> {
     clear(&target, &meter).await?;
     meter.close().await;
     target.close().await

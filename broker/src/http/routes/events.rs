@@ -149,11 +149,13 @@ async fn tell(
 
 /// A word of the engine as it is written. `Err`: it is the last.
 fn said(word: Body) -> Result<String, String> {
-    let event = match word {
-        Body::Event(event) if !event.end => event,
-        Body::Error(error) => return Err(block("refused", None, &Problem::from(error))),
-        _ => return Err(String::new()),
-    };
+    if let Body::Error(error) = word {
+        return Err(block("refused", None, &Problem::from(error)));
+    }
+    let Body::Event(event) = word else { return Err(String::new()) };
+    if event.end {
+        return Err(String::new());
+    }
     let mut piece = String::new();
     if event.lagged {
         piece.push_str(&block("lagged", None, &serde_json::json!({ "before": event.seq.to_string() })));

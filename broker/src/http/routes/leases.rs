@@ -90,12 +90,13 @@ struct Lease {
     queue: String,
     /// Which handler runs it.
     kind: String,
-    /// Its lane.
-    key: String,
+    /// The payload as it is, in base64. It stands before all that its producer wrote, so that a simple
+    /// client may look for the first field of a name.
+    payload_base64: String,
     /// JSON, text, or hex digits of bytes that are neither.
     payload: Value,
-    /// The payload as it is, in base64.
-    payload_base64: String,
+    /// Its lane.
+    key: String,
     /// Media type of the payload.
     content_type: String,
     /// As enqueued.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use windlass_proto::v1::{Enqueue, JobSpec, Policy};
 
 /// Most retries, so that attempts stay a number of the protocol.
-const RETRIES_MAX: u32 = 999_999;
+const RETRIES_MAX: u32 = 9_999;
 
 pub(super) fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::new().routes(routes!(enqueue)).routes(routes!(result))
@@ -34,7 +34,7 @@ struct PlainJob {
     #[schema(value_type = serde_json::Value)]
     payload: Option<Box<RawValue>>,
     /// How often it is tried again after a failure; attempts are one more.
-    #[schema(maximum = 999_999)]
+    #[schema(maximum = 9_999)]
     retries: Option<u32>,
     /// Where it waits; default `default`.
     #[serde(default)]
@@ -71,7 +71,7 @@ async fn enqueue(call: Call, Json(job): Json<PlainJob>) -> Result<Response, Prob
     let max_attempts = retries.transpose()?;
     let has_policy = max_attempts.is_some() || job.priority.is_some();
     let id = Uuid::now_v7();
-    let payload = job.payload.map(|json| Box::<str>::from(Box::<RawValue>::from(json)).into_string());
+    let payload = job.payload.map(|json| Box::<str>::from(json).into_string());
     let spec = JobSpec {
         id: id.as_bytes().to_vec().into(),
         queue: job.queue,

@@ -85,7 +85,7 @@ struct MadeMany {
 #[serde(untagged)]
 #[expect(dead_code, reason = "it only describes the answer")]
 enum Answers {
-    One(Made),
+    One(Box<Made>),
     Many(MadeMany),
 }
 
