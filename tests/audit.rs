@@ -53,6 +53,11 @@ fn what_was_changed_is_told_with_who_and_why_and_survives_kill_9() {
     let rows = windlass(&["admin", "audit", "--output", "json", "--limit", "1", "--addr", broker.addr()]);
     let rows = rows.ok().json();
     assert_eq!((&rows[0]["verb"], &rows[0]["reason"]), (&"put".into(), &"ticket 9".into()));
+    let who = |who: &str| {
+        let found = ["admin", "audit", "--who", who, "--since", "1d", "-o", "name", "--quiet"];
+        windlass(&[&found[..], &["--addr", broker.addr()]].concat()).ok().lines().len()
+    };
+    assert_eq!((who("raw/1"), who("nobody")), (2, 0));
     let query = Query { what: What::Audit.into(), name: "x".into(), ..Query::default() };
     let refused = peer.refused(Request::Query(query));
     assert_eq!((refused.code, &*refused.field), (Code::Unsupported as i32, "name"));

@@ -368,6 +368,18 @@ fn a_broker_goes_on_though_nobody_reads_what_it_says() {
 }
 
 #[test]
+fn whether_a_broker_is_ready_is_asked_over_http() {
+    let mut broker = Broker::start();
+    let url = format!("http://{}/readyz", broker.http_addr());
+    let ask = || windlass(&["healthcheck", "--timeout", "30s", "--url", &url]);
+    assert!(ask().ok().out.starts_with("ready (200, "));
+    assert_eq!(windlass(&["healthcheck", "--url", &url.replace("readyz", "nothing")]).code, 1);
+    assert_eq!(windlass(&["healthcheck", "--url", "ftp://x"]).code, 2);
+    broker.kill();
+    assert_eq!(ask().code, 3);
+}
+
+#[test]
 fn a_completion_script_may_be_cut_short() {
     let cut =
         Command::new("sh").args(["-c", "\"$0\" completions bash | head -1", WINDLASS]).output().unwrap();

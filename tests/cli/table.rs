@@ -78,7 +78,7 @@ const TABLE: &[Row] = &[
     row("bench life", "", Elsewhere),
     row("bench latency", "", Elsewhere),
     row("bench backlog", "", Elsewhere),
-    row("healthcheck", "", Elsewhere),
+    row("healthcheck", "--url http://{http}/readyz", One).local(),
     row("completions", "zsh", Text).local(),
     row("man", "{dir}/man", Silence).local(),
     row("version", "", One).local(),
@@ -231,6 +231,7 @@ impl Fixture {
             ("nobody", hex(&fresh_id())),
             ("dir", broker.home().display().to_string()),
             ("cron", "0 3 * * *".to_owned()),
+            ("http", broker.http_addr()),
         ]);
         std::fs::write(broker.home().join("conf.toml"), "[queue.other]\ndispatch = \"random\"\n").unwrap();
         std::fs::write(broker.home().join("broker.toml"), "max_payload = \"2MiB\"\n").unwrap();

@@ -1,7 +1,7 @@
 //! `windlass admin tail`: what happens at the broker, a line each.
 
 use super::super::failure::{Failure, Outcome};
-use super::super::output::{self, Form, instant};
+use super::super::output::{self, Form, Ink, instant};
 use super::{Desk, done, state};
 use clap::Args;
 use serde_json::{Value, json};
@@ -75,5 +75,20 @@ fn print(desk: &Desk, event: &Event) -> Result<(), Failure> {
     let at = if let Value::String(at) = at { at } else { String::new() };
     let words = [at.as_str(), &event.name, &id, &event.queue, &event.kind, &event.note];
     let words = words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>();
-    desk.item(&row, &words.join("  "))
+    let text = output::one_line(&words.join("  "));
+    if desk.is_for_people() {
+        output::line(&ink(&event.name).paint(&text, desk.out().has_colour));
+        return Ok(());
+    }
+    desk.item(&row, &text)
+}
+
+/// What went wrong stands out, and what went well.
+fn ink(event: &str) -> Ink {
+    match event.rsplit('.').next().unwrap_or_default() {
+        "dead" | "lost" => Ink::Red,
+        "failed" | "missed" | "cancelled" | "expired" | "paused" => Ink::Yellow,
+        "completed" => Ink::Green,
+        _ => Ink::Plain,
+    }
 }
