@@ -368,6 +368,32 @@ fn a_broker_goes_on_though_nobody_reads_what_it_says() {
 }
 
 #[test]
+fn every_figure_is_checked_against_its_thresholds() {
+    let broker = Broker::start();
+    enqueue(&broker, &["k", "--queue", "mail"]);
+    let check = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        at(&broker, &[&["admin", "check"], &words[..]].concat())
+    };
+    for (words, code, line) in [
+        ("depth --queue mail --warn 2 --crit 3", 0, "WINDLASS OK - depth is 1 (queue mail) | depth=1;2;3;0"),
+        ("depth --warn 1 --crit 3", 1, "WINDLASS WARNING - depth is 1 | depth=1;1;3;0"),
+        ("dead --warn 0 --crit 0", 2, "WINDLASS CRITICAL - dead is 0 | dead=0;0;0;0"),
+        ("oldest --warn 1h --crit 2h", 0, "WINDLASS OK - oldest is "),
+        ("failure-rate --warn 10 --crit 50", 0, "WINDLASS OK - failure_rate is 0% | failure_rate=0%;10;50;0"),
+        ("failure-rate --warn 10 --crit 50 --over 2d", 0, "WINDLASS OK - failure_rate is 0%"),
+        ("workers --queue mail --warn 2 --crit 1", 2, "WINDLASS CRITICAL - workers is 0"),
+        ("disk --warn 2KiB --crit 1KiB", 0, "WINDLASS OK - disk_free is "),
+        ("latency --warn 1h --crit 2h", 0, "WINDLASS OK - fsync_p99 is "),
+        ("depth --queue nowhere --warn 1 --crit 3", 3, "WINDLASS UNKNOWN - there is no queue nowhere"),
+        ("depth --warn 3 --crit 1", 3, "WINDLASS UNKNOWN - --crit is reached before --warn"),
+    ] {
+        let answer = check(words);
+        assert!(answer.code == code && answer.out.starts_with(line), "{words}: {answer:?}");
+    }
+}
+
+#[test]
 fn whether_a_broker_is_ready_is_asked_over_http() {
     let mut broker = Broker::start();
     let url = format!("http://{}/readyz", broker.http_addr());

@@ -12,6 +12,9 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Steps of the courses that the broker keeps, and how far back each goes.
+const COURSES: [(u64, u64); 3] = [(10_000, 3_600_000), (60_000, 86_400_000), (900_000, u64::MAX)];
+
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Figure {
@@ -50,8 +53,8 @@ pub(super) struct CheckArgs {
     /// From here on it is critical
     #[arg(long, value_parser = threshold)]
     crit: u64,
-    /// Time over which the failure rate is measured
-    #[arg(long, value_parser = duration, default_value = "5s", value_name = "TIME")]
+    /// Time that the failure rate looks back, at least 10s
+    #[arg(long, value_parser = duration, default_value = "5m", value_name = "TIME")]
     over: Duration,
 }
 
@@ -147,26 +150,18 @@ fn tell(out: &Output, check: &CheckArgs, verdict: Verdict, text: &str, value: Op
 
 async fn measure(args: &AdminArgs, check: &CheckArgs) -> Result<u64, Failure> {
     let desk = Desk::open(args).await?;
-    let mut before = Totals::default();
-    if check.figure == Figure::FailureRate {
-        before = of_queues(&Survey::take(&desk).await?, check)?;
-        tokio::time::sleep(check.over).await;
-    }
     let survey = Survey::take(&desk).await?;
-    let after = of_queues(&survey, check)?;
+    if let Some(name) = &check.queue
+        && !survey.queues.iter().any(|queue| queue.name == *name)
+    {
+        return Err(super::absent("queue", name));
+    }
     let queues = survey.queues.iter().filter(|queue| check.is_about(&queue.name));
     let value = match check.figure {
         Figure::Depth => queues.map(|queue| queue.ready).sum(),
         Figure::Oldest => queues.map(|queue| queue.oldest_ready_ms / 1_000).max().unwrap_or(0),
         Figure::Dead => queues.map(|queue| queue.dead).sum(),
-        Figure::FailureRate => {
-            let since = Totals {
-                enqueued: 0,
-                completed: after.completed - before.completed,
-                failed: after.failed - before.failed,
-            };
-            since.failing() / 10
-        }
+        Figure::FailureRate => failure_rate(&desk, check).await?,
         Figure::Workers => match &check.queue {
             Some(queue) => survey.workers_of(queue).count() as u64,
             None => survey.workers.iter().filter(|session| session.streams > 0).count() as u64,
@@ -178,17 +173,19 @@ async fn measure(args: &AdminArgs, check: &CheckArgs) -> Result<u64, Failure> {
     Ok(value)
 }
 
-/// What the queues in question have done; one that is not there cannot be judged.
-fn of_queues(survey: &Survey, check: &CheckArgs) -> Result<Totals, Failure> {
-    match &check.queue {
-        Some(name) if !survey.queues.iter().any(|queue| queue.name == *name) => {
-            Err(super::absent("queue", name))
-        }
-        Some(_) | None => {
-            let queues = survey.queues.iter().filter(|queue| check.is_about(&queue.name));
-            Ok(queues.map(Totals::of).fold(Totals::default(), Totals::plus))
-        }
+/// The share of attempts that failed, in percent, as the broker has counted them.
+async fn failure_rate(desk: &Desk, check: &CheckArgs) -> Result<u64, Failure> {
+    let queue = check.queue.as_deref().unwrap_or_default();
+    let over_ms = u64::try_from(check.over.as_millis()).unwrap_or(u64::MAX).max(COURSES[0].0);
+    let fitting = COURSES.into_iter().find(|(_, back)| over_ms <= *back);
+    let step_ms = fitting.map_or(0, |(step, _)| step);
+    let mut counted = [0; 3];
+    for (count, metric) in counted.iter_mut().zip(["completed", "failed", "crashed"]) {
+        let courses = desk.admin.series(metric, queue, over_ms, step_ms).await?;
+        *count = courses.iter().flat_map(|course| &course.values).sum();
     }
+    let [completed, failed, crashed] = counted;
+    Ok(Totals { enqueued: 0, completed, failed: failed + crashed }.failing() / 10)
 }
 
 impl CheckArgs {

@@ -13,6 +13,7 @@ mod doctor;
 mod errors;
 mod explain;
 mod jobs;
+mod kinds;
 mod limits;
 mod logs;
 mod operations;
@@ -74,6 +75,12 @@ enum What {
     Jobs {
         #[command(subcommand)]
         what: Box<jobs::Jobs>,
+    },
+    /// Kinds of jobs: list them with who can run them, show, set
+    #[command(alias = "kind")]
+    Kinds {
+        #[command(subcommand)]
+        what: Option<kinds::Kinds>,
     },
     /// Dead jobs: list, groups, retry, delete
     Dead {
@@ -186,6 +193,7 @@ impl What {
             Self::Schedules { what } => what.as_ref().is_none_or(schedules::Schedules::is_a_look),
             Self::Workers { what } => what.as_ref().is_none_or(workers::Workers::is_a_look),
             Self::Limits { what } => what.as_ref().is_none_or(limits::Limits::is_a_look),
+            Self::Kinds { what } => what.as_ref().is_none_or(kinds::Kinds::is_a_look),
             Self::Dead { what } => what.is_a_look(),
             Self::Status(_)
             | Self::Doctor
@@ -221,6 +229,7 @@ async fn perform(desk: &Desk, what: &What) -> Outcome {
         What::Operations { what } => operations::run(desk, what.as_ref()).await,
         What::Audit(which) => audit::run(desk, which).await,
         What::Limits { what } => limits::run(desk, what.as_ref()).await,
+        What::Kinds { what } => kinds::run(desk, what.as_ref()).await,
         What::Dead { what } => dead::run(desk, what).await,
         What::Logs(which) => logs::run(desk, which).await,
         What::Schedules { what } => schedules::run(desk, what.as_ref()).await,

@@ -6,7 +6,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::output::{self, Form};
 use super::bulk::{self, Chosen, Simple};
 use super::{Desk, absent, apply, done};
-use crate::json::Queue;
+use crate::json::{Queue, Scale};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -27,6 +27,14 @@ pub(super) enum Queues {
     Show {
         /// Its name
         queue: String,
+    },
+    /// What an autoscaler needs to know of a queue
+    Scale {
+        /// Its name
+        queue: String,
+        /// In which time the backlog is to be cleared
+        #[arg(long, value_parser = duration, default_value = "5m", value_name = "TIME")]
+        clear_in: Duration,
     },
     /// Hand out no more jobs of queues
     Pause {
@@ -87,7 +95,7 @@ pub(super) struct DrainArgs {
 impl Queues {
     pub(super) fn is_a_look(&self) -> bool {
         match self {
-            Self::List | Self::Show { .. } => true,
+            Self::List | Self::Show { .. } | Self::Scale { .. } => true,
             Self::Pause { .. }
             | Self::Resume { .. }
             | Self::Drain(_)
@@ -104,6 +112,13 @@ pub(super) async fn run(desk: &Desk, what: Option<&Queues>) -> Outcome {
         None | Some(Queues::List) => list(desk).await,
         Some(Queues::Show { queue }) => {
             desk.object(&row(&one(desk, queue).await?))?;
+            done()
+        }
+        Some(Queues::Scale { queue, clear_in }) => {
+            let oldest_ms = one(desk, queue).await?.oldest_ready_ms;
+            let window_ms = u64::try_from(clear_in.as_millis()).unwrap_or(u64::MAX);
+            let figures = desk.admin.scale(queue, window_ms).await?;
+            desk.object(&output::row(Scale::of(figures, oldest_ms)))?;
             done()
         }
         Some(Queues::Pause { queues, why, lasting }) => pause(desk, queues, why, *lasting).await,

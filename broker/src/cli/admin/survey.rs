@@ -6,7 +6,9 @@ use super::{Desk, workers};
 use std::time::Duration;
 use windlass_client::Error;
 use windlass_client::proto::beat::Phase;
-use windlass_client::proto::{LimitView, QueueView, ScheduleView, Selector, ServerView, SessionView};
+use windlass_client::proto::{
+    KindView, LimitView, QueueView, ScheduleView, Selector, ServerView, SessionView,
+};
 
 /// A worker that is silent for so long has missed a sign of life or two.
 const SILENT_MS: u64 = 12_000;
@@ -31,6 +33,7 @@ pub(super) struct Survey {
     pub(super) workers: Vec<SessionView>,
     pub(super) schedules: Vec<ScheduleView>,
     pub(super) limits: Vec<LimitView>,
+    pub(super) kinds: Vec<KindView>,
     /// Jobs that died lately and are still there.
     died: u64,
 }
@@ -90,6 +93,7 @@ impl Survey {
             workers: workers::others(desk).await?,
             schedules: desk.admin.schedules().await?,
             limits: desk.admin.limits().await?,
+            kinds: desk.admin.kinds().await?,
             died: errors.iter().filter(|group| group.last_at_ms >= since).map(|group| group.dead).sum(),
             server,
         })
@@ -109,6 +113,9 @@ impl Survey {
     pub(super) fn findings(&self, is_test_clock: bool) -> Vec<Finding> {
         let mut found = self.of_server(is_test_clock);
         found.extend(self.queues.iter().flat_map(|queue| self.of_queue(queue)));
+        // Where nobody works at all the queues say so.
+        let has_workers = self.workers.iter().any(|session| session.streams > 0);
+        found.extend(self.kinds.iter().filter(|_| has_workers).filter_map(of_kind));
         found.extend(self.workers.iter().flat_map(of_worker));
         found.extend(self.schedules.iter().filter_map(|schedule| self.of_schedule(schedule)));
         found.extend(self.limits.iter().filter_map(|limit| self.of_limit(limit)));
@@ -209,6 +216,19 @@ impl Survey {
     }
 }
 
+/// Jobs that nobody who is there has a handler for.
+fn of_kind(kind: &KindView) -> Option<Finding> {
+    (kind.ready > 0 && kind.streams == 0).then(|| {
+        let text = format!("no worker takes kind {}, of which {} ready", kind.name, are(kind.ready));
+        let fix = format!("deploy a worker that handles {}, or move its jobs", kind.name);
+        Finding::critical("kind.no_worker", text, fix)
+    })
+}
+
+fn are(jobs: u64) -> String {
+    format!("{} {}", count(jobs, "job"), if jobs == 1 { "is" } else { "are" })
+}
+
 fn of_worker(session: &SessionView) -> Vec<Finding> {
     let mut found = Vec::new();
     let who = format!("worker {} {} ({})", session.client, session.host, session.pid);
@@ -249,6 +269,7 @@ mod tests {
             workers,
             schedules: Vec::new(),
             limits: Vec::new(),
+            kinds: Vec::new(),
             died: 0,
         };
         let found = survey.findings(false);
@@ -269,6 +290,13 @@ mod tests {
             survey(old, vec![SessionView { loop_lag_ms: 2_000, ..worker }]),
             ["queue.old", "worker.blocked"]
         );
+    }
+
+    #[test]
+    fn a_kind_that_nobody_has_a_handler_for_is_named() {
+        let kind = |ready, streams| KindView { name: "pdf".into(), ready, streams, ..KindView::default() };
+        assert_eq!(of_kind(&kind(2, 0)).unwrap().text, "no worker takes kind pdf, of which 2 jobs are ready");
+        assert!(of_kind(&kind(0, 0)).is_none() && of_kind(&kind(2, 1)).is_none());
     }
 
     #[test]
