@@ -66,6 +66,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Written<T> {
 
 /// Reads JSON; a fault points at its field.
 pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid("this is a list, where an object with named fields is expected"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(text);
     let parsed = serde_path_to_error::deserialize(&mut reader);
     match parsed.map(|value| reader.end().map(|()| value)) {

@@ -1,9 +1,12 @@
-//! Messages of the protocol as people write them, in TOML for `admin apply` and in JSON for the gateway: the same names and the same nesting, enums in words,
-//! and nothing said of what is not set.
+//! Messages of the protocol as people write them, in TOML for `admin apply` and in JSON for the gateway: the
+//! same names and the same nesting, enums in words, and nothing said of what is not set.
 
 use bytes::Bytes;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -150,16 +153,49 @@ words! {
     OnConflict = proto::dedup::OnConflict, "ON_CONFLICT_";
 }
 
+/// Reads what has named fields. By itself serde would take a list of values as well, whose order is
+/// nobody's promise.
+pub fn of_fields<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Fields<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("named fields")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Fields(PhantomData))
+}
+
 /// A message, field by field.
 macro_rules! messages {
     ($($name:ident = $wire:ty { $($field:ident: $kind:ty,)* })*) => {$(
         /// A message of the protocol, with its names.
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name {
             $(#[doc = concat!("As `", stringify!($field), "` of the protocol.")]
             #[serde(skip_serializing_if = "is_unset")]
             pub $field: $kind,)*
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                #[derive(Default, Deserialize)]
+                #[serde(deny_unknown_fields, default)]
+                struct Fields {
+                    $($field: $kind,)*
+                }
+
+                let Fields { $($field,)* } = of_fields(deserializer)?;
+                Ok(Self { $($field,)* })
+            }
         }
 
         impl Written for $name {

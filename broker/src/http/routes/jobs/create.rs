@@ -13,6 +13,7 @@ use axum::response::Response;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -38,8 +39,8 @@ pub(super) fn routes() -> OpenApiRouter<Gateway> {
 #[serde(deny_unknown_fields)]
 struct NewJobs {
     /// 1 to 10,000 of them.
-    #[schema(min_items = 1, max_items = 10000)]
-    jobs: Vec<NewJob>,
+    #[schema(min_items = 1, max_items = 10000, value_type = Vec<NewJob>)]
+    jobs: Vec<Box<RawValue>>,
     /// Take the valid ones though others are refused; default: all or none.
     #[serde(default)]
     partial: bool,
@@ -205,7 +206,8 @@ async fn many(call: &Call<Rehearsal>, text: &[u8]) -> Result<Answer, Problem> {
     let NewJobs { jobs, partial } = body::parse(text)?;
     let specs = jobs.into_iter().enumerate().map(|(index, job)| {
         let below = |pointer: &str| format!("/jobs/{index}{pointer}");
-        spec(call, job, index, text).map_err(|problem| problem.within(below))
+        let read = body::parse(job.get().as_bytes()).and_then(|job| spec(call, job, index, text));
+        read.map_err(|problem| problem.within(below))
     });
     let specs = specs.collect::<Result<Vec<JobSpec>, Problem>>()?;
     Ok(Answer::Many(store(call, specs, partial).await.map_err(Problem::of_jobs)?))

@@ -4,7 +4,7 @@
 use super::super::super::call::bytes;
 use super::super::super::problem::Problem;
 use super::super::super::span::{Length, Moment};
-use crate::json::message::{Backoff, Dedup, Ordering, Written};
+use crate::json::message::{Backoff, Dedup, Ordering, Written, of_fields};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -111,7 +111,7 @@ pub(super) struct NewJob {
 }
 
 /// A job that another one waits for.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct After {
     /// Its id; either this or `index`.
@@ -120,6 +120,21 @@ pub(super) struct After {
     index: u32,
     /// Which end is waited for: success, finish, failure.
     on: Option<On>,
+}
+
+impl<'de> Deserialize<'de> for After {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct Fields {
+            job: Option<Uuid>,
+            index: u32,
+            on: Option<On>,
+        }
+
+        let Fields { job, index, on } = of_fields(deserializer)?;
+        Ok(Self { job, index, on })
+    }
 }
 
 macro_rules! word {
