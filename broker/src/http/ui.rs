@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::LazyLock;
-use tower_http::compression::CompressionLayer;
 
 /// Everything comes from the broker itself, and nothing is inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -60,10 +59,9 @@ static TAG: LazyLock<HeaderValue> = LazyLock::new(|| {
 
 /// The routes of the dashboard. Its pages have addresses of their own, which all get the same file.
 pub(super) fn routes() -> Router<Gateway> {
-    let files = FILES.iter().chain([&PAGE]).fold(Router::new(), |routes, file| {
+    FILES.iter().chain([&PAGE]).fold(Router::new(), |routes, file| {
         routes.route(file.path, get(move |headers: HeaderMap| async move { serve(file, &headers) }))
-    });
-    files.layer(CompressionLayer::new())
+    })
 }
 
 /// A path that no route has: an address inside the dashboard if a browser asks for a page, a problem

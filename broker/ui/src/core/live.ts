@@ -29,6 +29,8 @@ export interface Moment {
   enqueued: number;
   completed: number;
   failed: number;
+  /** The broker remembered it; the others this tab has seen. */
+  isKept?: boolean;
 }
 
 interface Totals {
@@ -49,13 +51,13 @@ export function course(queue: string): Moment[] {
 }
 
 /** The last five minutes in steps of ten seconds, for a sparkline. */
-export function steps(queue: string, what: Exclude<keyof Moment, 'at'>): number[] {
+export function steps(queue: string, what: Exclude<keyof Moment, 'at' | 'isKept'>): number[] {
   const moments = course(queue);
   const end = moments.at(-1)?.at ?? 0;
   const sums = new Array<[number, number]>();
   for (const moment of moments) {
     const step = SEEN_MS / SEED_STEP_MS - 1 - Math.floor((end - moment.at) / SEED_STEP_MS);
-    if (step < 0) continue;
+    if (step < 0 || Number.isNaN(moment[what])) continue;
     const [sum, count] = sums[step] ?? [0, 0];
     sums[step] = [sum + moment[what], count + 1];
   }
@@ -69,6 +71,7 @@ export function recent(queue: string, what: 'enqueued' | 'completed' | 'failed',
   let sum = 0;
   let length = 0;
   for (let at = moments.length - 1; at >= 0 && moments[at]!.at >= from; at -= 1) {
+    if (Number.isNaN(moments[at]![what])) continue;
     // Moments are two seconds apart, those that the broker remembered ten.
     const apart = at ? Math.min(moments[at]!.at - moments[at - 1]!.at, SEED_STEP_MS) : SNAPSHOT_S * 1000;
     sum += moments[at]![what] * apart;
@@ -101,15 +104,26 @@ interface Kept {
 const SEEN_MS = 300_000;
 const SEED_STEP_MS = 10_000;
 
-/** Begins the courses with the last five minutes that the broker remembers. */
+/** Begins the courses with the last five minutes that the broker remembers: of all that it does, and what each queue completed. */
 async function remember(): Promise<void> {
-  const span = `window_ms=${SEEN_MS}&step_ms=${SEED_STEP_MS}`;
-  const answers = await Promise.all([get<{ items: Kept[] }>(`/v1/stats/series?${span}`), get<{ items: Kept[] }>(`/v1/stats/series?queue=*&metric=completed&${span}`)]);
-  const kept = answers.flatMap((answer) => answer.items);
-  for (const queue of new Set(kept.map((one) => one.queue))) {
-    const mine = kept.filter((one) => one.queue === queue);
-    const of = (metric: string, at: number) => mine.find((one) => one.metric === metric)?.values[at] ?? 0;
-    const seen = courses.get(queue) ?? [];
+  await Promise.all([seed(''), seed('*', 'completed')]);
+}
+
+/** The same of one queue in full, which its page shows. */
+export function rememberQueue(queue: string): void {
+  seed(queue).catch(() => {});
+}
+
+async function seed(asked: string, metric = ''): Promise<void> {
+  const query = new URLSearchParams({ window_ms: String(SEEN_MS), step_ms: String(SEED_STEP_MS) });
+  if (asked) query.set('queue', asked);
+  if (metric) query.set('metric', metric);
+  const { items } = await get<{ items: Kept[] }>(`/v1/stats/series?${query}`);
+  for (const queue of new Set(items.map((one) => one.queue))) {
+    const mine = items.filter((one) => one.queue === queue);
+    // What was not asked for is not known, which is not 0.
+    const of = (name: string, at: number) => mine.find((one) => one.metric === name)?.values[at] ?? NaN;
+    const seen = (courses.get(queue) ?? []).filter((moment) => !moment.isKept);
     const end = seen[0]?.at ?? Date.now();
     const start = Date.parse(mine[0]!.start_at);
     const seconds = SEED_STEP_MS / 1000;
@@ -120,6 +134,7 @@ async function remember(): Promise<void> {
       enqueued: of('enqueued', at) / seconds,
       completed: of('completed', at) / seconds,
       failed: of('failed', at) / seconds,
+      isKept: true,
     }));
     courses.set(queue, [...moments.filter((moment) => moment.at < end), ...seen]);
   }

@@ -1,7 +1,7 @@
 // All queues, and one of them.
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { compact, count, rate, span } from '../core/format';
-import { link, recent, snapshot, steps, trouble } from '../core/live';
+import { link, recent, rememberQueue, snapshot, steps, trouble } from '../core/live';
 import { useResource } from '../core/resource';
 import { place, refine, url } from '../core/router';
 import { errorGroup, items, limit, queue as shapeQueue, worker } from '../core/shape';
@@ -78,6 +78,7 @@ function AllQueues() {
 }
 
 function OneQueue({ name }: { name: string }) {
+  useEffect(() => rememberQueue(name), [name]);
   const range = place.value.query.get('range');
   const told = useResource(url(['v1', 'queues', name]), (answer) => shapeQueue(answer as Record<string, unknown>), 2000);
   const workers = useResource('/v1/workers', (answer) => items(answer, worker), 6000);
