@@ -132,10 +132,14 @@ impl Engine {
     }
 
     /// Raises the totals of the queue and the kind by what a job's fact means.
+    #[inline]
     fn tally(&mut self, queue: NameId, kind: NameId, fact: &Fact) {
-        if matches!(fact, Fact::Leased { .. } | Fact::Removed { .. } | Fact::Readied { .. }) {
-            return;
+        if !matches!(fact, Fact::Leased { .. } | Fact::Removed { .. } | Fact::Readied { .. }) {
+            self.raise(queue, kind, fact);
         }
+    }
+
+    fn raise(&mut self, queue: NameId, kind: NameId, fact: &Fact) {
         let totals = self.roster.totals(&self.ledger, queue);
         let mut failed = 0;
         if let Fact::Returned { counts, .. } | Fact::Died { counts, .. } = fact {
