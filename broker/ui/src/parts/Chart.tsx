@@ -52,7 +52,7 @@ export function Chart({ title, scope, times, lines, format = compact, height = 1
     const options: uPlot.Options = {
       width: element.clientWidth || 300,
       height,
-      padding: [8, 4, 0, 0],
+      padding: [8, 14, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       tzDate: (seconds) => (clock.value === 'utc' ? uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC') : new Date(seconds * 1000)),
