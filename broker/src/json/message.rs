@@ -155,6 +155,9 @@ words! {
 
 /// Reads what has named fields. By itself serde would take a list of values as well, whose order is
 /// nobody's promise.
+///
+/// # Errors
+/// When it is a list, or what its fields are refused for.
 pub fn of_fields<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     struct Fields<T>(PhantomData<T>);
 
