@@ -64,6 +64,8 @@ mod readme;
 mod retention;
 // The repository's own rules.
 mod tidy;
+// Alerts that reach an address outside.
+mod webhooks;
 // Who hears what, who waits for an end, and what a job says while it runs.
 mod watch;
 // A job while it runs: what it is held to.

@@ -5,6 +5,7 @@ use crate::disk_usage::bytes_below;
 use crate::door::{Door, Notice};
 use crate::driver::commit::Commit;
 use crate::driver::core::{Core, CoreOptions};
+use crate::driver::sinks::Places;
 use crate::driver::{Driver, Known, folding};
 use crate::history::{History, Keeper};
 use crate::metrics::Meters;
@@ -60,6 +61,8 @@ pub struct Broker {
     pub secret: [u8; 32],
     /// What it measures of itself.
     pub meters: Meters,
+    /// Where events are delivered to.
+    pub sinks: Places,
     threads: Vec<JoinHandle<()>>,
     disk_watch: Arc<AtomicBool>,
     /// Saves the history and ends when its sender is dropped.
@@ -129,8 +132,9 @@ impl Broker {
             history,
             meters: meters.clone(),
         };
-        let (threads, disk_watch) = run(parts);
-        Ok(Self { door, secret, meters, threads, disk_watch, history: keeper, _directory: opened.directory })
+        let (threads, disk_watch, sinks) = run(parts);
+        let _directory = opened.directory;
+        Ok(Self { door, secret, meters, sinks, threads, disk_watch, history: keeper, _directory })
     }
 
     /// Stops in order: tells every client, commits what was decided, closes the store. Frames that
@@ -187,7 +191,7 @@ struct Parts {
     meters: Meters,
 }
 
-fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
+fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>, Places) {
     let Parts { core, folder, mut journal, first, door, known, clock, mut disk, leaves, history, meters } =
         parts;
     let commit = Arc::new(Commit::new(first));
@@ -196,6 +200,7 @@ fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
     let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone(), clock)
         .with_history(history)
         .with_meters(meters);
+    let sinks = driver.sinks();
     let writer = commit.clone();
     let folds = door.clone();
     let watch_stopped = stopped.clone();
@@ -209,7 +214,7 @@ fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>) {
         watch(&mut disk, &leaves, &door, &known, &watch_stopped);
         Ok(())
     });
-    (threads, stopped)
+    (threads, stopped, sinks)
 }
 
 /// A thread whose error or panic ends the process: nothing that depended on it has been said.
@@ -258,6 +263,7 @@ fn watch(disk: &mut Disk, leaves: &Path, door: &Door, known: &Known, stopped: &A
                 no_enqueue: level == Level::Low,
                 small_results: space.free < space.low / 2,
                 no_leases: space.free < space.low / 4,
+                ..Pressure::default()
             };
             if pressure != last {
                 tracing::warn!(free = space.free, low = space.low, ?pressure, "room on the disk");

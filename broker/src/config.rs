@@ -44,6 +44,9 @@ pub struct Flags {
     /// Listen on an address that is not loopback although there are neither tokens nor TLS
     #[arg(long, env = "WINDLASS_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
+    /// Deliver webhooks to link-local and metadata addresses, too
+    #[arg(long, env = "WINDLASS_WEBHOOK_LINK_LOCAL", num_args = 0..=1, default_missing_value = "true")]
+    pub webhook_link_local: Option<bool>,
     /// TOML file with these names as keys
     #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -122,6 +125,8 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Names of the gateway besides those of this machine.
     pub http_hosts: Vec<String>,
+    /// Webhooks are delivered to link-local and metadata addresses, too.
+    pub webhook_link_local: bool,
     /// Largest payload, in bytes.
     pub max_payload: usize,
     /// Open connections.
@@ -222,6 +227,7 @@ impl Flags {
             until_stdin_ends: self.until_stdin_ends.or(file.until_stdin_ends).unwrap_or(false),
             listen,
             http,
+            webhook_link_local: self.webhook_link_local.or(file.webhook_link_local).unwrap_or(false),
             http_hosts: names(&self.http_host.or(file.http_host).unwrap_or_default()),
             max_payload: size(max_payload),
             max_connections: size(connections),
@@ -327,6 +333,7 @@ const KEYS: &[&str] = &[
     "test_clock",
     "until_stdin_ends",
     "insecure",
+    "webhook_link_local",
     "log",
     "log_level",
     "max_payload",

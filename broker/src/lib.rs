@@ -16,6 +16,7 @@ mod disk_usage;
 pub mod door;
 pub mod driver;
 pub mod history;
+pub mod hooks;
 pub mod http;
 pub mod json;
 pub mod limits;

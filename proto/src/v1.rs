@@ -1025,7 +1025,7 @@ pub struct Sink {
     /// Key of the HMAC-SHA256 that signs each delivery; never shown again.
     #[prost(string, tag = "2")]
     pub secret: ::prost::alloc::string::String,
-    /// Names of the events; empty: all.
+    /// Names of the events; empty: all alerts.
     #[prost(string, repeated, tag = "3")]
     pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Only events of these jobs; absent: all.

@@ -2,6 +2,7 @@
 //! is not there, and when nobody answers, in every form. A word without a row fails the test.
 
 use crate::harness::{Answer, Broker, Peer, WINDLASS, complete, fail, fresh_id, hex, job, stream};
+use crate::webhooks::Receiver;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -156,6 +157,14 @@ const TABLE: &[Row] = &[
     .missing("nowhere --from 2029-01-01T00:00:00Z --to 2029-01-03T00:00:00Z"),
     row("admin schedules next", "{cron} -n 3", List),
     row("admin schedules remove", "s-{form} --yes", One).missing("nowhere --yes"),
+    row("admin webhooks", "", List),
+    row("admin webhooks list", "", List),
+    row("admin webhooks add", "another {url}", One),
+    row("admin webhooks test", "ops", One).missing("nowhere"),
+    row("admin webhooks deliveries", "", List),
+    row("admin webhooks rotate", "another", One).missing("nowhere"),
+    row("admin webhooks resume", "ops", One).missing("nowhere"),
+    row("admin webhooks remove", "h-{form} --yes", One).missing("nowhere --yes"),
     row("admin workers", "", List),
     row("admin workers list", "", List),
     row("admin workers show", "{worker}", One).missing("{nobody}"),
@@ -237,6 +246,7 @@ impl Fixture {
             ("dir", broker.home().display().to_string()),
             ("cron", "0 3 * * *".to_owned()),
             ("http", broker.http_addr()),
+            ("url", Receiver::answering(&["204 Fine"]).url().to_owned()),
         ]);
         std::fs::write(broker.home().join("conf.toml"), "[queue.other]\ndispatch = \"random\"\n").unwrap();
         std::fs::write(broker.home().join("broker.toml"), "max_payload = \"2MiB\"\n").unwrap();
@@ -245,10 +255,14 @@ impl Fixture {
         for form in FORMS {
             said(&format!("admin limits set l-{form} rate=1"));
             said(&format!("admin schedules add s-{form} --every 1h --kind k"));
+            said(&format!("admin webhooks add h-{form} {{url}}"));
             said(&format!("admin context add r-{form} 127.0.0.1:7520"));
         }
         for name in ["nightly", "paused", "resumed"] {
             said(&format!("admin schedules add {name} --cron {{cron}} --kind k"));
+        }
+        for name in ["ops", "another"] {
+            said(&format!("admin webhooks add {name} {{url}}"));
         }
         said("admin context add here 127.0.0.1:7520");
         // Under a clock that stands still the change never ends.

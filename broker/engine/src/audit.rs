@@ -51,6 +51,7 @@ impl Engine {
         self.roster.flows.audit(&self.ledger).map_err(String::from)?;
         self.audit_groups()?;
         self.audit_schedules()?;
+        self.audit_sinks()?;
         ensure(self.roster.tally.is_empty(), || "totals were raised and not counted".into())?;
         if self.next_deadline() == Some(0) { Ok(()) } else { self.audit_waiting() }
     }
@@ -447,6 +448,7 @@ impl Engine {
                 }
                 Timer::Schedule(id) => self.roster.schedules.armed(id) == Some(at),
                 Timer::Retain(_) => true,
+                Timer::Look => self.roster.lookout.at == at,
                 Timer::Wait(key) => self.roster.watches.waits.get(&key).is_some_and(|wait| wait.until == at),
             };
             ensure(stands, || format!("a timer for nothing: {timer:?} at {at}"))?;

@@ -76,6 +76,24 @@ names! {
     ScheduleMissed = "schedule.missed",
     /// A schedule paused itself because its jobs are dead.
     SchedulePaused = "schedule.paused",
+    /// It is dead because its workers were lost; told besides `job.dead`.
+    JobPoison = "job.poison",
+    /// Jobs of a queue wait, and nobody takes their kind.
+    QueueNoWorker = "queue.no_worker",
+    /// Somebody takes them again, or none is left.
+    QueueWorkerBack = "queue.worker_back",
+    /// A ready job of a queue is older than it may be.
+    QueueSloMissed = "queue.slo_missed",
+    /// None is any more.
+    QueueSloMet = "queue.slo_met",
+    /// Too much failed, and a limit keeps jobs back.
+    BreakerOpen = "breaker.open",
+    /// It lets them start again.
+    BreakerClosed = "breaker.closed",
+    /// The disk has little room: no more jobs are taken.
+    DiskLow = "disk.low",
+    /// It has room again.
+    DiskOk = "disk.ok",
 }
 
 impl EventName {
@@ -97,8 +115,29 @@ impl EventName {
         }
     }
 
+    /// Somebody may have to get up for it, or may go back to bed.
+    #[must_use]
+    pub fn is_alert(self) -> bool {
+        matches!(
+            self,
+            Self::JobDead
+                | Self::JobPoison
+                | Self::SessionLost
+                | Self::ScheduleMissed
+                | Self::SchedulePaused
+                | Self::QueueNoWorker
+                | Self::QueueWorkerBack
+                | Self::QueueSloMissed
+                | Self::QueueSloMet
+                | Self::BreakerOpen
+                | Self::BreakerClosed
+                | Self::DiskLow
+                | Self::DiskOk
+        )
+    }
+
     /// Its bit in a set of names.
-    pub(crate) fn bit(self) -> u32 {
+    pub(crate) fn bit(self) -> u64 {
         1 << self as u32
     }
 }
@@ -112,10 +151,14 @@ pub struct Event {
     pub at: Ms,
     /// What.
     pub name: EventName,
-    /// Where; nobody of another namespace hears of it.
+    /// Where; nobody of another namespace hears of it. 0 = everywhere.
     pub namespace: NameId,
     /// The job it is about; None = none.
     pub job: Option<EventJob>,
+    /// The queue it is about, if it is about a queue as such.
+    pub queue: Option<Arc<Name>>,
+    /// What else it is about, like `session/…` or `schedule/nightly`; "" = a job, or the broker.
+    pub subject: String,
     /// For people: a sentence.
     pub note: String,
 }
@@ -143,7 +186,7 @@ impl Event {
     /// About how many bytes it takes in memory.
     #[must_use]
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + 32 + self.note.len()
+        size_of::<Self>() + 32 + self.note.len() + self.subject.len()
     }
 }
 

@@ -41,6 +41,7 @@ pub mod policy;
 pub mod queue_conf;
 pub mod roster;
 pub mod schedule;
+pub mod sink;
 pub mod terms;
 mod verbs;
 pub mod view;

@@ -12,6 +12,32 @@ pub const EVENTS_PER_WATCH: usize = 1_000;
 pub const WIDE_WATCHES_MAX: usize = 1_000;
 /// Jobs that are watched, or waited for, by their ids.
 pub const WATCHED_IDS_MAX: usize = 1_000_000;
+/// How often the queues are looked at for what nobody does anything about, while somebody listens.
+pub const LOOK_EVERY_MS: u64 = 5_000;
+/// How often at least, where nothing moves.
+pub const LOOK_EVERY_MS_MAX: u64 = 3_600_000;
+/// Queues, or streams, that are looked at in one turn; the rest follow in the next turns.
+pub const LOOKS_PER_TURN: usize = 1_024;
+/// Kinds of one queue that are looked at, and ready jobs, oldest first.
+pub const LOOKED_AT_IN_QUEUE: usize = 32;
+/// Queues that are told of after one look; the others are after the next one.
+pub const TOLD_PER_LOOK: usize = 256;
+/// How long a job waits whose kind nobody takes before that is told.
+pub const NO_WORKER_MS: u64 = 30_000;
+/// Sinks of all namespaces together, those included that were removed.
+pub const SINKS_MAX: usize = 100;
+/// Bytes of a sink; it is one small record of the store.
+pub const SINK_BYTES_MAX: usize = 3_400;
+/// How long the former secret of a sink still signs.
+pub const FORMER_SECRET_MS: u64 = 86_400_000;
+/// Deliveries to sinks that one turn adds; what is beyond is left out, counted and told with the next one.
+pub const DELIVERIES_PER_TURN: usize = 4_096;
+/// Deliveries to one sink that have not ended; likewise.
+pub const DELIVERIES_WAITING_MAX: usize = 10_000;
+/// Deliveries stored while the disk is low; likewise.
+pub const DELIVERIES_LOW_DISK_MAX: usize = 256;
+/// Deliveries stored beyond the number of jobs that the broker holds; likewise.
+pub const DELIVERIES_OVER_JOBS_MAX: usize = 10_000;
 /// Bytes kept of the note of an event.
 pub const EVENT_NOTE_BYTES_MAX: usize = 1_024;
 

@@ -14,6 +14,8 @@ pub struct QueueConf {
     pub fair_every: u32,
     /// Most bytes of ended jobs that are kept; 0 = any.
     pub keep_bytes: u64,
+    /// How long a job may be ready before that is told; 0 = for ever.
+    pub slo_ms: u64,
 }
 
 /// Which of several waiting workers gets the next job. The order is the stored format.

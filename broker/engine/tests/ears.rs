@@ -6,7 +6,7 @@ use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_engine::Fact;
 use windlass_engine::command::{Enqueue, Watch};
-use windlass_engine::fact::Counts;
+use windlass_engine::fact::{Counts, DeadReason};
 use windlass_engine::frame::{Body, Frame};
 use windlass_engine::ids::{ConnId, JobId, Ms, NameId, Request, Seq};
 
@@ -76,7 +76,10 @@ impl Ears {
                     let Some(wide) = self.wide.get_mut(&frame.to) else { continue };
                     assert!(event.number > wide.number, "numbers rise");
                     wide.number = event.number;
-                    let job = event.job.as_ref().expect("watches of a queue hear of jobs");
+                    let Some(job) = &event.job else {
+                        assert!(event.name.name().starts_with("queue."), "of jobs, and of the queue itself");
+                        continue;
+                    };
                     wide.heard.push((event.name.name(), job.id));
                 }
                 Body::Event { event: None, .. } => {
@@ -149,6 +152,9 @@ impl Ears {
         let (seq, name) = told;
         let (id, queue) = self.jobs[&seq];
         self.all.push((name, id, queue));
+        if let Fact::Died { reason: DeadReason::Poison, .. } = fact {
+            self.all.push(("job.poison", id, queue));
+        }
         if matches!(name, "job.completed" | "job.dead" | "job.cancelled" | "job.expired" | "job.removed") {
             let waits = self.waits.values_mut().map(|(until, _)| until);
             for until in self.until.values_mut().chain(waits) {

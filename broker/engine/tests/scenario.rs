@@ -152,6 +152,7 @@ fn event(world: &mut World, verb: &str, rest: &str) -> Vec<String> {
             no_enqueue: words.contains(&"no_enqueue"),
             small_results: words.contains(&"small_results"),
             no_leases: words.contains(&"no_leases"),
+            disk_low: words.contains(&"disk_low"),
         }),
         "jobs_max" => world.engine.set_jobs_max(rest.parse().expect("a number")),
         "choke" => world.engine.choke(world.conns[rest]),
@@ -186,5 +187,5 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    audit, batch, cancel, change, checkpoint, config, crash, cron, dedup, enqueue, errors, expiry, explain, fetch, flow, group, hello, hold, label, lease, limit, logs, measure, names, operation, order, pause, policy, pressure, query, release, restart, retention, retry, schedule, serial, settle, silence, spawn, stall, tell, timeout, wait, watch, watchdog,
+    alert, audit, batch, cancel, change, checkpoint, config, crash, cron, dedup, enqueue, errors, expiry, explain, fetch, flow, group, hello, hold, label, lease, limit, logs, measure, names, operation, order, pause, policy, pressure, query, release, restart, retention, retry, schedule, serial, settle, silence, sink, spawn, stall, tell, timeout, wait, watch, watchdog,
 }

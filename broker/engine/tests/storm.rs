@@ -28,6 +28,7 @@ use windlass_engine::limit::{Breaker, Limit};
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::queue_conf::{Dispatch, QueueConf};
 use windlass_engine::schedule::{Calendar, Schedule};
+use windlass_engine::sink::Sink;
 use windlass_engine::terms::{Gate, Terms};
 
 struct Storm {
@@ -242,7 +243,12 @@ impl Storm {
             2..6 => {
                 let mut flag = || self.dice.one_in(3);
                 let (no_enqueue, small_results, no_leases) = (flag(), flag(), flag());
-                self.world.engine.set_pressure(Pressure { no_enqueue, small_results, no_leases });
+                self.world.engine.set_pressure(Pressure {
+                    no_enqueue,
+                    small_results,
+                    no_leases,
+                    disk_low: no_enqueue,
+                });
             }
             6 => {
                 let in_order = self.dice.one_in(2);
@@ -475,7 +481,8 @@ impl Storm {
     }
 
     fn target(&mut self) -> Target {
-        match self.dice.roll(6) {
+        match self.dice.roll(8) {
+            6 => Target::Sink(self.name(&["ops", "all"])),
             0 => Target::Namespace,
             1 => Target::Kind(self.name(&["send", "print"])),
             2 => Target::Queue(self.name(&["mail", "bills"])),
@@ -503,6 +510,15 @@ impl Storm {
         }
     }
 
+    /// Of what does not happen thousands of times where nobody makes deliveries.
+    fn sink(&mut self) -> Sink {
+        let few = [EventName::JobDead, EventName::SessionLost, EventName::QueueNoWorker];
+        let names = (0..1 + self.dice.roll(3)).filter_map(|_| self.dice.of(&few));
+        let names = names.map(|name| name.name().into()).collect();
+        let secret = self.name(&["", "one", "other"]);
+        Sink { names, secret, queue: self.name(&["", "mail"]), ..Sink::default() }
+    }
+
     fn put(&mut self, conn: ConnId) {
         let mut put = Put { dry_run: self.dice.one_in(6), prune: self.dice.one_in(9), ..Put::default() };
         for _ in 0..self.dice.roll(3) {
@@ -514,9 +530,11 @@ impl Storm {
                     dispatch: if self.dice.one_in(2) { Dispatch::Random } else { Dispatch::LongestIdle },
                     fair_every: self.small(),
                     keep_bytes: self.number(),
+                    slo_ms: if self.dice.one_in(2) { self.dice.roll(9_000) } else { 0 },
                 }),
                 Target::Namespace | Target::Kind(_) => ResourceBody::Policy(self.policy()),
                 Target::Schedule(_) => ResourceBody::Schedule(Box::new(self.schedule())),
+                Target::Sink(_) => ResourceBody::Sink(Box::new(self.sink())),
             };
             let scope = Scope {
                 queue: self.name(&["", "mail"]),

@@ -137,6 +137,7 @@ fn values(settings: &Settings) -> BTreeMap<&'static str, Value> {
         ("test_clock", json!(options.clock.is_test().then_some("now"))),
         ("until_stdin_ends", json!(settings.until_stdin_ends)),
         ("insecure", json!(!settings.listen.ip().is_loopback())),
+        ("webhook_link_local", json!(settings.webhook_link_local)),
         ("log", json!(format!("{:?}", settings.log).to_lowercase())),
         ("log_level", json!(settings.log_level)),
         ("max_payload", json!(settings.max_payload)),

@@ -4,6 +4,7 @@ use super::exit::Exit;
 use super::output;
 use crate::broker::Broker;
 use crate::config::{Flags, LogForm, Settings};
+use crate::hooks;
 use crate::http::{self, Gateway};
 use crate::local::Locals;
 use crate::net::{self, NetOptions};
@@ -12,11 +13,15 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Time for deliveries under way to be given back once the broker stops.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs the broker; returns when it has stopped.
 pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
@@ -82,6 +87,10 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         let gateway = Gateway::new(locals.clone(), broker.meters.clone(), addr, settings.http_hosts.clone());
         (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, stop.clone())))
     });
+    let own = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), hooks::CLIENT);
+    let no_more = CancellationToken::new();
+    let everywhere = settings.webhook_link_local;
+    let couriers = tokio::spawn(hooks::serve(own, broker.sinks.clone(), everywhere, no_more.clone()));
     let network = tokio::spawn(net::serve(sockets.net, broker.door.clone(), options, clock, stop.clone()));
     // In one write: whoever starts a broker may read no further than the first line.
     let mut said = format!("windlass listening on {}", sockets.addr);
@@ -100,6 +109,8 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
     if let Some((gateway, ..)) = &gateway {
         gateway.drain();
     }
+    no_more.cancel();
+    let _joined = tokio::time::timeout(FAREWELL, couriers).await;
     let drained = tokio::task::spawn_blocking(|| broker.drain());
     let orderly = async {
         let _joined = drained.await;

@@ -172,7 +172,11 @@ impl Core {
 
     fn press(&mut self) {
         let full = self.parts.unfolded_bytes() >= self.options.unfolded_bytes_max;
-        self.engine.set_pressure(Pressure { no_enqueue: full || self.disk.no_enqueue, ..self.disk });
+        self.engine.set_pressure(Pressure {
+            no_enqueue: full || self.disk.no_enqueue,
+            disk_low: self.disk.no_enqueue,
+            ..self.disk
+        });
     }
 
     /// A peer has too much unread.

@@ -9,6 +9,7 @@
 pub mod commit;
 pub mod core;
 pub mod folding;
+pub mod sinks;
 mod test_clock;
 
 use crate::clock::{self, Clock, Reading};
@@ -58,6 +59,7 @@ pub struct Driver {
     /// When the step of the history that goes on is over.
     sample_at: u64,
     is_draining: bool,
+    sinks: sinks::Teller,
 }
 
 impl Driver {
@@ -86,6 +88,7 @@ impl Driver {
             history: History::default(),
             sample_at: u64::MAX,
             is_draining: false,
+            sinks: sinks::Teller::new(),
         }
     }
 
@@ -102,6 +105,12 @@ impl Driver {
     pub fn with_meters(mut self, meters: Meters) -> Self {
         self.meters = meters;
         self
+    }
+
+    /// The sinks, for who makes deliveries.
+    #[must_use]
+    pub fn sinks(&self) -> sinks::Places {
+        self.sinks.places()
     }
 
     /// Serves until it is told to drain.
@@ -237,6 +246,7 @@ impl Driver {
             clock.forget(&closed);
         }
         self.core.turn(now, &taken.signs, taken.commands.drain(..), &mut turn)?;
+        self.sinks.look(&self.core);
         taken.signs.clear();
         self.door.set_deaf(self.core.is_overfull());
         for conn in closed {

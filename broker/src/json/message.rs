@@ -308,4 +308,15 @@ messages! {
         pause_after_failures: u32,
         job: Option<Job>,
     }
+    Sink = proto::Sink {
+        url: String,
+        secret: String,
+        names: Vec<String>,
+        select: Option<Select>,
+    }
+    Select = proto::Selector {
+        queue: String,
+        kind: String,
+        key: String,
+    }
 }

@@ -1,7 +1,7 @@
 //! A resource as stored: the configuration, row by row.
 
 use super::instant;
-use super::message::{Limit, Policy, QueueConf, Schedule, Written};
+use super::message::{Limit, Policy, QueueConf, Schedule, Sink, Written};
 use serde::Serialize;
 use utoipa::ToSchema;
 use windlass_proto::v1;
@@ -31,6 +31,9 @@ pub struct Resource {
     /// Of a schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Of a sink, without its secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink: Option<Sink>,
 }
 
 impl From<v1::ConfigView> for Resource {
@@ -44,8 +47,9 @@ impl From<v1::ConfigView> for Resource {
             Some(What::Namespace(policy)) => Self { namespace: Some(Written::read(policy)), ..row },
             Some(What::Limit(limit)) => Self { limit: Some(Written::read(limit)), ..row },
             Some(What::Schedule(schedule)) => Self { schedule: Some(Written::read(schedule)), ..row },
-            // Their rows are shown by routes of their own, without what is secret in them.
-            Some(What::Sink(_) | What::Token(_)) | None => row,
+            Some(What::Sink(sink)) => Self { sink: Some(Written::read(sink)), ..row },
+            // Nobody can set one.
+            Some(What::Token(_)) | None => row,
         }
     }
 }

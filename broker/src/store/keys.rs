@@ -123,6 +123,7 @@ pub fn row(record: Record) -> Option<Vec<u8>> {
                 ResourceKey::Kind(id) => (2, id),
                 ResourceKey::Limit(id) => (3, id),
                 ResourceKey::Schedule(id) => (4, id),
+                ResourceKey::Sink(id) => (5, id),
             };
             (b'r', [&[class][..], &id.to_be_bytes()].concat())
         }

@@ -61,6 +61,7 @@ impl World {
                     no_enqueue: random.chance(30),
                     small_results: random.chance(30),
                     no_leases: random.chance(20),
+                    ..Pressure::default()
                 };
                 if let Some(process) = &self.process {
                     process.door.notify(Notice::Disk(pressure));

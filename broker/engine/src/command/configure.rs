@@ -56,4 +56,6 @@ pub enum Target {
     Limit(String),
     /// `schedule/NAME`
     Schedule(String),
+    /// `sink/NAME`
+    Sink(String),
 }

@@ -39,6 +39,8 @@ impl Engine {
         if !self.roster.schedules.stalled.is_empty() && makes_room(&fact) {
             self.roster.schedules.wake(&mut self.roster.timers);
         }
+        // What a job held is no concern of those that it is tied to.
+        let is_flow = ties.is_flow && !matches!(fact, Fact::Emptied { .. });
         turn.facts.push(fact);
         if !self.roster.ended_runs.is_empty() {
             self.finish_runs(turn);
@@ -52,7 +54,7 @@ impl Engine {
             }
         }
         if let (Record::Job(seq), Some(before)) = (record, ties.state)
-            && (ties.is_flow || !self.roster.flows.is_idle())
+            && (is_flow || !self.roster.flows.is_idle())
         {
             self.follow_flow(seq, before, &ties, turn);
         }

@@ -60,6 +60,8 @@ pub struct Pressure {
     pub small_results: bool,
     /// No new leases.
     pub no_leases: bool,
+    /// It is the disk that has little room.
+    pub disk_low: bool,
 }
 
 /// The rules, over one ledger and its roster.
@@ -161,9 +163,12 @@ impl Engine {
         self.survey_on(now, turn);
         self.flow(now, turn);
         self.lighten(turn);
+        self.hurry(now);
         self.dispatch(now, turn);
+        self.alert(now, turn);
         self.catch_up(turn);
         self.roster.watches.renew(now);
+        self.store_deliveries(turn);
         self.count(turn, false);
         self.drop_names(turn);
         self.roster.ended_ids.expire(now);
@@ -176,6 +181,7 @@ impl Engine {
             || !self.ledger.fallouts.is_empty()
             || !self.roster.schedules.wanted.is_empty()
             || !self.roster.heavy.is_empty()
+            || self.roster.lookout.is_looking()
         {
             return Some(0);
         }

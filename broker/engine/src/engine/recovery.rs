@@ -140,6 +140,7 @@ impl Engine {
         }
         self.load_flows();
         self.load_schedules();
+        self.load_sinks();
         self.spare_leases(start.now);
         self.roster.hungry.clear();
         self.roster.stirred.clear();

@@ -7,6 +7,7 @@ use crate::limit::Limit;
 use crate::policy::{Ordering, Policy};
 use crate::queue_conf::QueueConf;
 use crate::schedule::Schedule;
+use crate::sink::Sink;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -263,6 +264,8 @@ pub enum ResourceKey {
     Limit(NameId),
     /// A schedule.
     Schedule(NameId),
+    /// A sink.
+    Sink(NameId),
 }
 
 /// What a resource says.
@@ -276,6 +279,8 @@ pub enum ResourceBody {
     Queue(QueueConf),
     /// Of a schedule.
     Schedule(Box<Schedule>),
+    /// Of a sink.
+    Sink(Box<Sink>),
 }
 
 impl ResourceBody {
@@ -284,7 +289,7 @@ impl ResourceBody {
     pub fn schedule(self) -> Option<Box<Schedule>> {
         match self {
             Self::Schedule(schedule) => Some(schedule),
-            Self::Policy(_) | Self::Limit(_) | Self::Queue(_) => None,
+            Self::Policy(_) | Self::Limit(_) | Self::Queue(_) | Self::Sink(_) => None,
         }
     }
 
@@ -294,7 +299,7 @@ impl ResourceBody {
         match self {
             Self::Policy(policy) => Some(policy),
             Self::Queue(conf) => Some(&conf.policy),
-            Self::Limit(_) | Self::Schedule(_) => None,
+            Self::Limit(_) | Self::Schedule(_) | Self::Sink(_) => None,
         }
     }
 
@@ -304,6 +309,7 @@ impl ResourceBody {
         match self {
             Self::Policy(_) | Self::Limit(_) | Self::Queue(_) => 512,
             Self::Schedule(schedule) => schedule.weight(),
+            Self::Sink(sink) => sink.weight(),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Ledger {
     fn has_policies(&self) -> bool {
         self.resources.first_key_value().is_some_and(|(key, _)| match key {
             ResourceKey::Namespace(_) | ResourceKey::Queue(_) | ResourceKey::Kind(_) => true,
-            ResourceKey::Limit(_) | ResourceKey::Schedule(_) => false,
+            ResourceKey::Limit(_) | ResourceKey::Schedule(_) | ResourceKey::Sink(_) => false,
         })
     }
 }

@@ -118,7 +118,10 @@ impl Ledger {
                 let is_whole = limit.queue == queue && limit.kind == 0 && limit.key == 0;
                 (is_whole && limit.is_pause()).then_some(limit)
             }
-            ResourceBody::Policy(_) | ResourceBody::Queue(_) | ResourceBody::Schedule(_) => None,
+            ResourceBody::Policy(_)
+            | ResourceBody::Queue(_)
+            | ResourceBody::Schedule(_)
+            | ResourceBody::Sink(_) => None,
         })
     }
 

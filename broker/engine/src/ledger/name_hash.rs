@@ -20,7 +20,8 @@ pub(crate) fn hash(seed: u64, name: &Name) -> u64 {
         | Name::Terms(_)
         | Name::Gate(_)
         | Name::Error(..)
-        | Name::Schedule(..) => name.hash(&mut mixer),
+        | Name::Schedule(..)
+        | Name::Sink(..) => name.hash(&mut mixer),
     }
     mixer.finish().max(1)
 }

@@ -38,6 +38,8 @@ pub enum Name {
     Error(NameId, String, String),
     /// A schedule of a namespace.
     Schedule(NameId, String),
+    /// A sink of a namespace.
+    Sink(NameId, String),
 }
 
 impl Name {
@@ -50,7 +52,8 @@ impl Name {
             | Self::Kind(_, text)
             | Self::Key(_, text)
             | Self::Limit(_, text)
-            | Self::Schedule(_, text) => text,
+            | Self::Schedule(_, text)
+            | Self::Sink(_, text) => text,
             Self::Error(_, _, shape) => shape,
             Self::Terms(_) | Self::Gate(_) => "",
         }
@@ -64,6 +67,7 @@ impl Name {
             | Self::Key(of, _)
             | Self::Limit(of, _)
             | Self::Schedule(of, _)
+            | Self::Sink(of, _)
             | Self::Error(of, ..) => *of,
             Self::Namespace(_) | Self::Terms(_) | Self::Gate(_) => 0,
         }
@@ -76,9 +80,12 @@ impl Name {
     fn is_counted(&self) -> bool {
         match self {
             Self::Key(..) | Self::Terms(_) | Self::Gate(_) | Self::Error(..) => true,
-            Self::Namespace(_) | Self::Queue(..) | Self::Kind(..) | Self::Limit(..) | Self::Schedule(..) => {
-                false
-            }
+            Self::Namespace(_)
+            | Self::Queue(..)
+            | Self::Kind(..)
+            | Self::Limit(..)
+            | Self::Schedule(..)
+            | Self::Sink(..) => false,
         }
     }
 }
@@ -105,6 +112,7 @@ pub(crate) struct NameCounts {
     pub(crate) others: usize,
     pub(crate) errors: usize,
     pub(crate) schedules: usize,
+    pub(crate) sinks: usize,
 }
 
 impl NameCounts {
@@ -117,6 +125,7 @@ impl NameCounts {
             Name::Key(..) | Name::Terms(_) | Name::Gate(_) => &mut self.others,
             Name::Error(..) => &mut self.errors,
             Name::Schedule(..) => &mut self.schedules,
+            Name::Sink(..) => &mut self.sinks,
         }
     }
 }

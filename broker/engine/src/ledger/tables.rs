@@ -68,7 +68,10 @@ impl ResourceRow {
     pub(crate) fn counted_name(&self) -> Option<NameId> {
         match &self.body {
             ResourceBody::Limit(limit) => Some(limit.key).filter(|&key| key > 0),
-            ResourceBody::Policy(_) | ResourceBody::Queue(_) | ResourceBody::Schedule(_) => None,
+            ResourceBody::Policy(_)
+            | ResourceBody::Queue(_)
+            | ResourceBody::Schedule(_)
+            | ResourceBody::Sink(_) => None,
         }
     }
 }

@@ -144,7 +144,12 @@ impl Roster {
         let Some(lease) = &job.lease else { return };
         let mark = self.sessions.get(&lease.session).and_then(|presence| presence.leases.get(&job.seq));
         for id in mark.map(|mark| mark.buckets.clone()).unwrap_or_default() {
+            let was_open = self.limits.is_broken(id);
             if self.limits.ended(id, failed, now) {
+                let is_open = self.limits.is_broken(id);
+                if is_open != was_open {
+                    self.tripped.push((id, is_open));
+                }
                 self.open_bucket(id);
             }
         }

@@ -313,6 +313,11 @@ impl Limits {
         self.bucket(id).breaker.ended(rule, failed, now)
     }
 
+    /// The breaker of this bucket is open, or was and its probe has not ended.
+    pub(crate) fn is_broken(&self, id: BucketId) -> bool {
+        self.find(id).is_some_and(|bucket| bucket.breaker.open_until > 0)
+    }
+
     /// A handler was told to slow down: nothing passes until then.
     pub(crate) fn push_back(&mut self, id: BucketId, until: Ms) {
         let bucket = self.bucket(id);

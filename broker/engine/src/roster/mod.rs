@@ -10,6 +10,7 @@ pub(crate) mod kept_bytes;
 pub(crate) mod kinds;
 pub(crate) mod lanes;
 pub(crate) mod limits;
+pub(crate) mod lookout;
 mod operations;
 mod presence;
 pub(crate) mod queue;
@@ -18,6 +19,7 @@ mod run;
 pub(crate) mod schedules;
 pub(crate) mod seqs;
 mod serial;
+pub(crate) mod sinks;
 pub(crate) mod sources;
 pub(crate) mod stream;
 mod timers;
@@ -47,7 +49,9 @@ use claims::Claims;
 use flows::Flows;
 use kinds::Kinds;
 use limits::{BucketId, Limits};
+use lookout::Lookout;
 use queue::QueueIndex;
+use sinks::Sinks;
 use stream::{Stream, StreamKey, Streams};
 use watches::Watches;
 
@@ -90,6 +94,10 @@ pub(crate) struct Roster {
     /// Lots drawn so far.
     pub(crate) lots: u64,
     pub(crate) watches: Watches,
+    pub(crate) lookout: Lookout,
+    pub(crate) sinks: Sinks,
+    /// Breakers that opened or closed in this turn; true = opened.
+    pub(crate) tripped: Vec<(BucketId, bool)>,
     /// Silence does not count while a connection is open.
     pub(crate) ignores_silence: bool,
     /// Bytes that runs have said and that are in memory.
@@ -381,6 +389,7 @@ impl Roster {
         }
         let moved = |at: Ms| at.saturating_add_signed(by).max(1);
         self.watches.shift(moved);
+        self.lookout.shift(moved, &mut self.timers);
         for (&key, wait) in &mut self.watches.waits {
             self.timers.remove(wait.until, Timer::Wait(key));
             wait.until = moved(wait.until);

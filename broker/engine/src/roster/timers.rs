@@ -51,6 +51,8 @@ pub(crate) enum Timer {
     Touched(Request),
     /// A schedule has something to do.
     Schedule(NameId),
+    /// The queues are looked at.
+    Look,
 }
 
 /// All timers.

@@ -17,12 +17,12 @@ use alloc::vec::Vec;
 /// A watch is named by the request that opened it.
 pub(crate) type WatchKey = Request;
 
-/// What a watch wants to hear.
-#[derive(Debug, Default)]
+/// What a watch wants to hear, or a sink.
+#[derive(Debug)]
 pub(crate) struct Interest {
     pub(crate) namespace: NameId,
     /// Bits of event names; 0 = all.
-    pub(crate) names: u32,
+    pub(crate) names: u64,
     /// Empty = all.
     pub(crate) ids: BTreeSet<JobId>,
     /// "" = all.
@@ -34,11 +34,27 @@ pub(crate) struct Interest {
     pub(crate) states: States,
 }
 
+impl Default for Interest {
+    fn default() -> Self {
+        let (queue, kind, key) = Default::default();
+        Self { namespace: 0, names: 0, ids: BTreeSet::new(), queue, kind, key, states: States::ALL }
+    }
+}
+
 impl Interest {
     pub(crate) fn takes(&self, event: &Event) -> bool {
-        self.namespace == event.namespace
-            && self.takes_name(event.name)
-            && event.job.as_ref().map_or_else(|| self.is_open(), |job| self.takes_job(job))
+        let is_about = match (&event.job, &event.queue) {
+            (Some(job), _) => self.takes_job(job),
+            (None, Some(queue)) => self.takes_queue(queue.text()),
+            (None, None) => self.is_open(),
+        };
+        (event.namespace == 0 || self.namespace == event.namespace) && self.takes_name(event.name) && is_about
+    }
+
+    /// It selects whole queues, and this one.
+    fn takes_queue(&self, queue: &str) -> bool {
+        let is_of_jobs = !self.ids.is_empty() || !self.kind.is_empty() || !self.key.is_empty();
+        !is_of_jobs && self.states == States::ALL && (self.queue.is_empty() || self.queue == queue)
     }
 
     pub(crate) fn takes_name(&self, name: EventName) -> bool {
@@ -106,6 +122,8 @@ pub(crate) struct Watches {
     /// Events that may still be told in this turn as they happen.
     budget: usize,
     named: usize,
+    /// There are sinks.
+    pub(crate) is_hooked: bool,
 }
 
 #[derive(Debug)]
@@ -127,7 +145,7 @@ impl Watches {
 
     /// Somebody wants to hear of something. The one check that a job costs when nobody does.
     pub(crate) fn is_on(&self) -> bool {
-        self.ring.is_some() || !self.by_job.is_empty()
+        self.ring.is_some() || self.is_hooked || !self.by_job.is_empty()
     }
 
     /// Who has named this job.

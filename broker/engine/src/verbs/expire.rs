@@ -44,6 +44,7 @@ impl Engine {
                 Timer::Flush(seq) => self.write_report(seq, now, turn),
                 Timer::Touched(key) => self.answer_touch(key, turn),
                 Timer::Schedule(schedule) => self.attend(schedule, now, turn),
+                Timer::Look => self.look(),
             }
         }
     }

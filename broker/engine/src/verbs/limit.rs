@@ -43,7 +43,10 @@ impl Engine {
         let row = self.ledger.resources.get(&ResourceKey::Limit(id));
         let limit = row.and_then(|row| match &row.body {
             ResourceBody::Limit(limit) => Some(limit.clone()),
-            ResourceBody::Policy(_) | ResourceBody::Queue(_) | ResourceBody::Schedule(_) => None,
+            ResourceBody::Policy(_)
+            | ResourceBody::Queue(_)
+            | ResourceBody::Schedule(_)
+            | ResourceBody::Sink(_) => None,
         });
         if until(limit.as_ref()) > 0 {
             self.roster.timers.insert(until(limit.as_ref()), Timer::LimitEnd(id));
@@ -148,7 +151,8 @@ impl Engine {
             ResourceKey::Namespace(_)
             | ResourceKey::Queue(_)
             | ResourceKey::Kind(_)
-            | ResourceKey::Schedule(_) => None,
+            | ResourceKey::Schedule(_)
+            | ResourceKey::Sink(_) => None,
         });
         let Page { rows, cursor, total } = self.page_of(asker.namespace, ids, (name, after), limit);
         let limits = rows.into_iter().filter_map(|(text, id)| self.limit_view(text, id, asker.now)).collect();

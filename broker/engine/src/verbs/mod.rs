@@ -1,9 +1,11 @@
 //! The verbs: one file each, and the two things that happen without one: time and delivery.
 
+mod alert;
 mod audit;
 pub(crate) mod batch;
 mod change;
 mod dedup;
+mod deliver;
 mod depend;
 mod dispatch;
 mod enqueue;

@@ -4,11 +4,15 @@ use crate::command::{Code, Put, Refusal, Scope, SetResource, Target};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Fact, ResourceBody, ResourceKey};
 use crate::frame::{Body, Rows};
-use crate::ids::NameId;
+use crate::ids::{Ms, NameId};
 use crate::ledger::names::Name;
 use crate::ledger::tables::ResourceRow;
 use crate::limit::Limit;
-use crate::limits::{KINDS_MAX, LIMITS_MAX, QUEUES_MAX, SCHEDULE_BYTES_MAX, SCHEDULES_MAX};
+use crate::limits::{
+    FORMER_SECRET_MS, KINDS_MAX, LIMITS_MAX, QUEUES_MAX, SCHEDULE_BYTES_MAX, SCHEDULES_MAX, SINK_BYTES_MAX,
+    SINKS_MAX,
+};
+use crate::sink::{self, Sink};
 use crate::verbs::query::{Page, page};
 use crate::verbs::schedule::template_names;
 use crate::view::ConfigView;
@@ -62,6 +66,7 @@ impl Engine {
             Target::Kind(_) => counts.kinds >= KINDS_MAX,
             Target::Limit(_) => counts.limits >= LIMITS_MAX,
             Target::Schedule(_) => counts.schedules >= SCHEDULES_MAX,
+            Target::Sink(_) => counts.sinks >= SINKS_MAX,
             Target::Namespace => false,
         };
         let names = [&set.scope.queue, &set.scope.kind, &set.scope.key];
@@ -86,11 +91,29 @@ impl Engine {
                 Refusal::new(Code::Exhausted, &field, format!("too many {what} names"))
             })?;
         }
+        if let ResourceBody::Sink(sink) = &set.body {
+            self.check_sink(namespace, place, sink, stored)?;
+        }
         if full && self.existing_key(namespace, &set.target).is_none() {
             let field = format!("set[{place}].name");
             return Err(Refusal::new(Code::Exhausted, &field, "too many names"));
         }
         Ok(())
+    }
+
+    fn check_sink(&self, namespace: NameId, place: usize, sink: &Sink, stored: u64) -> Result<(), Refusal> {
+        let field = format!("set[{place}].sink");
+        if sink.weight() > SINK_BYTES_MAX {
+            let message = format!("a sink takes at most {SINK_BYTES_MAX} bytes, not {}", sink.weight());
+            return Err(Refusal::new(Code::TooLarge, &field, message));
+        }
+        if sink.secret.is_empty() && stored == 0 {
+            let message = "a new sink needs a secret; `windlass admin webhook add` makes one";
+            return Err(Refusal::new(Code::Invalid, &format!("{field}.secret"), message));
+        }
+        let wanted = sink_names(namespace);
+        let full = |what| Refusal::new(Code::Exhausted, &field, format!("too many {what} names"));
+        self.ledger.names.has_room(wanted.into_iter()).map_err(full)
     }
 
     fn set_resource(&mut self, asker: Asker, set: &SetResource, dry_run: bool, turn: &mut Turn) -> u64 {
@@ -118,6 +141,12 @@ impl Engine {
             Target::Schedule(name) => {
                 ResourceKey::Schedule(self.intern(turn, Name::Schedule(namespace, name.clone())))
             }
+            Target::Sink(name) => {
+                for name in sink_names(namespace) {
+                    self.intern(turn, name);
+                }
+                ResourceKey::Sink(self.intern(turn, Name::Sink(namespace, name.clone())))
+            }
         };
         let body = Box::new(match &set.body {
             body @ (ResourceBody::Policy(_) | ResourceBody::Queue(_)) => body.clone(),
@@ -125,6 +154,9 @@ impl Engine {
                 ResourceBody::Limit(self.scoped(namespace, limit.clone(), &set.scope, turn))
             }
             ResourceBody::Schedule(schedule) => ResourceBody::Schedule(schedule.clone()),
+            ResourceBody::Sink(sink) => {
+                ResourceBody::Sink(Box::new(kept_secret(sink, before.as_ref(), asker.now)))
+            }
         });
         self.decide(turn, Fact::ResourceSet { key, version: stored + 1, body, at: asker.now });
         self.reconsider(key);
@@ -161,7 +193,8 @@ impl Engine {
             ResourceKey::Queue(id)
             | ResourceKey::Kind(id)
             | ResourceKey::Limit(id)
-            | ResourceKey::Schedule(id) => self.namespace_of(id),
+            | ResourceKey::Schedule(id)
+            | ResourceKey::Sink(id) => self.namespace_of(id),
         }
     }
 
@@ -174,6 +207,7 @@ impl Engine {
             ResourceKey::Kind(id) => format!("kind/{}", text(id)),
             ResourceKey::Limit(id) => format!("limit/{}", text(id)),
             ResourceKey::Schedule(id) => format!("schedule/{}", text(id)),
+            ResourceKey::Sink(id) => format!("sink/{}", text(id)),
         }
     }
 
@@ -201,6 +235,11 @@ impl Engine {
             (ResourceBody::Limit(stored), ResourceBody::Limit(limit)) => {
                 let Limit { queue, kind, key, .. } = *stored;
                 *stored == Limit { queue, kind, key, ..limit.clone() } && self.scope_of(stored) == set.scope
+            }
+            (ResourceBody::Sink(stored), ResourceBody::Sink(sink)) => {
+                let Sink { secret, former, .. } = (**stored).clone();
+                let is_same = sink.secret.is_empty() || sink.secret == secret;
+                is_same && **stored == Sink { secret, former, ..(**sink).clone() }
             }
             (stored, body) => stored == body,
         }
@@ -234,6 +273,7 @@ impl Engine {
                 self.roster.stir_all();
             }
             ResourceKey::Schedule(_) => {}
+            ResourceKey::Sink(sink) => self.resink(sink),
         }
     }
 
@@ -247,6 +287,24 @@ impl Engine {
             Target::Schedule(name) => {
                 ResourceKey::Schedule(names.find(&Name::Schedule(namespace, name.clone()))?)
             }
+            Target::Sink(name) => ResourceKey::Sink(names.find(&Name::Sink(namespace, name.clone()))?),
         })
     }
+}
+
+/// The names that deliveries to a sink bring.
+fn sink_names(namespace: NameId) -> [Name; 2] {
+    [Name::Queue(namespace, sink::QUEUE.into()), Name::Kind(namespace, sink::KIND.into())]
+}
+
+/// The sink with the secret that is stored, unless it has another one; then the stored one signs for a
+/// while, too.
+fn kept_secret(sink: &Sink, before: Option<&ResourceBody>, now: Ms) -> Sink {
+    let Some(ResourceBody::Sink(before)) = before else { return sink.clone() };
+    if sink.secret.is_empty() || sink.secret == before.secret {
+        let (secret, former) = (before.secret.clone(), before.former.clone());
+        return Sink { secret, former, ..sink.clone() };
+    }
+    let former = Some(Box::new((before.secret.clone(), now.saturating_add(FORMER_SECRET_MS))));
+    Sink { former, ..sink.clone() }
 }

@@ -20,7 +20,8 @@ impl Engine {
                 ResourceKey::Namespace(_)
                 | ResourceKey::Kind(_)
                 | ResourceKey::Limit(_)
-                | ResourceKey::Schedule(_) => None,
+                | ResourceKey::Schedule(_)
+                | ResourceKey::Sink(_) => None,
             })
             .collect();
         queues.into_iter().for_each(|queue| self.reconfigure(queue));
@@ -77,7 +78,10 @@ impl Engine {
     pub(crate) fn queue_conf(&self, queue: NameId) -> Option<&QueueConf> {
         match &self.ledger.resources.get(&ResourceKey::Queue(queue))?.body {
             ResourceBody::Queue(conf) => Some(conf),
-            ResourceBody::Policy(_) | ResourceBody::Limit(_) | ResourceBody::Schedule(_) => None,
+            ResourceBody::Policy(_)
+            | ResourceBody::Limit(_)
+            | ResourceBody::Schedule(_)
+            | ResourceBody::Sink(_) => None,
         }
     }
 }

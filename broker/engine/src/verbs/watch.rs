@@ -4,22 +4,35 @@ use crate::blob::Blob;
 use crate::command::{Code, Refusal, Watch as Asked};
 use crate::engine::{Asker, Engine, Turn};
 use crate::event::{Event, EventJob, EventName};
-use crate::fact::{Counts, Fact, Note};
+use crate::fact::{Counts, DeadReason, Fact, Note};
 use crate::frame::{Body, Frame};
 use crate::ids::{ConnId, JobId, NameId, Request, Seq, SessionId};
 use crate::ledger::job::State;
+use crate::ledger::names::Name;
 use crate::limits::{
     DELIVER_BYTES_MAX, EVENT_NOTE_BYTES_MAX, EVENTS_PER_WATCH, OUTPUT_IDS_MAX, STREAMS_MAX, WATCHED_IDS_MAX,
     WIDE_WATCHES_MAX,
 };
 use crate::part::Slot;
 use crate::roster::watches::{Interest, Watch, WatchKey};
+use crate::sink;
 use crate::verbs::outcome::clipped;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// Something that is not about a single job, before it has a number.
+pub(crate) struct News {
+    pub(crate) name: EventName,
+    /// 0 = all of them.
+    pub(crate) namespace: NameId,
+    pub(crate) queue: Option<Arc<Name>>,
+    pub(crate) subject: String,
+    /// For people.
+    pub(crate) note: String,
+}
 
 impl Engine {
     pub(crate) fn watch(&mut self, asker: Asker, asked: Asked, turn: &mut Turn) {
@@ -98,6 +111,7 @@ impl Engine {
         watches.open.insert(key, watch);
         if !is_narrow {
             watches.widen(key, asked.from_seq);
+            self.look_out();
         }
     }
 
@@ -111,11 +125,22 @@ impl Engine {
 
     /// Tells whoever wants to hear it what a fact means for its job, which is still there.
     pub(crate) fn tell(&mut self, seq: Seq, fact: &Fact, turn: &mut Turn) {
+        if self.roster.watches.is_hooked {
+            self.follow_delivery(seq, fact);
+        }
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         let direct = self.roster.watches.of_job(job.namespace, job.id);
-        let Some(name) = event_of(fact).filter(|_| self.has_ears() || !direct.is_empty()) else { return };
+        // A death may be an event of two names, and either is wanted.
+        let is_wanted = |name: EventName| {
+            self.has_ears_for(name) || name == EventName::JobDead && self.has_ears_for(EventName::JobPoison)
+        };
+        let Some(name) = event_of(fact).filter(|&name| is_wanted(name) || !direct.is_empty()) else { return };
         let note = self.event_note(fact);
         let result = if let Fact::Completed { result, .. } = fact { result.clone() } else { Blob::default() };
+        if let Fact::Died { reason: DeadReason::Poison, .. } = fact {
+            self.announce(name, seq, note.clone(), &result, turn);
+            return self.announce(EventName::JobPoison, seq, note, &result, turn);
+        }
         self.announce(name, seq, note, &result, turn);
     }
 
@@ -139,12 +164,13 @@ impl Engine {
         let Some(job) = self.ledger.jobs.get(seq) else { return };
         let (namespace, id) = (job.namespace, job.id);
         let direct = self.roster.watches.of_job(namespace, id);
-        if !self.has_ears() && direct.is_empty() {
+        if !self.has_ears_for(name) && direct.is_empty() {
             return;
         }
         let event = self.event(name, Some(seq), note, namespace);
         self.roster.watches.keep(&event);
         self.tell_wide(&event, result, turn);
+        self.hook(&event);
         for key in direct {
             if self.roster.watches.open.contains_key(&key) {
                 self.tell_narrow(key, &event, result, turn);
@@ -190,28 +216,44 @@ impl Engine {
 
     /// Tells what became of a session.
     pub(crate) fn tell_session(&mut self, id: SessionId, name: EventName, turn: &mut Turn) {
-        let Some(row) = self.ledger.sessions.get(&id).filter(|_| self.has_ears()) else { return };
+        let Some(row) = self.ledger.sessions.get(&id).filter(|_| self.has_ears_for(name)) else { return };
+        // After a crash of the broker its own session is lost, too, and that is no alert.
+        let is_own = row.session.client == sink::CLIENT;
+        let name = if is_own && name == EventName::SessionLost { EventName::SessionClosed } else { name };
         let namespace = row.session.namespace;
         let note = format!("{} ({id})", self.worker(id));
-        let event = self.event(name, None, note, namespace);
-        self.roster.watches.keep(&event);
-        self.tell_wide(&event, &Blob::default(), turn);
+        let (queue, subject) = (None, format!("session/{id}"));
+        self.publish(News { name, namespace, queue, subject, note }, turn);
     }
 
     /// Tells what became of a schedule.
     pub(crate) fn tell_schedule(&mut self, id: NameId, name: EventName, note: String, turn: &mut Turn) {
-        if !self.has_ears() {
+        let (namespace, queue) = (self.namespace_of(id), None);
+        let subject = format!("schedule/{}", self.ledger.names.text(id));
+        self.publish(News { name, namespace, queue, subject, note }, turn);
+    }
+
+    /// Tells what is not about a single job.
+    pub(crate) fn publish(&mut self, news: News, turn: &mut Turn) {
+        if !self.has_ears_for(news.name) {
             return;
         }
-        let namespace = self.namespace_of(id);
-        let event = self.event(name, None, note, namespace);
+        let News { name, namespace, queue, subject, note } = news;
+        let event = self.event(name, None, clipped(note, EVENT_NOTE_BYTES_MAX), namespace);
+        let event = Arc::new(Event { queue, subject, ..Arc::unwrap_or_clone(event) });
         self.roster.watches.keep(&event);
         self.tell_wide(&event, &Blob::default(), turn);
+        self.hook(&event);
     }
 
     /// Somebody listens to more than single jobs, or did so lately.
-    fn has_ears(&self) -> bool {
-        self.roster.watches.has_ring()
+    pub(crate) fn has_ears(&self) -> bool {
+        self.roster.watches.has_ring() || self.roster.watches.is_hooked
+    }
+
+    /// Somebody who listens may want to hear this.
+    fn has_ears_for(&self, name: EventName) -> bool {
+        self.roster.watches.has_ring() || self.roster.sinks.wanted & name.bit() > 0
     }
 
     fn event(&mut self, name: EventName, seq: Option<Seq>, note: String, namespace: NameId) -> Arc<Event> {
@@ -237,7 +279,8 @@ impl Engine {
             kind: names.shared(job.kind),
             key: names.shared(job.key),
         });
-        Arc::new(Event { number, at: self.now, name, namespace, job, note })
+        let (queue, subject) = (None, String::new());
+        Arc::new(Event { number, at: self.now, name, namespace, job, queue, subject, note })
     }
 
     fn event_note(&self, fact: &Fact) -> String {
@@ -404,7 +447,9 @@ impl Engine {
         let Some(job) = self.find(namespace, id) else {
             let (number, at, name) = (self.roster.watches.skip_number(), self.now, EventName::JobRemoved);
             let job = EventJob { id, seq: 0, state: None, delivery: 0, queue: None, kind: None, key: None };
-            return Arc::new(Event { number, at, name, namespace, job: Some(job), note: String::new() });
+            let (job, queue) = (Some(job), None);
+            let (subject, note) = (String::new(), String::new());
+            return Arc::new(Event { number, at, name, namespace, job, queue, subject, note });
         };
         let (seq, name) = (job.seq, EventName::of_end(job.state).unwrap_or(EventName::JobRetried));
         let number = self.roster.watches.skip_number();

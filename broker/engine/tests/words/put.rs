@@ -8,6 +8,7 @@ use windlass_engine::fact::ResourceBody;
 use windlass_engine::limit::{Breaker, Limit};
 use windlass_engine::queue_conf::{Dispatch, QueueConf};
 use windlass_engine::schedule::{Calendar, CatchUp, Overlap, Schedule};
+use windlass_engine::sink::Sink;
 
 /// `pause mail`, `resume mail`, `set queue=mail attempts=3`, `remove kind=send`, `namespace`,
 /// `set schedule=nightly every=1h overlap=one`,
@@ -22,6 +23,8 @@ pub(super) fn put_words(rest: &str) -> Put {
         let verb = words.names.remove(0);
         let target = if matches!(verb, "pause" | "resume") {
             Target::Limit(format!("pause:queue/{}", words.names[0]))
+        } else if let Some(sink) = words.values.remove("sink") {
+            Target::Sink(sink.into())
         } else if let Some(queue) = words.values.remove("queue") {
             Target::Queue(queue.into())
         } else if let Some(kind) = words.values.remove("kind") {
@@ -47,7 +50,7 @@ pub(super) fn put_words(rest: &str) -> Put {
                 put.set.push(SetResource { target, if_version, body, scope });
             }
             "set" => {
-                let scope = Scope {
+                let mut scope = Scope {
                     queue: words.text("of_queue", ""),
                     kind: words.text("of_kind", ""),
                     key: words.text("of_key", ""),
@@ -57,6 +60,7 @@ pub(super) fn put_words(rest: &str) -> Put {
                     Target::Queue(_) => ResourceBody::Queue(queue_words(&mut words)),
                     Target::Namespace | Target::Kind(_) => ResourceBody::Policy(policy_words(&mut words)),
                     Target::Schedule(_) => ResourceBody::Schedule(Box::new(schedule_words(&mut words))),
+                    Target::Sink(_) => ResourceBody::Sink(Box::new(sink_words(&mut words, &mut scope))),
                 };
                 put.set.push(SetResource { target, if_version, body, scope });
             }
@@ -106,11 +110,20 @@ fn schedule_words(words: &mut Words<'_>) -> Schedule {
     }
 }
 
+/// Its jobs are named as what a limit bounds is.
+fn sink_words(words: &mut Words<'_>, scope: &mut Scope) -> Sink {
+    let Scope { queue, kind, key } = core::mem::take(scope);
+    let (url, secret) = (words.text("url", "http://here"), words.text("secret", "whsec"));
+    let secret = if secret == "none" { String::new() } else { secret };
+    Sink { url, secret, former: None, names: words.list("events", ""), queue, kind, key }
+}
+
 fn queue_words(words: &mut Words<'_>) -> QueueConf {
     QueueConf {
         dispatch: if words.flag("random") { Dispatch::Random } else { Dispatch::LongestIdle },
         fair_every: words.number("fair_every").unwrap_or(0),
         keep_bytes: words.number("keep_bytes").unwrap_or(0).into(),
+        slo_ms: words.ms("slo").unwrap_or(0),
         policy: policy_words(words),
     }
 }

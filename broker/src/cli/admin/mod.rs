@@ -25,6 +25,7 @@ mod survey;
 mod tail;
 mod top;
 mod watch;
+mod webhooks;
 mod workers;
 
 use self::desk::Desk;
@@ -130,6 +131,12 @@ enum What {
         #[command(subcommand)]
         what: Option<workers::Workers>,
     },
+    /// Places that alerts are delivered to: list, add, test, deliveries, rotate, resume, remove
+    #[command(alias = "webhook")]
+    Webhooks {
+        #[command(subcommand)]
+        what: Option<webhooks::Webhooks>,
+    },
     /// What happens, a line each, until interrupted
     #[command(alias = "events")]
     Tail(tail::TailArgs),
@@ -194,6 +201,7 @@ impl What {
             Self::Workers { what } => what.as_ref().is_none_or(workers::Workers::is_a_look),
             Self::Limits { what } => what.as_ref().is_none_or(limits::Limits::is_a_look),
             Self::Kinds { what } => what.as_ref().is_none_or(kinds::Kinds::is_a_look),
+            Self::Webhooks { what } => what.as_ref().is_none_or(webhooks::Webhooks::is_a_look),
             Self::Dead { what } => what.is_a_look(),
             Self::Status(_)
             | Self::Doctor
@@ -235,6 +243,7 @@ async fn perform(desk: &Desk, what: &What) -> Outcome {
         What::Schedules { what } => schedules::run(desk, what.as_ref()).await,
         What::Explain { id } => explain::run(desk, *id).await,
         What::Workers { what } => workers::run(desk, what.as_ref()).await,
+        What::Webhooks { what } => webhooks::run(desk, what.as_ref()).await,
         What::AdvanceClock { by, patience } => server::advance_clock(desk, *by, *patience).await,
         What::Stats => server::stats(desk).await,
         What::Check(_) | What::Context { .. } => {

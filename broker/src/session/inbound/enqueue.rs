@@ -12,6 +12,7 @@ use uuid::Uuid;
 use windlass_engine::JobId;
 use windlass_engine::command::{Enqueue, Hold, JobSpec, Wishes};
 use windlass_engine::limits::{AFTER_PER_ENQUEUE_MAX, HOLD_TTL_MS_DEFAULT, LABEL_BYTES_MAX};
+use windlass_engine::sink;
 use windlass_engine::terms::{Gate, Terms};
 use windlass_proto::limits::{
     DELAY_MS_MAX, ENQUEUE_WAIT_MS_DEFAULT, ENQUEUE_WAIT_MS_MAX, LIMITS_MAX, NEED_LABELS_MAX, TAG_BYTES_MAX,
@@ -82,6 +83,11 @@ pub(super) fn job_spec(
     if payload.len() > rules.payload_bytes_max {
         let message = format!("a payload of {} bytes, at most {}", payload.len(), rules.payload_bytes_max);
         return Err(too_large("payload", message));
+    }
+    if queue == sink::QUEUE && kind != sink::TEST_KIND {
+        let message =
+            "here the broker's own deliveries wait; a test is of kind `webhook.test`, its key the sink";
+        return Err(invalid("queue", message));
     }
     Ok(JobSpec {
         id: if id.is_empty() { JobId(Uuid::now_v7().into_bytes()) } else { job_id(&id, "id")? },

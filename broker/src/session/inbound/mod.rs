@@ -16,6 +16,7 @@ mod query;
 mod schedule;
 mod selection;
 mod settle;
+mod sink;
 mod spoken;
 mod tell;
 mod touch;

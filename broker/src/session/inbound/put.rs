@@ -1,9 +1,10 @@
-//! Put: queues, policies of kinds and of the namespace, limits and schedules.
+//! Put: queues, policies of kinds and of the namespace, limits, schedules and sinks.
 
 use super::Rules;
 use super::limit::limit;
 use super::policy::policy;
 use super::schedule::schedule;
+use super::sink::sink;
 use crate::session::form::{Checked, at, inside, invalid, known, name, reason, unset, unsupported};
 use std::collections::HashSet;
 use windlass_engine::command::{Put, Scope, SetResource, Target};
@@ -41,9 +42,15 @@ fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {
     // What cannot be set at all is said before its name is looked at.
     match what {
         None => return Err(invalid("what", "a resource has a content")),
-        Some(What::Sink(_)) => return Err(unsupported("sink")),
         Some(What::Token(_)) => return Err(unsupported("token")),
-        Some(What::Queue(_) | What::Kind(_) | What::Namespace(_) | What::Limit(_) | What::Schedule(_)) => {}
+        Some(
+            What::Queue(_)
+            | What::Kind(_)
+            | What::Namespace(_)
+            | What::Limit(_)
+            | What::Schedule(_)
+            | What::Sink(_),
+        ) => {}
     }
     let target = target(name, "name")?;
     let mut scope = Scope::default();
@@ -67,9 +74,18 @@ fn set_resource(resource: v1::Resource, rules: Rules) -> Checked<SetResource> {
             let schedule = self::schedule(schedule, rules).map_err(|fault| inside("schedule", fault))?;
             ResourceBody::Schedule(Box::new(schedule))
         }
+        (Some(What::Sink(sink)), Target::Sink(_)) => {
+            let sink = self::sink(sink, rules).map_err(|fault| inside("sink", fault))?;
+            ResourceBody::Sink(Box::new(sink))
+        }
         (
             _,
-            Target::Queue(_) | Target::Kind(_) | Target::Namespace | Target::Limit(_) | Target::Schedule(_),
+            Target::Sink(_)
+            | Target::Queue(_)
+            | Target::Kind(_)
+            | Target::Namespace
+            | Target::Limit(_)
+            | Target::Schedule(_),
         ) => {
             return Err(invalid("name", "the name is of another sort than the content"));
         }
@@ -90,7 +106,8 @@ fn target(text: String, field: &str) -> Checked<Target> {
         "kind" => Ok(Target::Kind(rest)),
         "limit" => Ok(Target::Limit(rest)),
         "schedule" => Ok(Target::Schedule(rest)),
-        "sink" | "token" => Err(unsupported(field)),
+        "sink" => Ok(Target::Sink(rest)),
+        "token" => Err(unsupported(field)),
         _ => {
             Err(invalid(field, "a resource is a queue, kind, limit, schedule, sink or token, or `namespace`"))
         }
@@ -116,7 +133,6 @@ fn queue_conf(conf: v1::QueueConf) -> Checked<QueueConf> {
         ("max_bytes", max_bytes > 0),
         ("max_payload", max_payload > 0),
         ("overflow", !matches!(overflow, Overflow::Unspecified | Overflow::Reject)),
-        ("slo_ms", slo_ms > 0),
     ])?;
     let policy = policy.map(|policy| self::policy(policy).map_err(|fault| inside("policy", fault)));
     Ok(QueueConf {
@@ -127,5 +143,6 @@ fn queue_conf(conf: v1::QueueConf) -> Checked<QueueConf> {
         },
         fair_every,
         keep_bytes,
+        slo_ms,
     })
 }

@@ -10,7 +10,7 @@ use windlass_proto::v1;
 
 /// One event; None = the end of the stream.
 pub(in crate::session) fn event(event: Option<&Event>, data: Slot, lagged: bool) -> v1::Event {
-    let Some(Event { number, at, name, namespace: _, job, note }) = event else {
+    let Some(Event { number, at, name, namespace: _, job, queue, subject: _, note }) = event else {
         return v1::Event { end: true, ..v1::Event::default() };
     };
     let data = if *name == EventName::JobCompleted { result(data) } else { filled(data) };
@@ -19,6 +19,7 @@ pub(in crate::session) fn event(event: Option<&Event>, data: Slot, lagged: bool)
         at_ms: *at,
         name: name.name().to_owned(),
         note: note.clone(),
+        queue: text(queue.as_ref()).to_owned(),
         data,
         lagged,
         ..v1::Event::default()

@@ -4,6 +4,7 @@ use windlass_engine::command::Scope;
 use windlass_engine::limit::Limit;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
 use windlass_engine::queue_conf::{Dispatch, QueueConf};
+use windlass_engine::sink::Sink;
 use windlass_proto::v1::{self, backoff::Shape};
 
 /// A limit, with what it bounds.
@@ -42,9 +43,17 @@ pub(super) fn limit(limit: Limit, scope: Scope) -> v1::Limit {
     }
 }
 
+/// A sink, without its secrets.
+pub(super) fn sink(sink: Sink) -> v1::Sink {
+    let Sink { url, secret: _, former: _, names, queue, kind, key } = sink;
+    let is_of_all = [&queue, &kind, &key].into_iter().all(String::is_empty);
+    let select = (!is_of_all).then(|| v1::Selector { queue, kind, key, ..v1::Selector::default() });
+    v1::Sink { url, secret: String::new(), names, select }
+}
+
 /// The configuration of a queue.
 pub(super) fn queue_conf(conf: &QueueConf) -> v1::QueueConf {
-    let QueueConf { policy, dispatch, fair_every, keep_bytes } = conf;
+    let QueueConf { policy, dispatch, fair_every, keep_bytes, slo_ms } = conf;
     v1::QueueConf {
         policy: (*policy != Policy::default()).then(|| self::policy(policy)),
         dispatch: match dispatch {
@@ -54,6 +63,7 @@ pub(super) fn queue_conf(conf: &QueueConf) -> v1::QueueConf {
         .into(),
         fair_every: *fair_every,
         keep_bytes: *keep_bytes,
+        slo_ms: *slo_ms,
         ..v1::QueueConf::default()
     }
 }

@@ -373,6 +373,7 @@ fn config(view: ConfigView) -> v1::ConfigView {
     let what = match body {
         ResourceBody::Limit(limit) => What::Limit(resource::limit(limit, scope)),
         ResourceBody::Schedule(schedule) => What::Schedule(schedule::schedule(*schedule)),
+        ResourceBody::Sink(sink) => What::Sink(resource::sink(*sink)),
         ResourceBody::Queue(conf) => What::Queue(resource::queue_conf(&conf)),
         ResourceBody::Policy(conf) if name.starts_with("kind/") => What::Kind(policy(&conf)),
         ResourceBody::Policy(conf) => What::Namespace(policy(&conf)),

@@ -3,7 +3,7 @@
 
 use super::*;
 use windlass_proto::v1::{
-    Change, Put, QueueConf, Resource, Retry, RunAt, Selector, Sink, Token, Watch, change::To, fetch, resource,
+    Change, Put, QueueConf, Resource, Retry, RunAt, Selector, Token, Watch, change::To, fetch, resource,
 };
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Request)>) {
@@ -125,10 +125,8 @@ fn of_a_put() {
         queue("set[0].queue.max_bytes", |conf| conf.max_bytes = 1),
         queue("set[0].queue.max_payload", |conf| conf.max_payload = 1),
         queue("set[0].queue.overflow", |conf| conf.overflow = 2),
-        queue("set[0].queue.slo_ms", |conf| conf.slo_ms = 1),
-        ("set[0].sink", set("sink/ops", resource::What::Sink(Sink::default()))),
         ("set[0].token", set("token/ci", resource::What::Token(Token::default()))),
-        ("remove[0]", Request::Put(Put { remove: vec!["sink/ops".into()], ..Put::default() })),
+        ("remove[0]", Request::Put(Put { remove: vec!["token/ci".into()], ..Put::default() })),
     ]);
 }
 

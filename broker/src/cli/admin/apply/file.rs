@@ -1,7 +1,7 @@
 //! The file that `apply` reads and `config` prints: a table for each sort of resource, in it one for
 //! each name, in that the message of the protocol.
 
-use crate::json::message::{Limit, Policy, QueueConf, Schedule, Written};
+use crate::json::message::{Limit, Policy, QueueConf, Schedule, Sink, Written};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use windlass_client::proto::Resource;
@@ -21,6 +21,8 @@ pub(super) struct File {
     limit: BTreeMap<String, Limit>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     schedule: BTreeMap<String, Schedule>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sink: BTreeMap<String, Sink>,
 }
 
 impl File {
@@ -57,13 +59,15 @@ impl File {
             .schedule
             .into_iter()
             .map(|(name, schedule)| named("schedule", name, What::Schedule(schedule.wire())));
-        namespace.into_iter().chain(queues).chain(kinds).chain(limits).chain(schedules).collect()
+        let sinks = self.sink.into_iter().map(|(name, sink)| named("sink", name, What::Sink(sink.wire())));
+        let first = namespace.into_iter().chain(queues).chain(kinds);
+        first.chain(limits).chain(schedules).chain(sinks).collect()
     }
 }
 
 impl FromIterator<Resource> for File {
-    /// The file that declares these. What a file has no place for (sinks and tokens, whose secrets are
-    /// not shown) is left out.
+    /// The file that declares these. The secrets of sinks are not shown, and stay as they are stored where
+    /// a file names none; for tokens a file has no place.
     fn from_iter<T: IntoIterator<Item = Resource>>(resources: T) -> Self {
         let mut file = Self::default();
         for Resource { name, what, .. } in resources {
@@ -76,7 +80,8 @@ impl FromIterator<Resource> for File {
                 Some(What::Schedule(schedule)) => {
                     file.schedule.insert(name, Schedule::read(schedule));
                 }
-                Some(What::Sink(_) | What::Token(_)) | None => {}
+                Some(What::Sink(sink)) => drop(file.sink.insert(name, Sink::read(sink))),
+                Some(What::Token(_)) | None => {}
             }
         }
         file
