@@ -227,8 +227,8 @@ fn queries() -> Vec<Case> {
         (query(What::Queues, |query| query.name = "a b".into()), "name"),
     ];
     let unsupported = [
-        (query(What::Series, |_| ()), "what"),
-        (query(What::Kinds, |_| ()), "what"),
+        (query(What::Keys, |_| ()), "what"),
+        (query(What::Export, |_| ()), "what"),
         (query(What::Tokens, |_| ()), "what"),
         (query(What::Jobs, |query| query.window_ms = 1), "window_ms"),
     ];
@@ -266,10 +266,10 @@ fn puts() -> Vec<Case> {
         (pause(Limit::default()), "set[1].limit.concurrency"),
         (pause(Limit { concurrency: Some(5), ..Limit::default() }), "set[1].limit.concurrency"),
         (set("limit/stripe", Content::Limit(Limit::default())), "set[1].limit"),
+        (set("sink/s", Content::Sink(Sink::default())), "set[1].sink.url"),
         (Request::Put(Put { remove: vec!["queue/a".into(), "x y".into()], ..Put::default() }), "remove[1]"),
     ];
     let unsupported = [
-        (set("sink/s", Content::Sink(Sink::default())), "set[1].sink"),
         (set("token/s", Content::Token(Token::default())), "set[1].token"),
         (conf(QueueConf { max_jobs: 1, ..QueueConf::default() }), "set[1].queue.max_jobs"),
     ];

@@ -6,6 +6,7 @@
 //! DIR/MANIFEST   format, id and secret of the directory, and whether it has been made wholly
 //! DIR/journal/   segments
 //! DIR/leaves/    sled
+//! DIR/history/   courses over time; may be lost
 //! DIR/reserve    room kept for a start on a full disk
 //! ```
 //!
@@ -30,7 +31,7 @@ const MAGIC: [u8; 8] = *b"WINDLASS";
 const VERSION: u8 = 1;
 /// magic 8 | version u8 | stage u8 | id 16 | secret 32 | crc32c u32 of all before.
 /// What may stand in a data directory before it has a MANIFEST; a file system may have made the last.
-const OURS: [&str; 6] = ["LOCK", "MANIFEST.draft", "journal", "leaves", "reserve", "lost+found"];
+const OURS: [&str; 7] = ["LOCK", "MANIFEST.draft", "journal", "leaves", "history", "reserve", "lost+found"];
 /// How often, and how long apart, the lock of a broker that is ending is asked for: 5 s.
 const LOCK_TRIES: u32 = 250;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
