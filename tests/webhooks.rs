@@ -292,3 +292,41 @@ fn nobody_forges_an_alert_and_a_bad_sink_is_refused() {
         assert_eq!((error.code(), error.field.as_str()), (Code::Invalid, field));
     }
 }
+
+#[test]
+fn a_webhook_is_set_tried_and_removed_over_http() {
+    let broker = Broker::start();
+    let receiver = Receiver::answering(&["204 No Content"]);
+    let sink = format!(r#"{{"url":"{}","names":["job.dead"]}}"#, receiver.url());
+    let set = broker.http("PUT", "/v1/webhooks/ops", &sink);
+    assert_eq!(set.status, 200, "{}", set.text());
+    let secret = set.json()["secret"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("whsec_"));
+    // It is shown once, and a second Put keeps it.
+    assert_eq!(broker.http("PUT", "/v1/webhooks/ops", &sink).json()["secret"], Value::Null);
+    let listed = broker.http("GET", "/v1/webhooks", "").json();
+    assert_eq!(
+        (&listed["items"][0]["name"], &listed["items"][0]["names"][0]),
+        (&"ops".into(), &"job.dead".into())
+    );
+    assert!(!listed.to_string().contains(&secret));
+
+    let tried = broker.http("POST", "/v1/webhooks/ops/test", "");
+    assert_eq!(tried.status, 202, "{}", tried.text());
+    assert_eq!(receiver.wait_for(1)[0].event()["type"], "windlass.webhook.test.v1");
+    eventually("the delivery is shown as done", || {
+        let shown = broker.http("GET", "/v1/webhooks/ops/deliveries", "").json()["items"][0].clone();
+        (shown["id"] == tried.json()["job"] && shown["state"] == "completed").then_some(())
+    });
+    let rotated = broker.http("POST", "/v1/webhooks/ops/rotate", r#"{"reason":"it leaked"}"#);
+    assert_ne!(rotated.json()["secret"], secret.as_str());
+    assert_eq!(broker.http("POST", "/v1/webhooks/ops/resume", "").status, 204);
+
+    assert_eq!(broker.http("PUT", "/v1/webhooks/x", r#"{"url":"gopher://x"}"#).status, 400);
+    assert_eq!(broker.http("DELETE", "/v1/webhooks/ops", "").status, 204);
+    for (method, path) in
+        [("GET", "/v1/webhooks/ops"), ("POST", "/v1/webhooks/ops/test"), ("POST", "/v1/webhooks/ops/rotate")]
+    {
+        assert_eq!(broker.http(method, path, "").status, 404, "{method} {path}");
+    }
+}

@@ -12,9 +12,6 @@ export function launch() {
   return chromium.launch({ executablePath: CHROMIUM, args: ARGS });
 }
 
-/** A route that the gateway does not have yet; a browser notes each 404 in its console. */
-const NOT_YET = /\/v1\/webhooks/;
-
 /** A page in a fresh profile; `page.faults` collects what it must not do. */
 export async function open(browser, { width = 1280, height = 800, scheme = 'light', ...more } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, ...more });
@@ -24,7 +21,7 @@ export async function open(browser, { width = 1280, height = 800, scheme = 'ligh
   page.on('console', (message) => {
     const isNoise = message.type() !== 'error' && message.type() !== 'warning';
     const text = `${message.text()} ${message.location().url}`;
-    if (!isNoise && !NOT_YET.test(text) && !page.mayFail(text)) page.faults.push(`console: ${text} (${page.url()})`);
+    if (!isNoise && !page.mayFail(text)) page.faults.push(`console: ${text} (${page.url()})`);
   });
   page.on('pageerror', (error) => page.faults.push(`error: ${error.message}`));
   page.on('dialog', (dialog) => {

@@ -17,6 +17,7 @@ mod schedules;
 mod seeds;
 mod stats;
 mod stored;
+mod webhooks;
 mod workers;
 
 use super::Gateway;
@@ -41,4 +42,5 @@ pub(super) fn all() -> OpenApiRouter<Gateway> {
         .merge(metrics::routes())
         .merge(audit::routes())
         .merge(config::routes())
+        .merge(webhooks::routes())
 }

@@ -1,5 +1,6 @@
 // What the broker is set to, who changed what, where events go, and what this browser remembers.
-import { Problem } from '../core/api';
+import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import { count, span } from '../core/format';
 import { clock, namespace, shortcuts, theme, type Theme } from '../core/prefs';
 import { useResource } from '../core/resource';
@@ -320,9 +321,12 @@ interface Delivery {
   message?: string;
 }
 
+/** A secret that the broker has just made: it is shown until the page is left, and never again. */
+const made = signal<{ name: string; secret: string } | null>(null);
+
 function Webhooks() {
+  useEffect(() => () => void (made.value = null), []);
   const told = useResource('/v1/webhooks', (answer) => items(answer, webhook), 10_000);
-  const isAbsent = told.error instanceof Problem && (told.error.status === 501 || told.error.status === 404);
   return (
     <Panel
       title={t.settings.tabs.webhooks}
@@ -333,8 +337,14 @@ function Webhooks() {
         </button>
       }
     >
-      {told.error !== null && !isAbsent && <Trouble error={told.error} retry={told.reload} />}
-      {isAbsent || told.value?.length === 0 ? (
+      {told.error !== null && <Trouble error={told.error} retry={told.reload} />}
+      {made.value && (
+        <div class="panel-text" role="status">
+          <p>{t.settings.secretOf(made.value.name)}</p>
+          <Command text={made.value.secret} />
+        </div>
+      )}
+      {told.value?.length === 0 ? (
         <Empty title={t.settings.noWebhooks}>
           <p>{t.settings.noWebhooksText}</p>
           <Command text={t.settings.webhookExample} />
@@ -370,7 +380,11 @@ function addWebhook(): void {
         },
       },
     ],
-    done: (_answers, values) => t.settings.saved(values.name ?? ''),
+    done: (answers, values) => {
+      const secret = (answers[0] as { secret?: string | null } | undefined)?.secret;
+      made.value = secret ? { name: values.name ?? '', secret } : null;
+      return t.settings.saved(values.name ?? '');
+    },
   });
 }
 
