@@ -14,7 +14,8 @@ export function launch() {
 
 /** A page in a fresh profile; `page.faults` collects what it must not do. */
 export async function open(browser, { width = 1280, height = 800, scheme = 'light', ...more } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, ...more });
+  // Without transitions, so that what is looked at has the colours that it comes to.
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, reducedMotion: 'reduce', ...more });
   const page = await context.newPage();
   page.faults = [];
   page.mayFail = () => false;
