@@ -113,18 +113,28 @@ struct Lease {
     checkpoint: Value,
 }
 
+/// None at all is a slip: no jobs, or no time for them.
+fn refuse_zero(field: &str, given: Option<u64>) -> Result<(), Problem> {
+    match given {
+        Some(0) => Err(Problem::invalid(format!("{field} is at least 1")).at(format!("/{field}"))),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Takes jobs. With `Prefer: wait=N` it waits for one, N seconds at most.
 #[utoipa::path(post, path = "/v1/leases", tag = "leases", request_body = TakeBody,
     params(("prefer" = Option<String>, Header, description = "`wait=N`: wait for a job, at most N seconds, at most 60")),
     responses((status = 200, description = "The jobs", body = Leases)))]
 async fn take(call: Call, Json(body): Json<TakeBody>) -> Result<Response, Problem> {
+    refuse_zero("max", body.max.map(u64::from))?;
+    refuse_zero("lease_ms", body.lease_ms)?;
     let wait_s = call.wait_s(WAIT_S_MAX);
     let queues = if body.queues.is_empty() { vec!["default".to_owned()] } else { body.queues };
     let lease_ms = body.lease.map_or(body.lease_ms.unwrap_or(LEASE_MS_DEFAULT), |Length(ms)| ms);
     let fetch = Fetch {
         sources: queues.into_iter().map(|queue| fetch::Source { queue, weight: 1 }).collect(),
         kinds: body.kinds,
-        once: body.max.unwrap_or(1).max(1),
+        once: body.max.unwrap_or(1),
         wait_ms: wait_s.unwrap_or(0) * 1_000,
         lease_ms: lease_ms.max(1),
         ..Fetch::default()
@@ -312,12 +322,13 @@ struct Beaten {
     params(("lease" = String, Path, description = "`lease` as it was given")),
     responses((status = 200, description = "It is extended", body = Beaten)))]
 async fn beat(call: Call, Name(lease): Name, Json(body): Json<BeatBody>) -> Result<Response, Problem> {
+    refuse_zero("lease_ms", body.lease_ms)?;
     let held = Held::find(&call, &lease).await?;
     let at_ms = call.gateway.locals().now_ms();
     let touch = JobTouch {
         id: held.id.clone(),
         fence: held.fence,
-        extend_ms: Some(body.lease_ms.unwrap_or(LEASE_MS_DEFAULT).max(1)),
+        extend_ms: Some(body.lease_ms.unwrap_or(LEASE_MS_DEFAULT)),
         progress_permille: body.progress_permille,
         note: body.note,
         logs: body.logs.into_iter().map(|text| LogLine { at_ms, level: 6, text }).collect(),
