@@ -120,9 +120,14 @@ fn the_worker_in_bash_runs_jobs_and_tells_what_fails() {
 }
 
 #[test]
-fn neither_no_jobs_nor_no_time_can_be_leased() {
+fn what_is_leased_lies_in_the_bounds_of_the_description() {
     let broker = Broker::start();
-    for (body, pointer) in [(r#"{"max":0}"#, "/max"), (r#"{"lease_ms":0}"#, "/lease_ms")] {
+    for (body, pointer) in [
+        (r#"{"max":0}"#, "/max"),
+        (r#"{"max":10001}"#, "/max"),
+        (r#"{"lease_ms":0}"#, "/lease_ms"),
+        (r#"{"lease_ms":604800001}"#, "/lease_ms"),
+    ] {
         let refused = broker.http("POST", "/v1/leases", body);
         let at = refused.json()["errors"][0]["pointer"].clone();
         assert_eq!((refused.status, at.as_str()), (400, Some(pointer)), "{}", refused.text());

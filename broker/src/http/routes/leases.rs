@@ -59,7 +59,7 @@ struct TakeBody {
     #[schema(max_items = 256)]
     kinds: Vec<String>,
     /// How many jobs at most; default 1.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(minimum = 1, maximum = 10_000)]
     max: Option<u32>,
     /// A lease ends this long after it was granted or extended; default 30 s.
     #[schema(minimum = 1, maximum = 604_800_000)]
@@ -113,10 +113,17 @@ struct Lease {
     checkpoint: Value,
 }
 
-/// None at all is a slip: no jobs, or no time for them.
-fn refuse_zero(field: &str, given: Option<u64>) -> Result<(), Problem> {
+/// Jobs at a time, as the protocol bounds them.
+const JOBS_MAX: u64 = 10_000;
+/// The longest lease: 7 days.
+const LEASE_MS_MAX: u64 = 604_800_000;
+
+/// None at all is a slip, and too much would be cut in silence.
+fn check(field: &str, given: Option<u64>, most: u64) -> Result<(), Problem> {
     match given {
-        Some(0) => Err(Problem::invalid(format!("{field} is at least 1")).at(format!("/{field}"))),
+        Some(given) if given == 0 || given > most => {
+            Err(Problem::invalid(format!("{field} is 1 to {most}")).at(format!("/{field}")))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -126,8 +133,8 @@ fn refuse_zero(field: &str, given: Option<u64>) -> Result<(), Problem> {
     params(("prefer" = Option<String>, Header, description = "`wait=N`: wait for a job, at most N seconds, at most 60")),
     responses((status = 200, description = "The jobs", body = Leases)))]
 async fn take(call: Call, Json(body): Json<TakeBody>) -> Result<Response, Problem> {
-    refuse_zero("max", body.max.map(u64::from))?;
-    refuse_zero("lease_ms", body.lease_ms)?;
+    check("max", body.max.map(u64::from), JOBS_MAX)?;
+    check("lease_ms", body.lease_ms, LEASE_MS_MAX)?;
     let wait_s = call.wait_s(WAIT_S_MAX);
     let queues = if body.queues.is_empty() { vec!["default".to_owned()] } else { body.queues };
     let lease_ms = body.lease.map_or(body.lease_ms.unwrap_or(LEASE_MS_DEFAULT), |Length(ms)| ms);
@@ -322,7 +329,7 @@ struct Beaten {
     params(("lease" = String, Path, description = "`lease` as it was given")),
     responses((status = 200, description = "It is extended", body = Beaten)))]
 async fn beat(call: Call, Name(lease): Name, Json(body): Json<BeatBody>) -> Result<Response, Problem> {
-    refuse_zero("lease_ms", body.lease_ms)?;
+    check("lease_ms", body.lease_ms, LEASE_MS_MAX)?;
     let held = Held::find(&call, &lease).await?;
     let at_ms = call.gateway.locals().now_ms();
     let touch = JobTouch {
