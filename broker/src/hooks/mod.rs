@@ -5,7 +5,7 @@ mod send;
 mod sign;
 
 pub use sign::fresh_secret;
-pub use windlass_engine::sink::CLIENT;
+pub use windlass_engine::sink::{CLIENT, QUEUE, TEST_KIND};
 
 use crate::driver::sinks::{Place, Places};
 use crate::local::{Local, Locals};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use windlass_engine::sink::{KIND, QUEUE, TEST_KIND};
+use windlass_engine::sink::KIND;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::fetch::Source;
 use windlass_proto::v1::resource::What;

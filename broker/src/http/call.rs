@@ -48,6 +48,13 @@ pub(super) struct Rehearsal {
     pub(super) reason: String,
 }
 
+impl Rehearsal {
+    /// Why: a reason may stand in the body, too, and then it is that one.
+    pub(super) fn reason(&self, body: String) -> String {
+        if body.is_empty() { self.reason.clone() } else { body }
+    }
+}
+
 impl<T: DeserializeOwned> FromRequestParts<Gateway> for Call<T> {
     type Rejection = Problem;
 

@@ -3,7 +3,7 @@
 use super::super::failure::{Failure, Outcome};
 use super::super::output::instant;
 use super::{Desk, absent, done, state};
-use crate::hooks;
+use crate::hooks::{self, QUEUE, TEST_KIND};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -12,9 +12,6 @@ use windlass_client::proto::query::What as Noun;
 use windlass_client::proto::resource::What;
 use windlass_client::proto::{Put, Query, Resource, Selector, Sink};
 
-/// Where deliveries wait, and the kind of those that only try a sink.
-const QUEUE: &str = "_webhooks";
-const TEST_KIND: &str = "webhook.test";
 /// How long a test waits for its delivery: the time-out of one attempt, and some.
 const TEST_PATIENCE: Duration = Duration::from_secs(15);
 

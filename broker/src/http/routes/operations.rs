@@ -193,7 +193,7 @@ async fn start(call: Call<Rehearsal>, Json(body): Json<OperationBody>) -> Result
         max: body.max,
         per_second: body.per_second,
         stop_failure_permille: body.stop_failure_permille,
-        reason: if body.reason.is_empty() { call.words.reason.clone() } else { body.reason.clone() },
+        reason: call.words.reason(body.reason.clone()),
         to: Some(body.to()?),
         ..Change::default()
     };

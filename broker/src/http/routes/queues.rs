@@ -191,7 +191,7 @@ async fn purge(
         select: Some(select),
         dry_run,
         operation: if dry_run { bytes::Bytes::new() } else { super::super::call::bytes(operation) },
-        reason: if body.reason.is_empty() { call.words.reason.clone() } else { body.reason },
+        reason: call.words.reason(body.reason),
         to: Some(To::Delete(Delete {})),
         ..Change::default()
     };

@@ -147,9 +147,7 @@ async fn steer(
     paused: bool,
 ) -> Result<Response, Problem> {
     let view = find(&call, &name).await?;
-    if !body.reason.is_empty() {
-        call.words.reason = body.reason;
-    }
+    call.words.reason = call.words.reason(body.reason);
     let schedule = v1::Schedule { paused, ..view.schedule.unwrap_or_default() };
     let set = stored::set_if(&call, "schedule", &name, Content::Schedule(schedule), view.version);
     let version = set.await?;

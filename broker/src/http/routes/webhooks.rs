@@ -9,7 +9,7 @@ use super::super::path::Name;
 use super::super::problem::Problem;
 use super::changes::ReasonBody;
 use super::stored;
-use crate::hooks;
+use crate::hooks::{self, QUEUE, TEST_KIND};
 use crate::json::message::{Sink, Written};
 use crate::json::{id, instant, word};
 use axum::http::StatusCode;
@@ -23,9 +23,6 @@ use windlass_proto::v1::query::What;
 use windlass_proto::v1::resource::What as Content;
 use windlass_proto::v1::{self, Enqueue, JobSpec, Policy, Put, Query, Selector};
 
-/// Where deliveries wait, and the kind of those that only try a webhook.
-const QUEUE: &str = "_webhooks";
-const TEST_KIND: &str = "webhook.test";
 /// Resources read at a time.
 const PAGE_ROWS: u32 = 1_000;
 
@@ -187,11 +184,11 @@ async fn test(call: Call, Name(name): Name) -> Result<Response, Problem> {
     params(("webhook" = String, Path, description = "Its name"), Rehearsal),
     responses((status = 200, description = "It has another secret", body = StoredWebhook)))]
 async fn rotate(
-    call: Call<Rehearsal>,
+    mut call: Call<Rehearsal>,
     Name(name): Name,
     Json(body): Json<ReasonBody>,
 ) -> Result<Response, Problem> {
-    let call = with_reason(call, body);
+    call.words.reason = call.words.reason(body.reason);
     let (sink, ..) = find(&call, &name).await?;
     let secret = hooks::fresh_secret();
     store(&call, name, v1::Sink { secret: secret.clone(), ..sink }, Some(secret)).await
@@ -202,22 +199,14 @@ async fn rotate(
     params(("webhook" = String, Path, description = "Its name"), Rehearsal),
     responses((status = 204, description = "It gets deliveries")))]
 async fn resume(
-    call: Call<Rehearsal>,
+    mut call: Call<Rehearsal>,
     Name(name): Name,
     Json(body): Json<ReasonBody>,
 ) -> Result<Response, Problem> {
-    let call = with_reason(call, body);
+    call.words.reason = call.words.reason(body.reason);
     find(&call, &name).await?;
     unpause(&call, &name).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// The reason may stand in the body, too.
-fn with_reason(mut call: Call<Rehearsal>, body: ReasonBody) -> Call<Rehearsal> {
-    if !body.reason.is_empty() {
-        call.words.reason = body.reason;
-    }
-    call
 }
 
 async fn unpause(call: &Call<Rehearsal>, name: &str) -> Result<(), Problem> {

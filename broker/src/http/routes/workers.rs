@@ -98,7 +98,7 @@ async fn tell(call: &Call<Rehearsal>, id: Uuid, order: Order, reason: String) ->
     let change = Change {
         select: Some(Selector { session: bytes(id), ..Selector::default() }),
         dry_run: call.words.dry_run,
-        reason: if reason.is_empty() { call.words.reason.clone() } else { reason },
+        reason: call.words.reason(reason),
         to: Some(To::Tell(Tell { r#type: order.into(), ..Tell::default() })),
         ..Change::default()
     };

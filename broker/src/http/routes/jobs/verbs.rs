@@ -106,11 +106,10 @@ async fn delete(call: Call<Rehearsal>, Id(id): Id) -> Result<Response, Problem> 
 }
 
 async fn change(call: &Call<Rehearsal>, id: Uuid, to: To, reason: String) -> Result<Response, Problem> {
-    let Rehearsal { dry_run, reason: word } = &call.words;
     let change = Change {
         select: Some(call::one(id)),
-        dry_run: *dry_run,
-        reason: if reason.is_empty() { word.clone() } else { reason },
+        dry_run: call.words.dry_run,
+        reason: call.words.reason(reason),
         // Under a key of the client's the same request does nothing twice, and tells what it did.
         operation: idempotency::operation(call)?.map(call::bytes).unwrap_or_default(),
         to: Some(to),
