@@ -127,6 +127,7 @@ fn what_is_leased_lies_in_the_bounds_of_the_description() {
         (r#"{"max":10001}"#, "/max"),
         (r#"{"lease_ms":0}"#, "/lease_ms"),
         (r#"{"lease_ms":604800001}"#, "/lease_ms"),
+        (r#"{"lease":"8d"}"#, "/lease"),
     ] {
         let refused = broker.http("POST", "/v1/leases", body);
         let at = refused.json()["errors"][0]["pointer"].clone();

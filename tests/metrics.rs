@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use windlass_client::{Client, JobContext, JobError, NewJob};
-use windlass_proto::v1::{AdvanceClock, JobSpec, client_frame::Request};
+use windlass_proto::v1::{AdvanceClock, Code, Enqueue, JobSpec, client_frame::Request};
 
 fn document(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
@@ -55,6 +55,8 @@ fn a_scrape_shows_what_was_done() {
     peer.settle(&first, complete(""));
     peer.settle(&second, fail("no"));
     peer.open_stream(stream("other", 7));
+    // What is answered later was decided later: the stream stands.
+    peer.server();
     let text = scrape(&broker);
     has(&text, "windlass_jobs_enqueued_total{queue=\"q\"} 3");
     has(&text, "windlass_jobs_finished_total{queue=\"q\",outcome=\"completed\"} 1");
@@ -65,6 +67,13 @@ fn a_scrape_shows_what_was_done() {
     has(&text, "windlass_workers{queue=\"other\"} 1");
     has(&text, "windlass_frames_total{verb=\"settle\"} 2");
     has(&text, "windlass_draining 0");
+    // What never came to the engine is counted, too.
+    has(&text, "windlass_frame_errors_total{code=\"INVALID\"} 0");
+    assert_eq!(
+        peer.refused(Request::Enqueue(Enqueue { jobs: vec![job("k\n")], ..Enqueue::default() })).code(),
+        Code::Invalid
+    );
+    has(&scrape(&broker), "windlass_frame_errors_total{code=\"INVALID\"} 1");
     let value = |name: &str| -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().parse().unwrap()

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::resource::What;
 use windlass_proto::v1::{
-    Code, Enqueue, JobSpec, Limit, Put, Query, QueueConf, Resource, Sink, query::What as Noun,
+    AdvanceClock, Code, Enqueue, JobSpec, Limit, Put, Query, QueueConf, Resource, Schedule, Sink,
+    query::What as Noun,
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -240,6 +241,64 @@ fn what_goes_wrong_arrives() {
     let work = peer.fetch("late");
     peer.settle(&work, complete(""));
     receiver.wait_for_type("queue.slo_met");
+}
+
+#[test]
+fn who_waits_too_long_or_kills_his_workers_is_told() {
+    let broker = Broker::with_test_clock();
+    let receiver = Receiver::answering(&["200 OK"]);
+    let mut peer = broker.peer();
+    hook(
+        &mut peer,
+        &receiver.url,
+        &["queue.no_worker", "queue.worker_back", "job.poison", "schedule.paused"],
+    );
+    let mut advance = |by_ms| {
+        let advance = AdvanceClock { by_ms, ..AdvanceClock::default() };
+        body!(peer.ask(Request::AdvanceClock(advance)), ClockAdvanced);
+    };
+    let mut other = broker.peer();
+    other.enqueue(JobSpec { queue: "unheard".into(), ..job("k") });
+    advance(60_000);
+    assert_eq!(receiver.wait_for_type("queue.no_worker")["subject"], "queue/unheard");
+    let mut worker = broker.peer();
+    worker.open_stream(stream("unheard", 1));
+    advance(60_000);
+    receiver.wait_for_type("queue.worker_back");
+
+    let policy = windlass_proto::v1::Policy { max_crashes: Some(1), ..Default::default() };
+    other.enqueue(JobSpec { policy: Some(policy), ..job("k") });
+    let mut mortal = broker.peer();
+    let stream = mortal.open_stream(stream("q", 1));
+    mortal.delivery(stream);
+    drop(mortal);
+    advance(60_000);
+    let event = receiver.wait_for_type("job.poison");
+    assert_eq!((&event["data"]["queue"], &event["data"]["state"]), (&"q".into(), &"dead".into()));
+
+    let policy = windlass_proto::v1::Policy { max_attempts: Some(1), ..Default::default() };
+    let job = JobSpec { queue: "ticks".into(), kind: "k".into(), policy: Some(policy), ..JobSpec::default() };
+    let every = Schedule { every_ms: 1_000, pause_after_failures: 1, job: Some(job), ..Schedule::default() };
+    put(&mut other, "schedule/often", What::Schedule(every));
+    advance(2_000);
+    let work = other.fetch("ticks");
+    other.settle(&work, fail("no"));
+    assert_eq!(receiver.wait_for_type("schedule.paused")["subject"], "schedule/often");
+}
+
+#[test]
+fn a_low_disk_is_told_and_its_deliveries_are_made_all_the_same() {
+    let mut broker = Broker::start();
+    let receiver = Receiver::answering(&["200 OK"]);
+    hook(&mut broker.peer(), &receiver.url, &["disk.low"]);
+    broker.kill();
+    let disk = rustix::fs::statvfs(broker.home()).unwrap();
+    let low = disk.f_bavail * disk.f_frsize / 4 * 5;
+    broker.restart_with(&["--disk-low-bytes", &low.to_string()]);
+    receiver.wait_for_type("disk.low");
+    let error =
+        broker.peer().refused(Request::Enqueue(Enqueue { jobs: vec![job("k")], ..Enqueue::default() }));
+    assert_eq!(error.code(), Code::Exhausted);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! the driver on its own.
 
 use crate::limits::{COMMAND_BYTES_PER_TURN, COMMANDS_PER_TURN, OUTBOX_CHOKE_BYTES, TURN_BYTES};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -31,6 +31,8 @@ struct Shared {
     arrived: AtomicUsize,
     /// Weight of frames decided and not yet written to their sockets.
     outgoing: Arc<AtomicUsize>,
+    /// Requests that were refused before they came to the driver.
+    turned_away: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Default)]
@@ -101,6 +103,12 @@ impl Door {
     #[must_use]
     pub fn outgoing_bytes(&self) -> usize {
         self.shared.outgoing.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were refused before they came to the driver, since the start, by code.
+    #[must_use]
+    pub fn turned_away(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.turned_away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nobody is read while so much waits to be folded. Connections look again by themselves.
@@ -236,6 +244,12 @@ impl Line {
     /// The session is not silent, though no whole command came.
     pub fn sign(&self) {
         self.send([(0, Command::Sign, 0)]);
+    }
+
+    /// A request was refused before it came to the driver.
+    pub fn turn_away(&self, code: &'static str) {
+        let mut numbers = self.door.shared.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        *numbers.entry(code).or_default() += 1;
     }
 
     /// Where the answers come.

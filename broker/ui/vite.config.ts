@@ -12,7 +12,7 @@ export default defineConfig({
     reportCompressedSize: false,
     assetsInlineLimit: 0,
     rolldownOptions: {
-      output: { entryFileNames: 'app.js', assetFileNames: 'app.[ext]', codeSplitting: false },
+      output: { entryFileNames: 'app.js', chunkFileNames: ({ name }) => `${name.toLowerCase()}.js`, assetFileNames: 'app.[ext]' },
     },
   },
   server: {

@@ -120,3 +120,13 @@ test('a limit is set and removed', async () => {
   await eventually('it is gone', async () => (await broker.call('GET', '/v1/limits')).items.length === 0);
   await close(page);
 });
+
+test('the page of a queue tells what was changed about it, and why', async () => {
+  await broker.call('PUT', '/v1/queues/mail?reason=ticket+12', { policy: { max_attempts: 7 } });
+  await broker.call('PUT', '/v1/queues/other?reason=ticket+13', { policy: { max_attempts: 7 } });
+  const page = await open(browser);
+  await page.goto(`${broker.url}/queues/mail`);
+  await page.getByRole('cell', { name: 'ticket 12' }).waitFor();
+  assert.equal(await page.getByText('ticket 13').count(), 0);
+  await close(page);
+});

@@ -98,6 +98,12 @@ impl Broker {
         }
     }
 
+    /// The same, with further flags from now on.
+    pub(crate) fn restart_with(&mut self, flags: &[&str]) {
+        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self.restart();
+    }
+
     /// The same, if it is willing to; otherwise its exit code.
     pub(crate) fn try_restart(&mut self) -> Result<(), i32> {
         self.starts += 1;

@@ -278,9 +278,10 @@ impl Driver {
     fn measure(&mut self, now: u64) {
         let (engine, known, commit) = (self.core.engine(), &self.known, &self.commit);
         let (facts, folds, unfolded_bytes) = self.core.counted();
-        let traffic = self.traffic;
+        let (traffic, door) = (self.traffic, &self.door);
         self.meters.answer(|| {
             let mut measures = Measures::of(engine, now, traffic, commit.meters());
+            measures.turned_away = door.turned_away();
             let known = known.lock().unwrap_or_else(PoisonError::into_inner);
             let disk = &mut measures.server.disk;
             (disk.facts, disk.folds, disk.unfolded_bytes) = (facts, folds, unfolded_bytes);

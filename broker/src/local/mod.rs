@@ -10,7 +10,7 @@ pub use pool::Locals;
 
 use crate::door::{Door, Line};
 use crate::limits::{CONNECTION_INBOX_BYTES, INBOX_BYTES, LOCAL_PATIENCE, LOCAL_SIGN, LOCAL_STREAM_WORDS};
-use crate::session::{Session, Terms, Verdict, unchoke};
+use crate::session::{Session, Terms, Verdict, code_word, unchoke};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -220,7 +220,10 @@ impl Shared {
                 self.line.send([asked]);
                 Ok(id)
             }
-            Verdict::Refuse(_, error) | Verdict::Close(_, error) => Err(error),
+            Verdict::Refuse(_, error) | Verdict::Close(_, error) => {
+                self.line.turn_away(code_word(&error));
+                Err(error)
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
+use std::collections::BTreeMap;
 use std::fmt;
 use windlass_engine::Command;
 use windlass_engine::command::Code;
@@ -22,16 +23,17 @@ pub(super) struct Scrape {
     dropped: u64,
     server: ServerView,
     traffic: Traffic,
+    turned_away: BTreeMap<&'static str, u64>,
     commits: Commits,
 }
 
 impl Scrape {
     pub(super) fn new(measures: Measures, shown: &Shown, only: &[String]) -> Self {
-        let Measures { queues, server, traffic, commits } = measures;
+        let Measures { queues, server, traffic, turned_away, commits } = measures;
         let (mut queues, others) = shown.split(queues, only);
         let dropped = others.as_ref().map_or(0, |(_, number)| *number);
         queues.extend(others.map(|(sum, _)| sum));
-        Self { queues, dropped, server, traffic, commits }
+        Self { queues, dropped, server, traffic, turned_away, commits }
     }
 }
 
@@ -254,9 +256,12 @@ impl Scrape {
         let verbs = Command::VERBS.into_iter().zip(frames);
         let by_verb = verbs.map(|(verb, number)| (Labels::NONE.with("verb", verb), *number));
         counters(out, "windlass_frames", "Requests that the engine decided, by verb", by_verb)?;
-        let codes = Code::ALL.into_iter().zip(refusals);
-        let by_code = codes.map(|(code, number)| (Labels::NONE.with("code", code.name()), *number));
-        counters(out, "windlass_frame_errors", "Requests that the engine refused, by code", by_code)?;
+        let mut by_code = self.turned_away.clone();
+        for (code, number) in Code::ALL.into_iter().zip(refusals) {
+            *by_code.entry(code.name()).or_default() += number;
+        }
+        let by_code = by_code.into_iter().map(|(code, number)| (Labels::NONE.with("code", code), number));
+        counters(out, "windlass_frame_errors", "Requests that were refused, by code", by_code)?;
         let mut busy = out.encode_descriptor(
             "windlass_loop_busy_seconds",
             "Time in which the engine's loop did something; its rate is the share of one core",

@@ -2,6 +2,7 @@
 //! moment, and keeps no figure twice.
 
 use crate::door::{Door, Notice};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use windlass_engine::command::Code;
@@ -17,7 +18,7 @@ use windlass_engine::{Command, Engine, Measured};
 pub struct Traffic {
     /// Requests by verb, in the order of [`Command::VERBS`].
     pub frames: [u64; Command::VERBS.len()],
-    /// Refused requests by code, in the order of [`Code::ALL`].
+    /// Requests that the engine refused, by code, in the order of [`Code::ALL`].
     pub refusals: [u64; Code::COUNT],
     /// Time in which the driver's loop did something, in microseconds.
     pub busy_us: u64,
@@ -41,6 +42,8 @@ pub struct Measures {
     pub server: ServerView,
     /// Through the driver.
     pub traffic: Traffic,
+    /// Requests that were refused before they came to it, by code.
+    pub turned_away: BTreeMap<&'static str, u64>,
     /// Through the journal.
     pub commits: Commits,
 }
@@ -143,7 +146,8 @@ impl Measures {
             oldest_ready_ms: engine.oldest_ready_ms(measured.queue, now),
             is_paused: engine.is_paused(measured.queue),
         };
-        Self { queues: engine.measured().map(queue).collect(), server: engine.server(now), traffic, commits }
+        let (queues, server) = (engine.measured().map(queue).collect(), engine.server(now));
+        Self { queues, server, traffic, turned_away: BTreeMap::new(), commits }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A scrape over figures that are given.
 
 use super::*;
+use std::collections::BTreeMap;
 use windlass_engine::fact::Totals;
 use windlass_engine::ledger::job::State;
 use windlass_engine::measure::Histogram;
@@ -35,7 +36,13 @@ fn measures(queues: Vec<QueueMeasures>) -> Measures {
         draining: false,
         disk: DiskView::default(),
     };
-    Measures { queues, server, traffic: Traffic::default(), commits: Commits::default() }
+    Measures {
+        queues,
+        server,
+        traffic: Traffic::default(),
+        turned_away: BTreeMap::new(),
+        commits: Commits::default(),
+    }
 }
 
 fn plain(measures: Measures, shown: &Shown, only: &[&str]) -> String {

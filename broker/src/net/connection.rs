@@ -254,9 +254,13 @@ impl Connection {
             self.patience.frame_came();
             match verdict {
                 Verdict::Ask(asked) => self.asked.push(asked),
-                Verdict::Refuse(id, error) => session::write_error(id, error, &mut self.leaving),
+                Verdict::Refuse(id, error) => {
+                    self.line.turn_away(session::code_word(&error));
+                    session::write_error(id, error, &mut self.leaving);
+                }
                 Verdict::Close(id, error) => {
                     tracing::debug!(conn = self.line.conn(), error = error.message, "protocol broken");
+                    self.line.turn_away(session::code_word(&error));
                     session::write_error(id, error, &mut self.leaving);
                     self.arrived.clear();
                 }

@@ -77,6 +77,13 @@ pub enum Verdict {
     Close(u64, Error),
 }
 
+/// The code of a refusal, as it is counted.
+#[must_use]
+pub fn code_word(error: &Error) -> &'static str {
+    let name = error.code().as_str_name();
+    name.strip_prefix("CODE_").unwrap_or(name)
+}
+
 /// One frame of the engine as the client hears it.
 pub struct Said {
     /// The id of the request and the message. None = the conversation ended with it.

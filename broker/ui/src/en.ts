@@ -147,6 +147,8 @@ export const t = {
     noneFound: 'No queue has this in its name',
     noneFoundText: 'Clear the field to see all of them.',
     columns: { name: 'Queue', ready: 'Ready', leased: 'Running', scheduled: 'Waiting', dead: 'Dead', oldest: 'Oldest', done: 'Done, last 5 min' },
+    changes: 'Changes',
+    changesScope: 'of this queue and its jobs, among the last 200 of all',
     paused: 'paused',
     pausedNow: 'This queue is paused. Running jobs go on; no further one starts.',
     pausedBecause: (why: string) => `Paused: ${why}`,

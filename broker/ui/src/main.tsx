@@ -12,6 +12,7 @@ import { t } from './en';
 import { ActionDialog } from './parts/Action';
 import { Head } from './parts/Head';
 import { Help } from './parts/Help';
+import { later } from './parts/Later';
 import { Link } from './parts/Link';
 import { Empty, Notices } from './parts/Notice';
 import { Operations } from './parts/Progress';
@@ -21,9 +22,10 @@ import { Job } from './pages/Job';
 import { Jobs } from './pages/Jobs';
 import { Overview } from './pages/Overview';
 import { Queues } from './pages/Queues';
-import { Schedules } from './pages/Schedules';
-import { Settings } from './pages/Settings';
 import { Workers } from './pages/Workers';
+
+const Schedules = later(async () => (await import('./pages/Schedules')).Schedules);
+const Settings = later(async () => (await import('./pages/Settings')).Settings);
 
 function Page() {
   const [, name] = place.value.path;

@@ -120,9 +120,10 @@ const LEASE_MS_MAX: u64 = 604_800_000;
 
 /// None at all is a slip, and too much would be cut in silence.
 fn check(field: &str, given: Option<u64>, most: u64) -> Result<(), Problem> {
+    let unit = if field.starts_with("lease") { " ms" } else { "" };
     match given {
         Some(given) if given == 0 || given > most => {
-            Err(Problem::invalid(format!("{field} is 1 to {most}")).at(format!("/{field}")))
+            Err(Problem::invalid(format!("{field} is 1 to {most}{unit}")).at(format!("/{field}")))
         }
         Some(_) | None => Ok(()),
     }
@@ -135,6 +136,7 @@ fn check(field: &str, given: Option<u64>, most: u64) -> Result<(), Problem> {
 async fn take(call: Call, Json(body): Json<TakeBody>) -> Result<Response, Problem> {
     check("max", body.max.map(u64::from), JOBS_MAX)?;
     check("lease_ms", body.lease_ms, LEASE_MS_MAX)?;
+    check("lease", body.lease.map(|Length(ms)| ms), LEASE_MS_MAX)?;
     let wait_s = call.wait_s(WAIT_S_MAX);
     let queues = if body.queues.is_empty() { vec!["default".to_owned()] } else { body.queues };
     let lease_ms = body.lease.map_or(body.lease_ms.unwrap_or(LEASE_MS_DEFAULT), |Length(ms)| ms);

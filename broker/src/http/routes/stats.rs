@@ -140,7 +140,9 @@ fn of_queue(queue: &QueueView) -> Option<Trouble> {
     }
     let is_unheard = queue.ready > 0 && queue.leased == 0 && queue.waiting_streams == 0;
     (is_unheard && queue.oldest_ready_ms > UNHEARD_MS).then(|| {
-        let text = format!("{} jobs wait in {} and no worker takes them", queue.ready, queue.name);
+        let jobs =
+            if queue.ready == 1 { "1 job waits".to_owned() } else { format!("{} jobs wait", queue.ready) };
+        let text = format!("{jobs} in {} and no worker takes them", queue.name);
         Trouble { code: "no_worker", text, queue: name }
     })
 }

@@ -4,7 +4,7 @@ import { compact, count, rate, span } from '../core/format';
 import { link, recent, rememberQueue, snapshot, steps, trouble } from '../core/live';
 import { useResource } from '../core/resource';
 import { place, refine, url } from '../core/router';
-import { errorGroup, items, limit, queue as shapeQueue, worker } from '../core/shape';
+import { audit, errorGroup, items, limit, queue as shapeQueue, worker } from '../core/shape';
 import type { Queue } from '../core/answers';
 import { STATES } from '../core/answers';
 import { t } from '../en';
@@ -16,6 +16,7 @@ import { Link } from '../parts/Link';
 import { Empty, Loading, Trouble } from '../parts/Notice';
 import { Spark } from '../parts/Spark';
 import { State } from '../parts/State';
+import { AuditTable } from './AuditTable';
 import { FirstSteps } from './FirstSteps';
 import { Policies } from './Policies';
 import { drain, enqueueHere, ofQueue, pause, pauseOrResume, purge } from './queueActions';
@@ -84,6 +85,8 @@ function OneQueue({ name }: { name: string }) {
   const workers = useResource('/v1/workers', (answer) => items(answer, worker), 6000);
   const errors = useResource(url(['v1', 'errors'], { window: '24h', q: ofQueue(name) }), (answer) => items(answer, errorGroup), 15_000);
   const limits = useResource('/v1/limits', (answer) => items(answer, (row) => ({ ...limit(row), isHere: concerns(row, name) })), 15_000);
+  const audited = useResource('/v1/audit?limit=200', (answer) => items(answer, audit), 15_000);
+  const changes = (audited.value ?? []).filter((one) => isOf(one.target, name));
   const above = <Link to="/queues">{t.pages.queues}</Link>;
   const queue = told.value;
   if (!queue) {
@@ -191,11 +194,22 @@ function OneQueue({ name }: { name: string }) {
         </Panel>
       )}
       <Policies name={name} />
+      {changes.length > 0 && (
+        <Panel title={t.queues.changes} scope={t.queues.changesScope}>
+          <AuditTable entries={changes} />
+        </Panel>
+      )}
       <Panel title={t.pages.workers} scope={t.now}>
         {here.length ? <WorkerTable workers={here} /> : <Empty title={t.queues.nobody}>{t.queues.nobodyText(name)}</Empty>}
       </Panel>
     </>
   );
+}
+
+/** Whether a change was made to this queue, its pause or its jobs. */
+function isOf(target: string, queue: string): boolean {
+  const marks = [`queue/${queue}`, `limit/pause:queue/${queue}`, `queue:${queue}`];
+  return target.split(/[ ,]+/).some((word) => marks.includes(word));
 }
 
 function concerns(row: Record<string, unknown>, queue: string): boolean {

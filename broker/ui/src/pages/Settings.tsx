@@ -15,6 +15,7 @@ import { Link } from '../parts/Link';
 import { Empty, Loading, Trouble } from '../parts/Notice';
 import { Bar, stop } from '../parts/Progress';
 import { Time } from '../parts/Time';
+import { AuditTable } from './AuditTable';
 
 const TABS = ['look', 'limits', 'operations', 'webhooks', 'audit', 'metrics'] as const;
 type Tab = (typeof TABS)[number];
@@ -275,36 +276,7 @@ function Audit() {
       ) : !told.value.length ? (
         <Empty title={t.settings.noAudit}>{t.settings.noAuditText}</Empty>
       ) : (
-        <Table label={t.settings.tabs.audit}>
-          <thead>
-            <tr>
-              <th scope="col">{t.settings.auditColumns.when}</th>
-              <th scope="col">{t.settings.auditColumns.what}</th>
-              <th scope="col">{t.settings.auditColumns.to}</th>
-              <th scope="col" class="num">
-                {t.settings.auditColumns.changed}
-              </th>
-              <th scope="col">{t.settings.auditColumns.who}</th>
-              <th scope="col">{t.reason}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {told.value.map((one) => (
-              <tr key={one.seq}>
-                <th scope="row">
-                  <Time at={one.at} />
-                </th>
-                <td>{one.verb}</td>
-                <td>
-                  <code>{one.target}</code>
-                </td>
-                <td class="num">{count(one.changed)}</td>
-                <td>{one.by || one.client || t.settings.theBroker}</td>
-                <td class="muted">{one.reason}</td>
-              </tr>
-            ))}
-          </tbody>
-        </Table>
+        <AuditTable entries={told.value} />
       )}
     </Panel>
   );
