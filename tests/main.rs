@@ -10,7 +10,7 @@ mod simulation;
 mod fold;
 // The store on a real disk against a map, over many reopenings.
 mod store_model;
-// Power cuts at any write of the real journal and sled.
+// Power cuts at any write of the real broker.
 mod power_cut;
 // What the tests share: processes, a raw peer, a misbehaving proxy, patience.
 mod harness;

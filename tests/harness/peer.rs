@@ -15,6 +15,8 @@ use windlass_proto::v1::{ClientFrame, Error, Hello, ServerFrame, Signal, Welcome
 pub(crate) struct Peer {
     socket: TcpStream,
     next_id: u64,
+    /// How many bytes the broker has said on this connection so far.
+    pub(crate) heard_bytes: u64,
     /// What the broker said to Hello.
     pub(crate) welcome: Welcome,
     /// What it said unasked while an answer was waited for.
@@ -68,7 +70,7 @@ impl Peer {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, next_id: 1, welcome: Welcome::default(), signals: VecDeque::new() }
+        Self { socket, next_id: 1, heard_bytes: 0, welcome: Welcome::default(), signals: VecDeque::new() }
     }
 
     /// A connection with a session of its own.
@@ -99,10 +101,21 @@ impl Peer {
         Self::with(addr, self.coming_back(None))
     }
 
+    /// Its own end of the connection.
+    pub(crate) fn port(&self) -> u16 {
+        self.socket.local_addr().unwrap().port()
+    }
+
     /// The same connection in other hands, so that one can write while the other reads.
     pub(crate) fn twin(&self) -> Self {
         let socket = self.socket.try_clone().unwrap();
-        Self { socket, next_id: self.next_id, welcome: self.welcome.clone(), signals: VecDeque::new() }
+        Self {
+            socket,
+            next_id: self.next_id,
+            heard_bytes: self.heard_bytes,
+            welcome: self.welcome.clone(),
+            signals: VecDeque::new(),
+        }
     }
 
     /// The Hello of somebody who comes back to this peer's session; without `running` it only attaches.
@@ -145,7 +158,10 @@ impl Peer {
 
     fn read(&mut self, bytes: &mut [u8]) -> Option<()> {
         match self.socket.read_exact(bytes) {
-            Ok(()) => Some(()),
+            Ok(()) => {
+                self.heard_bytes += bytes.len() as u64;
+                Some(())
+            }
             Err(error) => {
                 let is_closed = matches!(
                     error.kind(),

@@ -1,165 +1,240 @@
-//! The power-cut explorer: a real store over real files works in a child process; a shim notes
-//! every write and sync; the power is cut at random moments, and for each the states that a disk
-//! may be left in are opened again. More by hand:
+//! The power-cut explorer: the real broker works for clients over TCP; a shim notes every write, every
+//! sync and every answer; the power is cut at random moments, and for each the states that a disk may be
+//! left in are opened again and compared with what had been acknowledged by then. What a cut left is also
+//! started with the real broker, which is cut while it recovers. More by hand:
 //!
 //! ```text
-//! POWER_CUTS=1000 cargo test -p windlass-tests power_cut -- --nocapture
+//! POWER_CUTS=2000 cargo test -p windlass-tests power_cut -- --nocapture
 //! ```
 
-mod child;
+mod life;
+mod load;
+mod notes;
 mod promised;
 mod talk;
 mod trace;
 
 use crate::simulation::random::Random;
+use life::{DATA, Phase, Plan};
+use notes::Step;
 use promised::Promised;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use trace::{Disk, Op, Survives};
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Instant, SystemTime};
+use trace::{Disk, Survives};
 
 /// What `cc` makes the shim of.
 const SHIM: &str = include_str!("shim.c");
-/// How many moments of a child's life are cut, unless asked otherwise.
-const CUTS: usize = 45;
-/// Steps of the first child.
-const STEPS: u64 = 120;
-/// Steps of a child that works on after a cut.
-const STEPS_AFTER: u64 = 12;
+/// How many moments are cut, unless asked otherwise.
+const CUTS: usize = 60;
+/// Cuts in a life that begins with an empty disk.
+const CUTS_A_LIFE: usize = 60;
+/// Frames that each producer says in it.
+const FRAMES: u64 = 70;
+/// Every so many cuts, the broker is started on what is left, and cut again.
+const CUTS_BETWEEN_LIVES: usize = 9;
+/// Cuts in a life that begins with what a cut left.
+const CUTS_AFTER: usize = 6;
+/// Frames that each producer says in it.
+const FRAMES_AFTER: u64 = 4;
 
-/// A watched child's life.
+/// A state that is to be opened.
+struct State {
+    root: PathBuf,
+    promised: Arc<Promised>,
+    seed: u64,
+    context: String,
+}
+
+/// A watched life.
 struct Run {
     base: Disk,
     promised: Promised,
-    ops: Vec<Op>,
+    steps: Vec<Step>,
 }
 
 /// Everything that the explorer makes lies here.
 struct Lab {
-    scratch: tempfile::TempDir,
+    scratch: PathBuf,
     shim: PathBuf,
-    states: u64,
+    to_check: SyncSender<State>,
+    random: Random,
+    /// Numbers of jobs.
+    made: AtomicU64,
+    folders: u64,
+    states: BTreeMap<Phase, u64>,
 }
 
 impl Lab {
-    fn new() -> Self {
-        let scratch = tempfile::tempdir().expect("a scratch directory");
-        let (source, shim) = (scratch.path().join("shim.c"), scratch.path().join("shim.so"));
-        fs::write(&source, SHIM).expect("room for the shim");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-            .args([&shim, &source])
-            .args(["-ldl", "-lpthread"])
-            .status()
-            .expect("a C compiler is needed: apt-get install gcc libc6-dev");
-        assert!(built.success(), "the shim does not compile");
-        Self { scratch, shim, states: 0 }
-    }
-
     /// A new folder.
-    fn folder(&self, name: &str) -> PathBuf {
-        let folder = self.scratch.path().join(name);
-        let _ = fs::remove_dir_all(&folder);
+    fn folder(&mut self) -> PathBuf {
+        self.folders += 1;
+        let folder = self.scratch.join(self.folders.to_string());
         fs::create_dir_all(&folder).expect("the scratch disk has room");
         folder
     }
 
-    /// Lets a child work below `disk`, and takes its trace.
-    fn run(&self, disk: &Path, seed: u64, steps: u64) -> Vec<Op> {
-        let [trace, notes] = ["trace", "notes"].map(|name| self.scratch.path().join(name));
-        fs::write(&trace, "").expect("room for the trace");
-        fs::write(&notes, "").expect("room for the notes");
-        let child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "power_cut::nothing_acknowledged_is_lost_in_a_power_cut", "--nocapture"])
-            .env("LD_PRELOAD", &self.shim)
-            .env("WATCH_DIR", disk)
-            .env("WATCH_TRACE", &trace)
-            .env("WATCH_NOTES", &notes)
-            .env("CHILD_DATA", disk.join("data"))
-            .env("CHILD_SEED", seed.to_string())
-            .env("CHILD_STEPS", steps.to_string())
-            .output()
-            .expect("this test can be run again");
-        let said = String::from_utf8_lossy(&child.stderr);
-        assert!(child.status.success(), "the child of seed {seed} failed: {said}");
-        trace::read(&trace, disk)
+    fn live(&mut self, disk: &Path, frames: u64) -> Vec<Step> {
+        let logs = self.folder();
+        let plan = Plan { disk, shim: &self.shim, logs: &logs, seed: self.random.next(), frames };
+        let steps = life::live(&plan, &self.made);
+        fs::remove_dir_all(logs).expect("it was made here");
+        steps
     }
 
-    /// Cuts a run at random moments, and those that go on after a cut again, `depth` times.
-    fn explore(&mut self, run: &Run, seed: u64, cuts: usize, depth: u32) {
-        let mut random = Random::new(seed);
-        let mut moments: Vec<usize> = (0..cuts).map(|_| random.place(run.ops.len() + 1)).collect();
+    /// Moments of all phases: half of them wherever they fall, the others by turns.
+    fn moments(&mut self, steps: &[Step], cuts: usize) -> Vec<(usize, Phase)> {
+        let phases = life::phases(steps);
+        let mut of: BTreeMap<Phase, Vec<usize>> = BTreeMap::new();
+        for (number, phase) in phases.iter().enumerate() {
+            of.entry(*phase).or_default().push(number);
+        }
+        let groups: Vec<Vec<usize>> = of.into_values().collect();
+        let mut moments: Vec<(usize, Phase)> = (0..cuts)
+            .map(|cut| {
+                let place = match cut % 2 {
+                    0 => self.random.place(phases.len()),
+                    _ => *self.random.pick(&groups[cut / 2 % groups.len()]),
+                };
+                (place, phases[place])
+            })
+            .collect();
         moments.sort_unstable();
+        moments
+    }
+
+    /// Cuts a life at random moments, and those that go on after a cut again, `depth` times.
+    fn explore(&mut self, run: &Run, cuts: usize, depth: u32) {
         let (mut disk, mut promised) = (run.base.clone(), run.promised.clone());
         let mut done = 0;
-        for moment in moments {
-            for op in &run.ops[done..moment] {
-                disk.apply(op);
-                if let Op::Note(note) = op {
-                    promised.hear(note);
+        for (number, (moment, phase)) in self.moments(&run.steps, cuts).into_iter().enumerate() {
+            let until = (moment + 1).max(done);
+            for step in &run.steps[done..until] {
+                match step {
+                    Step::Did(op) => disk.apply(op),
+                    Step::Said(note) => promised.hear(*note),
                 }
             }
-            done = moment;
-            let ways = [
-                Survives::Nothing,
-                Survives::Everything,
-                Survives::LatterHalf,
-                Survives::RandomPages,
-                Survives::RandomPages,
-            ];
-            for (number, survives) in ways.into_iter().enumerate() {
-                let root = self.folder("cut");
-                disk.cut(survives, &mut random, &root);
-                let context = format!("seed {seed}, depth {depth}, op {moment}, {survives:?} ({number})");
-                if depth > 0 && number == ways.len() - 1 && random.chance(25) {
-                    self.go_on(&root, &promised, random.next(), depth - 1);
-                } else {
-                    self.reopen(&root, &promised, random.next(), &context);
-                }
+            done = until;
+            let owed = Arc::new(promised.clone());
+            for survives in Survives::ALL {
+                let root = self.folder();
+                disk.cut(survives, &mut self.random, &root);
+                *self.states.entry(phase).or_default() += 1;
+                let context = format!("depth {depth}, {phase:?}, step {moment}, {survives:?}");
+                let seed = self.random.next();
+                let state = State { root, promised: Arc::clone(&owed), seed, context };
+                self.to_check.send(state).expect("somebody checks");
+            }
+            if depth > 0 && (number + 1) % CUTS_BETWEEN_LIVES.min(cuts) == 0 {
+                self.go_on(&disk, &promised, depth - 1);
             }
         }
     }
 
-    /// The next child works on what a cut left, and is cut as well.
-    fn go_on(&mut self, root: &Path, promised: &Promised, seed: u64, depth: u32) {
-        let disk = self.folder(&format!("disk-{depth}"));
-        fs::remove_dir(&disk).expect("it is empty");
-        fs::rename(root, &disk).expect("both lie on one disk");
-        let base = Disk::holding(&disk);
-        let ops = self.run(&disk, seed, STEPS_AFTER);
-        self.explore(&Run { base, promised: promised.clone(), ops }, seed, 4, depth);
-    }
-
-    fn reopen(&mut self, root: &Path, promised: &Promised, seed: u64, context: &str) {
-        self.states += 1;
-        let checked = std::panic::catch_unwind(|| promised.check(&root.join("data"), seed));
-        match checked {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("{context}: a power cut left what cannot be started: {error}"),
-            Err(panic) => {
-                println!("{context}: {} jobs were owed", promised.owed());
-                std::panic::resume_unwind(panic)
-            }
-        }
+    /// The real broker starts on what a cut or a kill left, works on, and is cut as well.
+    fn go_on(&mut self, disk: &Disk, promised: &Promised, depth: u32) {
+        let root = self.folder();
+        let base = if self.random.chance(50) {
+            let survives = *self.random.pick(&Survives::ALL);
+            disk.cut(survives, &mut self.random, &root);
+            Disk::holding(&root)
+        } else {
+            // Everything is there to be read, and what was not synced may still be lost.
+            disk.cut(Survives::Everything, &mut self.random, &root);
+            disk.after_a_kill()
+        };
+        let steps = self.live(&root, FRAMES_AFTER);
+        fs::remove_dir_all(root).expect("it was made here");
+        self.explore(&Run { base, promised: promised.clone(), steps }, CUTS_AFTER, depth);
     }
 }
 
-/// G1: nothing acknowledged is missing, nothing appears that nobody asked for, and the store goes
-/// on, whatever a power cut leaves of journal and leaves.
+fn build_shim(scratch: &Path) -> PathBuf {
+    let (source, shim) = (scratch.join("shim.c"), scratch.join("shim.so"));
+    fs::write(&source, SHIM).expect("room for the shim");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .args([&shim, &source])
+        .args(["-ldl", "-lpthread"])
+        .status()
+        .expect("a C compiler is needed: apt-get install gcc libc6-dev");
+    assert!(built.success(), "the shim does not compile");
+    shim
+}
+
+/// Opens one state after the other, and says what is wrong with them. A bad one is left where it is.
+fn check_all(states: &Mutex<Receiver<State>>, now: u64, bad: &Mutex<Vec<String>>) {
+    loop {
+        let next = states.lock().expect("nobody panics while waiting").recv();
+        let Ok(State { root, promised, seed, context }) = next else { return };
+        let checked = std::panic::catch_unwind(|| promised.check(&root.join(DATA), now, seed));
+        let what = match checked {
+            Ok(Ok(())) => {
+                fs::remove_dir_all(&root).expect("it was made here");
+                continue;
+            }
+            Ok(Err(error)) => format!("it cannot be started: {error}"),
+            Err(_told_above) => "a promise is broken, see above".into(),
+        };
+        let owed = promised.owed();
+        let what = format!("{context}, {owed} jobs owed: {what}; left in {}", root.display());
+        bad.lock().expect("nobody panics while telling").push(what);
+    }
+}
+
+/// G1: nothing acknowledged is missing, nothing appears that nobody asked for, and the broker goes on,
+/// whatever a power cut leaves of its files.
 #[test]
 fn nothing_acknowledged_is_lost_in_a_power_cut() {
-    if let Some(orders) = child::orders() {
-        return child::run(&orders);
-    }
     let cuts = std::env::var("POWER_CUTS").map_or(CUTS, |cuts| cuts.parse().expect("a number"));
-    let mut lab = Lab::new();
-    let disk = lab.folder("disk");
-    let base = Disk::holding(&disk);
-    let ops = lab.run(&disk, 1, STEPS);
-    let notes = ops.iter().filter(|op| matches!(op, Op::Note(_))).count();
-    let syncs = ops.iter().filter(|op| matches!(op, Op::Sync { .. })).count();
-    assert!(notes > 200 && syncs > 100, "the shim sees {notes} notes and {syncs} syncs only");
-    lab.explore(&Run { base, promised: Promised::default(), ops }, 1, cuts, 1);
-    println!("{} states", lab.states);
-    assert!(lab.states >= 4 * cuts as u64, "{} states", lab.states);
+    let seed = std::env::var("POWER_SEED").map_or(1, |seed| seed.parse().expect("a number"));
+    // In memory, where there is such a place: what is synced is known from the trace.
+    let memory = Path::new("/dev/shm");
+    let home = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    let scratch =
+        tempfile::Builder::new().prefix("power-cut-").tempdir_in(home).expect("a scratch directory");
+    let began = Instant::now();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock of this century");
+    let now = u64::try_from(now.as_millis()).expect("a clock of this century");
+    let checkers = thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
+    let (to_check, states) = sync_channel(2 * checkers);
+    let (states, bad) = (Mutex::new(states), Mutex::new(Vec::new()));
+    let explored = thread::scope(|scope| {
+        for _ in 0..checkers {
+            scope.spawn(|| check_all(&states, now, &bad));
+        }
+        let mut lab = Lab {
+            scratch: scratch.path().to_path_buf(),
+            shim: build_shim(scratch.path()),
+            to_check,
+            random: Random::new(seed),
+            made: AtomicU64::new(1),
+            folders: 0,
+            states: BTreeMap::new(),
+        };
+        for _ in 0..cuts.div_ceil(CUTS_A_LIFE) {
+            let disk = lab.folder();
+            let base = Disk::holding(&disk);
+            let steps = lab.live(&disk, FRAMES);
+            fs::remove_dir_all(disk).expect("it was made here");
+            lab.explore(&Run { base, promised: Promised::default(), steps }, CUTS_A_LIFE, 2);
+        }
+        lab.states
+    });
+    let (states, seconds) = (explored.values().sum::<u64>(), began.elapsed().as_secs_f64());
+    println!("{states} states in {seconds:.0} s: {explored:?}");
+    let bad = bad.into_inner().expect("nobody panicked");
+    if !bad.is_empty() {
+        let _kept_to_be_looked_at = scratch.keep();
+        panic!("{} of {states} states: {bad:#?}", bad.len());
+    }
+    assert_eq!(explored.len(), 4, "a phase was never cut: {explored:?}");
+    assert!(states >= 6 * cuts as u64, "{states} states");
 }

@@ -1,14 +1,16 @@
-/* Watches what a process does to the files below one directory, for the power-cut explorer.
+/* Watches what a process does to the files below one directory, and how much it says over TCP, for
+ * the power-cut explorer.
  *
- * Loaded with LD_PRELOAD. Every change and every sync is done and written to a trace in one
- * critical section, so that the trace's order is the order in which things happened. Syncs are
+ * Loaded with LD_PRELOAD. Every change, every sync and every word said is done and written to a
+ * trace in one critical section, so that the trace's order is the order in which things happened:
+ * an answer that was heard can be placed among the writes by the bytes that it took. Syncs are
  * noted and not carried out: what a power cut would leave is computed from the trace.
  *
  * WATCH_DIR   the directory
  * WATCH_TRACE the trace; records are: op u8, inode u64, offset u64, length u64, then the bytes
- * WATCH_NOTES a file outside; whatever is written to it becomes a note in the trace
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,14 +20,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { ADOPT = 1, CREATE, WRITE, RESIZE, SYNC, SYNC_FOLDER, RENAME, UNLINK, MKDIR, RMDIR, NOTE };
+enum { ADOPT = 1, CREATE, WRITE, RESIZE, SYNC, SYNC_FOLDER, RENAME, UNLINK, MKDIR, RMDIR, SENT };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const char *watch_dir, *watch_notes;
+static const char *watch_dir;
 static int trace_fd = -1;
 
 #define REAL(type, name, ...) \
@@ -44,7 +48,6 @@ static int raw_open(const char *path, int flags, mode_t mode) {
 
 __attribute__((constructor)) static void begin(void) {
     watch_dir = getenv("WATCH_DIR");
-    watch_notes = getenv("WATCH_NOTES");
     const char *trace = getenv("WATCH_TRACE");
     if (watch_dir && trace) trace_fd = raw_open(trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
@@ -75,7 +78,7 @@ static int is_watched_path(const char *path) {
         && (path[length] == '/' || path[length] == 0);
 }
 
-/* The inode of a watched descriptor; 0 = not watched, 1 = the notes. */
+/* The inode of a watched descriptor; 0 = not watched. */
 static uint64_t watched(int fd, char *path, size_t room) {
     char link[64];
     struct stat about;
@@ -84,7 +87,6 @@ static uint64_t watched(int fd, char *path, size_t room) {
     ssize_t length = readlink(link, path, room - 1);
     if (length <= 0) return 0;
     path[length] = 0;
-    if (watch_notes && strcmp(path, watch_notes) == 0) return 1;
     if (!is_watched_path(path) || fstat(fd, &about) != 0) return 0;
     return S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) ? about.st_ino : 0;
 }
@@ -143,10 +145,10 @@ int openat64(int dir, const char *path, int flags, ...) { MODE(flags) return do_
 
 ssize_t write(int fd, const void *bytes, size_t length) {
     BEGIN(fd);
-    off_t at = inode > 1 ? lseek(fd, 0, SEEK_CUR) : 0;
-    if (inode > 1 && (fcntl(fd, F_GETFL) & O_APPEND)) at = lseek(fd, 0, SEEK_END);
+    off_t at = inode ? lseek(fd, 0, SEEK_CUR) : 0;
+    if (inode && (fcntl(fd, F_GETFL) & O_APPEND)) at = lseek(fd, 0, SEEK_END);
     ssize_t done = raw_write(fd, bytes, length);
-    if (inode && done > 0) note(inode == 1 ? NOTE : WRITE, inode, (uint64_t)at, bytes, (uint64_t)done);
+    if (inode && done > 0) note(WRITE, inode, (uint64_t)at, bytes, (uint64_t)done);
     END;
     return done;
 }
@@ -155,7 +157,7 @@ static ssize_t do_pwrite(int fd, const void *bytes, size_t length, off_t at) {
     REAL(ssize_t, pwrite64, int, const void *, size_t, off_t);
     BEGIN(fd);
     ssize_t done = real(fd, bytes, length, at);
-    if (inode > 1 && done > 0) note(WRITE, inode, (uint64_t)at, bytes, (uint64_t)done);
+    if (inode && done > 0) note(WRITE, inode, (uint64_t)at, bytes, (uint64_t)done);
     END;
     return done;
 }
@@ -164,9 +166,11 @@ ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) { return do_p
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t at) { return do_pwrite(fd, bytes, length, at); }
 
 /* What is not followed must not happen unseen. */
+static uint64_t peer_port(int fd);
+
 static void refuse(int fd, const char *what) {
-    char path[4096];
-    if (watched(fd, path, sizeof path) > 1) {
+    char path[4096] = "a socket";
+    if (watched(fd, path, sizeof path) || peer_port(fd)) {
         fprintf(stderr, "the shim does not follow %s on %s\n", what, path);
         abort();
     }
@@ -188,7 +192,7 @@ static int do_truncate(int fd, off_t size) {
     REAL(int, ftruncate64, int, off_t);
     BEGIN(fd);
     int done = real(fd, size);
-    if (inode > 1 && done == 0) note(RESIZE, inode, (uint64_t)size, "", 0);
+    if (inode && done == 0) note(RESIZE, inode, (uint64_t)size, "", 0);
     END;
     return done;
 }
@@ -201,7 +205,7 @@ static int do_allocate(int fd, int mode, off_t at, off_t length) {
     struct stat about;
     BEGIN(fd);
     int done = real(fd, mode, at, length);
-    if (inode > 1 && done == 0 && fstat(fd, &about) == 0)
+    if (inode && done == 0 && fstat(fd, &about) == 0)
         note(RESIZE, inode, (uint64_t)about.st_size, "", 0);
     END;
     return done;
@@ -210,13 +214,36 @@ static int do_allocate(int fd, int mode, off_t at, off_t length) {
 int fallocate(int fd, int mode, off_t at, off_t length) { return do_allocate(fd, mode, at, length); }
 int fallocate64(int fd, int mode, off_t at, off_t length) { return do_allocate(fd, mode, at, length); }
 
+/* ------------------------------------------------------------------ talking */
+
+/* The other side's port of a TCP connection, 0 if it is none. */
+static uint64_t peer_port(int fd) {
+    struct sockaddr_in peer;
+    socklen_t length = sizeof peer;
+    if (trace_fd < 0 || getpeername(fd, (struct sockaddr *)&peer, &length) != 0) return 0;
+    return peer.sin_family == AF_INET ? ntohs(peer.sin_port) : 0;
+}
+
+ssize_t send(int fd, const void *bytes, size_t length, int flags) {
+    REAL(ssize_t, send, int, const void *, size_t, int);
+    uint64_t port = peer_port(fd);
+    if (!port) return real(fd, bytes, length, flags);
+    pthread_mutex_lock(&lock);
+    ssize_t done = real(fd, bytes, length, flags);
+    int saved = errno;
+    if (done > 0) note(SENT, port, (uint64_t)done, "", 0);
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+    return done;
+}
+
 /* ------------------------------------------------------------------ syncing */
 
 static int do_sync(int fd, int (*real)(int)) {
     struct stat about;
     BEGIN(fd);
     int done = 0;
-    if (inode > 1 && fstat(fd, &about) == 0)
+    if (inode && fstat(fd, &about) == 0)
         note(S_ISDIR(about.st_mode) ? SYNC_FOLDER : SYNC, inode, 0, path, strlen(path));
     else
         done = real(fd);
@@ -256,6 +283,21 @@ int rename(const char *from, const char *to) {
 int unlink(const char *path) {
     REAL(int, unlink, const char *);
     NAMED(UNLINK, real(path), path, path, strlen(path));
+}
+
+/* Whole folders are removed from within. */
+int unlinkat(int dir, const char *path, int flags) {
+    REAL(int, unlinkat, int, const char *, int);
+    char link[64], whole[8192];
+    ssize_t length = 0;
+    if (dir != AT_FDCWD && path[0] != '/') {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
+        length = readlink(link, whole, 4096);
+        if (length <= 0) return real(dir, path, flags);
+        whole[length++] = '/';
+    }
+    snprintf(whole + length, sizeof whole - (size_t)length, "%s", path);
+    NAMED(flags & AT_REMOVEDIR ? RMDIR : UNLINK, real(dir, path, flags), whole, whole, strlen(whole));
 }
 
 int mkdir(const char *path, mode_t mode) {

@@ -1,5 +1,5 @@
 //! One conversation with a broker over real files: commands in, answers out, everything pumped by
-//! hand. The child that is cut speaks so, and so does whoever looks at what is left.
+//! hand. Whoever looks at what a power cut left speaks so: a thousand starts of the program take longer.
 
 use crate::simulation::process::{Process, Setup, Tape};
 use crate::simulation::random::Random;
@@ -28,10 +28,9 @@ pub struct Talk {
 
 impl Talk {
     /// Starts a broker over what lies in `data`, and says Hello. `seed` makes the session.
-    pub fn start(data: &Path, seed: u64) -> Result<Self, StoreError> {
+    pub fn start(data: &Path, now: u64, seed: u64) -> Result<Self, StoreError> {
         let (directory, opened) = open_store(data, SEGMENT_BYTES)?;
         let core = CoreOptions { unfolded_bytes_max: 200_000, cache_bytes_max: 30_000, jobs_max: 100_000 };
-        let now = 1_800_000_000_000 + seed % 1_000_000;
         let setup = Setup { now, seed, core, leaves_per_slice: 4 };
         let process = Process::start(opened, &setup, &Tape::default())?;
         let line = process.door.open();

@@ -1,8 +1,9 @@
 //! The trace of a watched process, and the disks that a power cut in it can leave.
 //!
 //! What was synced is there. Of what was not, anything may be: nothing, everything, only the later
-//! half, or any pages of 4 KiB. Names become durable when their folder is synced; those that were
-//! not survive in order, as a file system with a journal keeps them.
+//! half, any writes, any pages of 4 KiB, or all but a last write of which some sectors arrived.
+//! Names become durable when their folder is synced; those that were not survive in order, as a file
+//! system with a journal keeps them.
 
 use crate::simulation::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// The unit in which a disk keeps or loses data.
 const PAGE: usize = 4_096;
+/// The unit that is written wholly or not at all.
+const SECTOR: usize = 512;
 
 /// One thing that the process did.
 #[derive(Clone, Debug)]
@@ -29,8 +32,8 @@ pub enum Op {
     SyncFolder { path: PathBuf },
     /// It changed names.
     Name(NameOp),
-    /// It told the explorer something.
-    Note(String),
+    /// It said so many bytes to the peer with this port.
+    Sent { port: u64, bytes: u64 },
 }
 
 /// A change of names.
@@ -59,12 +62,13 @@ impl NameOp {
     }
 }
 
-/// Reads a trace; paths become relative to `root`.
-pub fn read(trace: &Path, root: &Path) -> Vec<Op> {
+/// Reads a trace: each op, and where in the trace it stands. Paths become relative to `root`.
+pub fn read(trace: &Path, root: &Path) -> Vec<(u64, Op)> {
     let bytes = fs::read(trace).expect("the process was watched");
     let mut rest = &bytes[..];
     let mut ops = Vec::new();
     while let Some((head, tail)) = rest.split_first_chunk::<25>() {
+        let place = (bytes.len() - rest.len()) as u64;
         let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
         let (inode, at, length) =
             (number(1), number(9), usize::try_from(number(17)).expect("it was written"));
@@ -75,7 +79,7 @@ pub fn read(trace: &Path, root: &Path) -> Vec<Op> {
             let path = PathBuf::from(String::from_utf8(text.to_vec()).expect("paths are text"));
             path.strip_prefix(root).expect("only what lies below is watched").to_path_buf()
         };
-        ops.push(match head[0] {
+        let op = match head[0] {
             1 => Op::Adopt { inode, path: path(body) },
             2 => Op::Create { inode, path: path(body) },
             3 => Op::Write { inode, at, bytes: body.to_vec() },
@@ -89,9 +93,10 @@ pub fn read(trace: &Path, root: &Path) -> Vec<Op> {
             8 => Op::Name(NameOp::Unlink { path: path(body) }),
             9 => Op::Name(NameOp::MakeFolder { path: path(body) }),
             10 => Op::Name(NameOp::RemoveFolder { path: path(body) }),
-            11 => Op::Note(String::from_utf8(body.to_vec()).expect("notes are text")),
+            11 => Op::Sent { port: inode, bytes: at },
             other => panic!("the shim wrote an op {other}"),
-        });
+        };
+        ops.push((place, op));
     }
     ops
 }
@@ -105,8 +110,24 @@ pub enum Survives {
     Everything,
     /// The later half of the writes, without those before.
     LatterHalf,
+    /// Any writes, each wholly or not at all.
+    RandomWrites,
     /// Any pages.
     RandomPages,
+    /// All but the last write of each file, of which some sectors arrived.
+    Torn,
+}
+
+impl Survives {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Nothing,
+        Self::Everything,
+        Self::LatterHalf,
+        Self::RandomWrites,
+        Self::RandomPages,
+        Self::Torn,
+    ];
 }
 
 /// The disk while the process runs.
@@ -160,6 +181,11 @@ impl Disk {
         }
     }
 
+    /// The disk for the next process, when only the one before has ended.
+    pub fn after_a_kill(&self) -> Self {
+        Self { inodes: BTreeMap::new(), ..self.clone() }
+    }
+
     /// The process does something.
     pub fn apply(&mut self, op: &Op) {
         match op {
@@ -197,7 +223,7 @@ impl Disk {
                 synced.iter().for_each(|op| self.durable.apply(op));
             }
             Op::Name(op) => self.pending.push(op.clone()),
-            Op::Note(_) => {}
+            Op::Sent { .. } => {}
         }
     }
 
@@ -217,16 +243,18 @@ impl Disk {
         let surviving = match survives {
             Survives::Nothing => 0,
             Survives::Everything => self.pending.len(),
-            Survives::LatterHalf | Survives::RandomPages => random.place(self.pending.len() + 1),
+            Survives::LatterHalf | Survives::RandomWrites | Survives::RandomPages | Survives::Torn => {
+                random.place(self.pending.len() + 1)
+            }
         };
         let names = self.names(&self.pending[..surviving]);
-        for folder in &names.folders {
+        // What lies in a folder that was lost is lost with it.
+        for folder in names.folders.iter().filter(|folder| names.has_parents_of(folder)) {
             fs::create_dir_all(root.join(folder)).expect("the scratch disk has room");
         }
         for (path, &file) in &names.files {
             let content = self.files[file].after_cut(survives, random);
             let path = root.join(path);
-            // A file whose folder was lost is lost with it.
             if path.parent().is_some_and(Path::is_dir) {
                 fs::write(path, content).expect("the scratch disk has room");
             }
@@ -235,6 +263,10 @@ impl Disk {
 }
 
 impl Names {
+    fn has_parents_of(&self, path: &Path) -> bool {
+        path.ancestors().skip(1).all(|folder| folder.as_os_str().is_empty() || self.folders.contains(folder))
+    }
+
     fn apply(&mut self, op: &NameOp) {
         match op {
             NameOp::Link { file, path } => {
@@ -267,7 +299,11 @@ impl File {
                 Survives::Everything => piece.put(&mut content),
                 Survives::LatterHalf if number >= self.pending.len() / 2 => piece.put(&mut content),
                 Survives::LatterHalf => {}
-                Survives::RandomPages => piece.put_some(&mut content, random),
+                Survives::RandomWrites if random.chance(50) => piece.put(&mut content),
+                Survives::RandomWrites => {}
+                Survives::RandomPages => piece.put_some(PAGE, &mut content, random),
+                Survives::Torn if number + 1 < self.pending.len() => piece.put(&mut content),
+                Survives::Torn => piece.put_some(SECTOR, &mut content, random),
             }
         }
         content
@@ -283,7 +319,7 @@ impl Piece {
     }
 
     /// Each page of it survives or does not.
-    fn put_some(&self, content: &mut Vec<u8>, random: &mut Random) {
+    fn put_some(&self, page: usize, content: &mut Vec<u8>, random: &mut Random) {
         let Self::Write { at, bytes } = self else {
             if random.chance(50) {
                 self.put(content);
@@ -292,7 +328,7 @@ impl Piece {
         };
         let mut done = 0;
         while done < bytes.len() {
-            let page_end = (at + done) / PAGE * PAGE + PAGE - at;
+            let page_end = (at + done) / page * page + page - at;
             let end = page_end.min(bytes.len());
             if random.chance(50) {
                 put(content, at + done, &bytes[done..end]);

@@ -24,7 +24,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, Mode};
 
 use super::error::{DirectoryId, NEXT_RESTORE, StoreError};
-use super::folder::{make_folder, sync_folder};
+use super::folder::{make_folder, sync_folder, sync_names_above};
 use super::journal;
 
 const MAGIC: [u8; 8] = *b"WINDLASS";
@@ -91,6 +91,7 @@ impl Directory {
         };
         let directory = Directory { path: path.to_path_buf(), manifest, _lock: lock };
         if directory.is_new() {
+            sync_names_above(path);
             directory.clear_half_made()?;
         }
         Ok(directory)
