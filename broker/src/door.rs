@@ -3,7 +3,7 @@
 //! It is separate because both sides of it are strangers: sockets live on the runtime's threads,
 //! the driver on its own.
 
-use crate::limits::{COMMAND_BYTES_PER_TURN, COMMANDS_PER_TURN, OUTBOX_CHOKE_BYTES, TURN_BYTES};
+use crate::limits::{COMMAND_BYTES_PER_TURN, COMMANDS_PER_TURN, OUTBOX_CHOKE_BYTES, QUIET_BYTES, TURN_BYTES};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,9 @@ struct Shared {
 #[derive(Default)]
 struct Inbox {
     lanes: HashMap<ConnId, Lane>,
-    /// Connections with commands, in the order they are served.
+    /// Connections that were quiet and have sent little, in the order they are served.
+    fresh: VecDeque<ConnId>,
+    /// Connections that send more than their share, in the order they are served.
     ready: VecDeque<ConnId>,
     notices: Vec<Notice>,
     is_driver_parked: bool,
@@ -132,7 +134,7 @@ impl Door {
     /// Takes what waits; sleeps until `deadline` (None = for ever) when nothing does.
     pub fn take(&self, deadline: Option<Instant>, taken: &mut Taken) {
         let mut inbox = self.inbox();
-        while inbox.ready.is_empty() && inbox.notices.is_empty() {
+        while inbox.is_idle() {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return;
@@ -164,7 +166,8 @@ impl Door {
         }
         lane.outbox.waiting.fetch_add(bytes, Ordering::Relaxed);
         if was_empty && !lane.commands.is_empty() {
-            inbox.ready.push_back(conn);
+            let queue = if bytes <= QUIET_BYTES { &mut inbox.fresh } else { &mut inbox.ready };
+            queue.push_back(conn);
         }
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.wake(inbox);
@@ -184,24 +187,32 @@ impl Door {
 }
 
 impl Inbox {
+    fn is_idle(&self) -> bool {
+        self.fresh.is_empty() && self.ready.is_empty() && self.notices.is_empty()
+    }
+
     /// One round over the connections that have sent something: a share from each, as far as the
-    /// turn's bytes go. Returns the bytes taken.
+    /// turn's bytes go. Who was quiet and who sends more than his share take turns, so that however many
+    /// send without end, a quiet one is heard at once. Returns the bytes taken.
     fn drain(&mut self, taken: &mut Taken) -> usize {
         taken.notices.append(&mut self.notices);
-        taken.signs.extend(self.ready.iter().copied());
-        let mut total = 0;
-        for _ in 0..self.ready.len() {
-            if total >= TURN_BYTES {
-                break;
-            }
-            let Some(conn) = self.ready.pop_front() else { break };
+        taken.signs.extend(self.fresh.iter().chain(&self.ready).copied());
+        let (mut fresh, mut ready) = (self.fresh.len(), self.ready.len());
+        let fresh_share = (TURN_BYTES / 2 / fresh.max(1)).clamp(QUIET_BYTES, COMMAND_BYTES_PER_TURN);
+        let (mut total, mut is_fresh) = (0, false);
+        while fresh + ready > 0 && total < TURN_BYTES {
+            is_fresh = ready == 0 || fresh > 0 && !is_fresh;
+            let (queue, left) =
+                if is_fresh { (&mut self.fresh, &mut fresh) } else { (&mut self.ready, &mut ready) };
+            *left -= 1;
+            let Some(conn) = queue.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&conn) else { continue };
             let mut share = 0;
             for _ in 0..COMMANDS_PER_TURN {
                 let Some((request, command, bytes)) = lane.commands.pop_front() else { break };
                 share += bytes;
                 taken.commands.push((request, command));
-                if share >= COMMAND_BYTES_PER_TURN {
+                if share >= if is_fresh { fresh_share } else { COMMAND_BYTES_PER_TURN } {
                     break;
                 }
             }

@@ -9,6 +9,9 @@ pub const COMMAND_BYTES_PER_TURN: usize = 256 << 10;
 /// What a Query of one job in full counts as at least: it is short, but its answer may be as long as
 /// a payload and a result.
 pub const JOB_QUERY_BYTES: usize = 256 << 10;
+/// A connection that has sent no more than this since it was last heard does not wait behind those that
+/// send without end.
+pub const QUIET_BYTES: usize = 16 << 10;
 /// Bytes of commands taken in one turn from all connections together.
 pub const TURN_BYTES: usize = 4 << 20;
 /// Weight of facts at which a batch takes no further turn.

@@ -14,7 +14,7 @@ use windlass_engine::ids::{Ms, NameId, Seq};
 use windlass_engine::ledger::job::{Job, State};
 use windlass_engine::ledger::names::Name;
 use windlass_engine::limits::IDEMPOTENCY_WINDOW_MS;
-use windlass_engine::policy::{Policy, default};
+use windlass_engine::policy::{Ordering, Policy, default};
 use windlass_engine::{Engine, JobId, SessionId};
 
 /// All that is on disk, read anew.
@@ -40,6 +40,8 @@ pub struct History {
     pub latest: Ms,
     /// What operators asked for, sent or not.
     pub asked: Asked,
+    /// The jobs of serial keys that run, by queue and key.
+    serial: BTreeMap<(NameId, NameId), Seq>,
     /// A fingerprint of all facts.
     pub print: u64,
 }
@@ -73,6 +75,8 @@ pub struct Life {
     pub state: State,
     /// It waits for a word, or for other jobs.
     is_kept_back: bool,
+    /// Something was done to it while it waited.
+    is_touched: bool,
     /// The fences of all its deliveries.
     pub fences: Vec<u64>,
     /// Its lease, while it has one.
@@ -97,8 +101,30 @@ pub struct Life {
 pub struct Leased {
     /// Of which job.
     pub seq: Seq,
+    /// Who got it.
+    pub session: SessionId,
+    /// Which attempt it is.
+    pub attempt: u32,
     /// How it ended: by its worker?
     pub ended: Option<bool>,
+}
+
+impl Life {
+    /// It waits for other jobs, or has waited for some.
+    fn is_tied(&self) -> bool {
+        self.new.plan.as_ref().is_some_and(|plan| plan.after || plan.is_group)
+    }
+
+    /// No worker gets it.
+    pub fn is_group(&self) -> bool {
+        self.new.plan.as_ref().is_some_and(|plan| plan.is_group)
+    }
+
+    /// Nothing but its place in the order says when it runs.
+    fn is_plain(&self) -> bool {
+        let is_new = self.fences.is_empty() && !self.is_touched && self.removed.is_none();
+        is_new && self.new.plan.is_none() && self.new.run_at <= self.new.created_at
+    }
 }
 
 impl History {
@@ -118,6 +144,7 @@ impl History {
             set_back_ms: 0,
             latest: 0,
             asked: Asked::default(),
+            serial: BTreeMap::new(),
             print: 0,
         }
     }
@@ -202,13 +229,14 @@ impl History {
             Fact::NameDropped { id } => self.check_unused(*id),
             Fact::Enqueued { seq, job } => self.enqueued(*seq, job),
             Fact::Leased { seq, lease } => self.leased(*seq, lease),
-            Fact::Completed { seq, end, .. } => {
-                self.end_lease(*seq, true);
-                self.end(*seq, State::Completed, *end);
-            }
+            Fact::Completed { seq, end, .. } => self.completed(*seq, *end),
             Fact::Returned { seq, counts, settled, note, .. } => {
                 self.lease_ended(*seq, *counts, *settled, note.is_some());
                 self.life(*seq).state = State::Ready;
+            }
+            Fact::Died { seq, end, reason: DeadReason::Dependency, .. } => {
+                assert!(self.waiting(*seq, fact).is_tied(), "job {seq} waited for nobody");
+                self.end(*seq, State::Dead, *end);
             }
             Fact::Died { seq, end, reason, counts, settled, note, .. } => {
                 self.lease_ended(*seq, *counts, *settled, note.is_some());
@@ -255,8 +283,10 @@ impl History {
     /// What happens to a job that waits.
     fn waited(&mut self, seq: Seq, fact: &Fact) {
         let life = self.waiting(seq, fact);
+        life.is_touched |= !matches!(fact, Fact::Readied { .. });
         if let Fact::Reshaped { reshape, .. } = fact {
             (life.new.queue, life.new.key, life.new.terms) = (reshape.queue, reshape.key, reshape.terms);
+            life.new.ordering = reshape.ordering;
         } else if let Fact::Held { .. } | Fact::Blocked { .. } = fact {
             life.is_kept_back = true;
         } else if let Fact::Freed { .. } = fact {
@@ -296,6 +326,7 @@ impl History {
             new: new.clone(),
             state: State::Ready,
             is_kept_back: false,
+            is_touched: false,
             fences: Vec::new(),
             fence: None,
             notes: Vec::new(),
@@ -307,7 +338,24 @@ impl History {
             is_emptied: false,
             is_forgotten: false,
         };
-        self.jobs.insert(seq, life);
+        let is_kept_back = life.is_tied();
+        self.jobs.insert(seq, Life { is_kept_back, ..life });
+    }
+
+    /// G6: nobody overtakes an older one of the same lane, and of a serial key one runs at a time.
+    fn check_order(&mut self, seq: Seq) {
+        let life = &self.jobs[&seq];
+        let (new, is_plain) = (&life.new, life.is_plain());
+        let lane = |new: &NewJob| (new.queue, new.level, new.kind, new.key, new.gate, new.terms);
+        let overtaken = self.jobs.range(..seq).find(|(older, life)| {
+            let is_of_lane = is_plain && lane(&life.new) == lane(new) && life.is_plain();
+            is_of_lane && self.head(**older).is_some_and(|job| job.state == State::Ready)
+        });
+        assert!(overtaken.is_none(), "job {seq} overtakes {overtaken:?}");
+        if new.key > 0 && new.ordering != Ordering::Fair {
+            let other = self.serial.insert((new.queue, new.key), seq);
+            assert!(other.is_none(), "jobs {other:?} and {seq} of one serial key run at a time");
+        }
     }
 
     fn leased(&mut self, seq: Seq, lease: &NewLease) {
@@ -315,6 +363,7 @@ impl History {
         assert!(lease.fence > newest, "fence {} after {newest}", lease.fence);
         assert_eq!(lease.fence >> 40, u64::from(self.last_epoch), "a fence of another epoch");
         assert!(self.shadow.ledger().sessions.contains_key(&lease.session), "a lease of nobody");
+        self.check_order(seq);
         let most = self.max_attempts(seq);
         let life = self.life(seq);
         assert!(life.fence.is_none(), "job {seq} is leased twice at a time");
@@ -325,13 +374,15 @@ impl History {
         assert!(life.attempt <= most + life.granted, "job {seq} makes attempt {} of {most}", life.attempt);
         life.fence = Some(lease.fence);
         life.fences.push(lease.fence);
-        self.leases.insert(lease.fence, Leased { seq, ended: None });
+        let (session, attempt) = (lease.session, life.attempt);
+        self.leases.insert(lease.fence, Leased { seq, session, attempt, ended: None });
     }
 
     fn end_lease(&mut self, seq: Seq, settled: bool) -> u64 {
         let fence = self.life(seq).fence.take();
         let fence = fence.unwrap_or_else(|| panic!("job {seq} had no lease to end"));
         self.leases.get_mut(&fence).expect("it was granted").ended = Some(settled);
+        self.serial.retain(|_, running| *running != seq);
         fence
     }
 
@@ -345,6 +396,15 @@ impl History {
         life.notes.extend(noted.then_some(fence));
         life.attempt -= u32::from(counts != Counts::Attempt);
         life.crashes += u32::from(counts == Counts::Crash);
+    }
+
+    fn completed(&mut self, seq: Seq, end: End) {
+        if self.life(seq).is_group() {
+            assert!(self.life(seq).fences.is_empty(), "group {seq} has run");
+        } else {
+            self.end_lease(seq, true);
+        }
+        self.end(seq, State::Completed, end);
     }
 
     fn died(&mut self, seq: Seq, reason: DeadReason) {
@@ -367,7 +427,10 @@ impl History {
             assert!(!settled, "job {seq} had no worker to settle it");
         }
         let id = self.life(seq).new.id;
-        let is_meant = settled || self.asked.cancels.contains(&id) || self.is_superseded(seq);
+        let is_meant = settled
+            || self.asked.cancels.contains(&id)
+            || self.is_superseded(seq)
+            || self.life(seq).is_tied();
         assert!(is_meant, "job {seq} was cancelled by nobody");
         self.end(seq, State::Cancelled, end);
     }
@@ -414,6 +477,7 @@ impl History {
         assert!(over || trimmed || asked, "job {seq} was removed for no reason: {life:?}");
         if let Some(fence) = life.fence {
             self.leases.get_mut(&fence).expect("it was granted").ended = Some(false);
+            self.serial.retain(|_, running| *running != seq);
         }
         self.latest = self.latest.max(at);
         let life = self.life(seq);

@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Link};
 use super::scene::{KINDS, QUEUES, Scene};
+use super::swarm::Dial;
 use windlass_broker::door::Door;
 use windlass_engine::command::{
     Change, Enqueue, JobSpec, JobsQuery, Mutation, Pace, Patch, Put, Query, Scope, Select, SetResource,
@@ -228,15 +229,14 @@ impl Actor for Operator {
             return self.configure();
         }
         match scene.random.below(10) {
-            0..=3 => {
+            0..=3 if scene.happens(Dial::Change, 90) => {
                 let count = scene.random.between(1, 3);
                 let ids: Vec<JobId> = (0..count).filter_map(|_| scene.any_id()).collect();
                 self.change(ids, scene);
             }
-            4 => self.put(scene),
-            5 if scene.random.chance(50) => self.put(scene),
-            5 | 6 if scene.random.chance(60) => self.schedule(scene),
-            6 => self.tell(scene),
+            4 | 5 if scene.happens(Dial::Settings, 75) => self.put(scene),
+            6 if scene.happens(Dial::Schedule, 90) => self.schedule(scene),
+            7 if scene.happens(Dial::Order, 60) => self.tell(scene),
             _ => self.look(scene),
         }
     }

@@ -68,6 +68,8 @@ struct Excuses {
     silent: BTreeSet<SessionId>,
     /// Sessions that began.
     opened: BTreeSet<SessionId>,
+    /// Jobs that somebody enqueued.
+    enqueued: BTreeSet<JobId>,
 }
 
 impl Lease {
@@ -97,7 +99,10 @@ impl Presence {
             self.ids.insert(job.seq, job.id);
             let Some(lease) = &job.lease else { continue };
             let soonest = now + SESSION_TTL_MS_DEFAULT;
-            let spared = lease.ends_at.max(soonest);
+            // Nothing lasts longer than it was given, though the clock was set back meanwhile.
+            let latest = |at: Ms| {
+                if at < lease.leased_at { at } else { at.min(now + (at - lease.leased_at)) }
+            };
             let limits = lease.limits.filter(|_| lease.overran.is_none()).unwrap_or_default();
             let timeout_ms = Ms::from(limits.timeout_ms);
             let timeout_at = (lease.leased_at + timeout_ms).clamp(soonest, soonest.max(now + timeout_ms));
@@ -105,11 +110,11 @@ impl Presence {
                 id: job.id,
                 fence: job.fence,
                 session: lease.session,
-                ends_at: if lease.ends_at == 0 { 0 } else { spared },
+                ends_at: if lease.ends_at == 0 { 0 } else { latest(lease.ends_at).max(soonest) },
                 revoke_at: if lease.overran.is_some() {
-                    lease.revoke_at.max(now + SESSION_TTL_MS_DEFAULT)
+                    latest(lease.revoke_at).max(soonest)
                 } else {
-                    lease.revoke_at
+                    latest(lease.revoke_at)
                 },
                 timeout_at: if timeout_ms == 0 { 0 } else { timeout_at },
                 stall_ms: limits.stall_ms.into(),
@@ -160,6 +165,9 @@ impl Presence {
         }
         let Some(&id) = self.conns.get(&conn) else { return };
         match command {
+            Command::Enqueue(enqueue) => {
+                self.excuses.enqueued.extend(enqueue.jobs.iter().flatten().map(|spec| spec.id));
+            }
             Command::Settle(settlements) => {
                 let settled = settlements.iter().map(|settled| (id, settled.id, settled.fence));
                 self.excuses.settled.extend(settled);
@@ -249,6 +257,9 @@ impl Presence {
             }
             Fact::SessionClosed { id } => self.close(*id),
             Fact::Enqueued { seq, job } => {
+                let is_of_tick = job.plan.as_ref().is_some_and(|plan| plan.tick.is_some());
+                let is_asked = is_of_tick || self.excuses.enqueued.contains(&job.id);
+                assert!(is_asked, "nobody enqueued job {}", job.id);
                 self.ids.insert(*seq, job.id);
             }
             Fact::Leased { seq, lease } => {
@@ -295,6 +306,8 @@ impl Presence {
                     session.told = session.told.after(*order);
                 }
             }
+            // A group, which nobody ever held.
+            Fact::Completed { delivery: 0, .. } => {}
             Fact::Completed { .. }
             | Fact::Returned { settled: true, .. }
             | Fact::Died { settled: true, .. }

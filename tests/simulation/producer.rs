@@ -2,9 +2,11 @@
 
 use super::actor::{Actor, Link};
 use super::scene::Scene;
+use super::swarm::Dial;
 use std::collections::BTreeMap;
 use windlass_broker::door::Door;
-use windlass_engine::command::{Enqueue, JobSpec, Query};
+use windlass_engine::command::{After, Code, Enqueue, Flow, JobSpec, Query};
+use windlass_engine::flow::{DepPolicy, On};
 use windlass_engine::frame::Body;
 use windlass_engine::ids::Ms;
 use windlass_engine::limits::IDEMPOTENCY_WINDOW_MS;
@@ -33,6 +35,9 @@ impl Producer {
     fn enqueue_new(&mut self, scene: &mut Scene) {
         let count = if scene.random.chance(5) { 30 } else { scene.random.between(1, 6) };
         let mut jobs: Vec<JobSpec> = (0..count).map(|_| scene.new_job()).collect();
+        if scene.happens(Dial::Flow, 15) {
+            self.tie(&mut jobs, scene);
+        }
         for job in &jobs {
             self.unsure.insert(job.id, (scene.now, job.clone()));
         }
@@ -41,6 +46,31 @@ impl Producer {
             jobs.push(jobs[0].clone());
         }
         self.enqueue(jobs);
+    }
+
+    /// Some of the jobs wait for others, or count into a group.
+    fn tie(&self, jobs: &mut [JobSpec], scene: &mut Scene) {
+        let policies = [DepPolicy::AllOrCancel, DepPolicy::AllOrRun, DepPolicy::Any];
+        let is_group = scene.random.chance(40);
+        let mut known: Vec<JobId> = self.sure.iter().rev().take(10).map(|job| job.id).collect();
+        let mut group = None;
+        for (place, job) in jobs.iter_mut().enumerate() {
+            let random = &mut scene.random;
+            let mut flow = Flow { group, policy: *random.pick(&policies), ..Flow::default() };
+            if is_group && place == 0 {
+                group = Some(job.id);
+                (job.kind, job.key, job.run_at) = (String::new(), String::new(), 0);
+                job.wishes = None;
+            } else if !known.is_empty() && random.chance(60) {
+                let on = *random.pick(&[On::Success, On::Success, On::Finish, On::Failure]);
+                let after = After { job: *random.pick(&known), on };
+                flow.after = vec![after];
+            }
+            if Some(job.id) != group {
+                known.push(job.id);
+            }
+            job.wishes.get_or_insert_default().flow = Some(Box::new(flow));
+        }
     }
 
     /// Within the window, whatever is not sure is sent again.
@@ -70,8 +100,8 @@ impl Actor for Producer {
         }
         match scene.random.below(20) {
             0..=12 => self.enqueue_new(scene),
-            13 | 14 => self.enqueue_again(scene.now),
-            15 | 16 => {
+            13 | 14 if scene.happens(Dial::Again, 95) => self.enqueue_again(scene.now),
+            15 | 16 if scene.happens(Dial::Again, 95) => {
                 // A duplicate of what was acknowledged must not make a second job.
                 if !self.sure.is_empty() {
                     let again = scene.random.pick(&self.sure).clone();
@@ -100,6 +130,14 @@ impl Actor for Producer {
                 }
                 let old = self.sure.len().saturating_sub(50);
                 self.sure.drain(..old);
+            }
+            // A job that it was tied to is not kept any more: from now on it asks for them without.
+            Body::Error(refusal) if matches!(refusal.code, Code::NotFound | Code::Invalid) => {
+                for (_, job) in self.unsure.values_mut() {
+                    if let Some(wishes) = &mut job.wishes {
+                        wishes.flow = None;
+                    }
+                }
             }
             Body::Cut => self.link.wire = None,
             _ => {}

@@ -3,26 +3,36 @@
 
 use super::bodies::{headers_of, message_of, payload_of, result_of};
 use super::history::{History, Life};
-use windlass_engine::Blob;
-use windlass_engine::command::{Command, Enqueue, Query, Settlement};
+use windlass_engine::command::{Code, Command, Enqueue, Query, Settlement};
 use windlass_engine::fact::{AttemptEnd, Note};
 use windlass_engine::frame::{Body, EnqueuedOne, Frame, Outcome, SettleCode, SettledOne, Work};
 use windlass_engine::ledger::job::State;
 use windlass_engine::limits::HISTORY_MAX;
 use windlass_engine::part::Slot;
 use windlass_engine::view::JobView;
+use windlass_engine::{Blob, SessionId};
 
 /// Checks a frame that has left the broker against what is durable at that moment.
-pub fn check(history: &History, asked: Option<&Command>, frame: &Frame) {
+pub fn check(history: &History, session: Option<SessionId>, asked: Option<&Command>, frame: &Frame) {
     match (&frame.body, asked) {
         (Body::Welcome(welcome), _) => {
             assert!(history.sessions.contains(&welcome.session), "a session that is not on disk");
+            for id in &welcome.leases_kept {
+                let mut held = history.leases.values().filter(|lease| lease.session == welcome.session);
+                let kept = held.any(|lease| history.jobs[&lease.seq].new.id == *id);
+                assert!(kept, "session {} is told that it has job {id} and never had", welcome.session);
+            }
         }
         (Body::Enqueued(ones), Some(Command::Enqueue(enqueue))) => enqueued(history, enqueue, ones),
-        (Body::Deliver { works, .. }, _) => works.iter().for_each(|work| delivered(history, work)),
+        (Body::Deliver { works, .. }, _) => {
+            works.iter().for_each(|work| delivered(history, session, work));
+        }
         (Body::Settled(ones), Some(Command::Settle(results))) => settled(history, results, ones),
         (Body::Rows(rows), Some(Command::Query(Query::Job(_)))) => {
             rows.jobs.iter().for_each(|job| whole(history, job));
+        }
+        (Body::Error(refusal), Some(Command::Settle(_))) => {
+            assert_eq!(refusal.code, Code::Invalid, "who has a session may always settle: {refusal:?}");
         }
         (Body::Enqueued(_) | Body::Settled(_), asked) => panic!("{:?} answers {asked:?}", frame.body),
         _ => {}
@@ -53,9 +63,11 @@ fn enqueued(history: &History, enqueue: &Enqueue, ones: &[EnqueuedOne]) {
     }
 }
 
-fn delivered(history: &History, work: &Work) {
+fn delivered(history: &History, session: Option<SessionId>, work: &Work) {
     let lease = history.leases.get(&work.fence);
     let lease = lease.unwrap_or_else(|| panic!("job {} was delivered before its lease was on disk", work.id));
+    assert_eq!(session, Some(lease.session), "job {} is delivered to another than has its lease", work.id);
+    assert_eq!(work.attempt, lease.attempt, "the attempt of {} that its worker hears of", work.id);
     let life = &history.jobs[&lease.seq];
     assert_eq!((life.new.id, lease.seq), (work.id, work.seq), "a lease of another job");
     assert!(bytes(&work.payload) == payload_of(work.id), "job {} is delivered as enqueued", work.id);
@@ -95,7 +107,7 @@ fn whole(history: &History, view: &JobView) {
     assert!(payload, "the payload of {}", view.id);
     let headers = is_gone(&view.headers) || bytes(&view.headers) == headers_of(view.id);
     assert!(headers, "the headers of {}", view.id);
-    if view.state == State::Completed && !view.result_dropped {
+    if view.state == State::Completed && !view.result_dropped && !life.is_group() {
         let fence = life.fences[view.deliveries as usize - 1];
         assert!(bytes(&view.result) == result_of(view.id, fence), "the result of {}", view.id);
     }

@@ -4,6 +4,7 @@
 use super::bodies::{any_length, headers_of, job_id, payload_of};
 use super::history::Asked;
 use super::random::Random;
+use super::swarm::{Dial, Swarm};
 use windlass_engine::command::{Dedup, DedupUntil, Hold, JobSpec, OnConflict, Wishes};
 use windlass_engine::ids::Ms;
 use windlass_engine::policy::{Backoff, Ordering, Policy};
@@ -20,6 +21,8 @@ pub const KINDS: [&str; 3] = ["send", "resize", "print"];
 pub struct Scene {
     /// The only source of chance.
     pub random: Random,
+    /// What this history has more or less of.
+    pub swarm: Swarm,
     /// The broker's clock.
     pub now: Ms,
     /// Jobs that some producer has made.
@@ -35,14 +38,22 @@ pub struct Scene {
 impl Scene {
     /// A scene of this seed.
     pub fn new(seed: u64, now: Ms) -> Self {
+        let mut random = Random::new(seed);
+        let swarm = Swarm::draw(&mut random);
         Self {
-            random: Random::new(seed),
+            random,
+            swarm,
             now,
             ids: Vec::new(),
             asked: Asked::default(),
             is_calm: false,
             payload_max: 12_000,
         }
+    }
+
+    /// True in about so many of a hundred cases, as far as this history has it.
+    pub fn happens(&mut self, dial: Dial, percent: u64) -> bool {
+        self.random.chance(self.swarm.percent(dial, percent))
     }
 
     /// Some job there was, if there was one.
@@ -102,7 +113,7 @@ impl Scene {
 
     /// Nobody replaces a payload here: it tells which job it belongs to.
     fn any_dedup(&mut self) -> Option<Box<Dedup>> {
-        if !self.random.chance(10) {
+        if !self.happens(Dial::Dedup, 10) {
             return None;
         }
         let until = match self.random.below(3) {
@@ -122,7 +133,7 @@ impl Scene {
 
     fn any_hold(&mut self) -> Option<Hold> {
         let then_run = self.random.chance(50);
-        self.random.chance(5).then(|| Hold { ttl_ms: self.random.between(1, 4_000), then_run })
+        self.happens(Dial::Hold, 5).then(|| Hold { ttl_ms: self.random.between(1, 4_000), then_run })
     }
 
     /// Mostly every few seconds, so that ticks and jobs meet.
@@ -133,8 +144,14 @@ impl Scene {
         let catch_up = *self.random.pick(&[CatchUp::Last, CatchUp::None, CatchUp::All]);
         let overlaps =
             [Overlap::Skip, Overlap::BufferOne, Overlap::BufferAll, Overlap::CancelRunning, Overlap::Allow];
+        let seconds = *self.random.pick(&[5, 10, 15]);
+        let calendar = if self.random.chance(30) {
+            Calendar { cron: format!("*/{seconds} * * * * *"), tz: "UTC".into(), ..Calendar::default() }
+        } else {
+            Calendar { every_ms, anchor_at, ..Calendar::default() }
+        };
         Schedule {
-            calendar: Calendar { every_ms, anchor_at, ..Calendar::default() },
+            calendar,
             jitter_ms: if self.random.chance(30) { self.random.below(2_000) } else { 0 },
             job: self.any_template(),
             overlap: *self.random.pick(&overlaps),
@@ -167,6 +184,8 @@ impl Scene {
     }
 
     fn any_policy(&mut self) -> Policy {
+        let (is_leased, is_serial) = (self.happens(Dial::Lease, 15), self.happens(Dial::Serial, 15));
+        let (is_timed, is_watched) = (self.happens(Dial::Held, 20), self.happens(Dial::Held, 20));
         let random = &mut self.random;
         let mut policy = Policy::default();
         if random.chance(40) {
@@ -182,16 +201,16 @@ impl Scene {
         if random.chance(30) {
             policy.max_crashes = u32::try_from(random.between(1, 3)).ok();
         }
-        if random.chance(15) {
+        if is_leased {
             policy.lease_ms = Some(random.between(0, 3) * 4_000);
         }
-        if random.chance(15) {
+        if is_serial {
             policy.ordering = Some(Ordering::SerialSkipFailed);
         }
-        if random.chance(20) {
+        if is_timed {
             policy.timeout_ms = Some(random.between(100, 4_000));
         }
-        if random.chance(20) {
+        if is_watched {
             policy.stall_ms = Some(random.between(100, 4_000));
         }
         if random.chance(10) {

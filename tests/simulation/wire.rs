@@ -6,13 +6,16 @@ use super::promises;
 use super::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 use windlass_broker::door::{Door, Line, weight};
-use windlass_engine::{Command, Frame};
+use windlass_engine::frame::Body;
+use windlass_engine::{Command, Frame, SessionId};
 
 /// One end of a connection, and the way to the other.
 pub struct Wire {
     line: Line,
     outgoing: VecDeque<(u64, Command)>,
     arriving: VecDeque<Frame>,
+    /// The session it belongs to, once the broker has said so.
+    session: Option<SessionId>,
     /// Requests without their last frame.
     open: BTreeMap<u64, Command>,
     next_id: u64,
@@ -25,6 +28,7 @@ impl Wire {
             line: door.open(),
             outgoing: VecDeque::new(),
             arriving: VecDeque::new(),
+            session: None,
             open: BTreeMap::new(),
             next_id: 1,
         }
@@ -55,7 +59,10 @@ impl Wire {
             }
             let id = frame.to.id;
             assert!(id == 0 || self.open.contains_key(&id), "an answer to nothing: {frame:?}");
-            promises::check(history, self.open.get(&id), &frame);
+            if let Body::Welcome(welcome) = &frame.body {
+                self.session = Some(welcome.session);
+            }
+            promises::check(history, self.session, self.open.get(&id), &frame);
             print = print.wrapping_mul(31) + id + weight(&frame) as u64;
             if frame.last {
                 self.open.remove(&id);

@@ -5,6 +5,7 @@ use super::actor::{Actor, Link};
 use super::bodies::{is_of_schedule, message_of, result_of};
 use super::random::Random;
 use super::scene::{KINDS, QUEUES, Scene};
+use super::swarm::Dial;
 use std::collections::BTreeMap;
 use windlass_broker::door::Door;
 use windlass_engine::command::{Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Telling, Touch};
@@ -57,6 +58,7 @@ impl Worker {
     }
 
     fn fetch(&mut self, scene: &mut Scene) {
+        let is_leased = scene.happens(Dial::Lease, 25);
         let random = &mut scene.random;
         let mut queues: Vec<String> = QUEUES.map(Into::into).into();
         let mut kinds: Vec<String> = Vec::new();
@@ -68,7 +70,7 @@ impl Worker {
             }
         }
         let is_poll = random.chance(30);
-        let lease_ms = random.chance(25).then(|| random.between(1_000, 12_000));
+        let lease_ms = is_leased.then(|| random.between(1_000, 12_000));
         let few = |random: &mut Random| u32::try_from(random.between(1, 5)).expect("few");
         let is_weighted = random.chance(40);
         self.stream = self.link.ask(Command::Fetch(Box::new(Fetch {
@@ -270,7 +272,9 @@ impl Actor for Worker {
             0..=49 => self.settle(scene),
             50..=79 if stream.is_none() => self.fetch(scene),
             80..=89 => self.touch(scene),
-            90..=94 => self.misbehave(scene),
+            90..=94 if scene.happens(Dial::Misdeed, 90) => self.misbehave(scene),
+            // What was settled is settled once more, before the answer to the first is heard.
+            95 | 96 if scene.happens(Dial::Again, 30) => self.send(self.unsure.values().cloned().collect()),
             _ => {}
         }
     }

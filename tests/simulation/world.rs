@@ -12,6 +12,7 @@ use super::process::{Process, Setup, Tape};
 use super::producer::Producer;
 use super::random::mixed;
 use super::scene::Scene;
+use super::swarm::Swarm;
 use super::wire::Wire;
 use super::worker::Worker;
 use windlass_broker::door::Line;
@@ -27,6 +28,9 @@ const AWAY_MS: u64 = 750;
 /// Virtual time within which everything comes to its end once nothing bad happens any more.
 const CALM_MS: u64 = 60 * 60_000;
 
+/// Every namespace has a producer, a worker and an operator at least.
+const NAMESPACES: [&str; 2] = ["default", "other"];
+
 /// Everything.
 pub struct World {
     scene: Scene,
@@ -39,10 +43,6 @@ pub struct World {
     actors: Vec<Box<dyn Actor>>,
     /// Lines whose client is gone and whose broker does not know.
     orphans: Vec<Line>,
-    /// How far the broker's clock is ahead of the true time.
-    ahead_ms: i64,
-    /// How much of what may go wrong does, in a hundred.
-    roughness: u64,
     /// A fault was set on the disk: the process may die of it.
     is_armed: bool,
     print: u64,
@@ -51,29 +51,24 @@ pub struct World {
 impl World {
     /// A world of this seed in which nothing goes wrong by itself, with its broker running.
     pub fn quiet(seed: u64) -> Self {
-        Self { roughness: 0, ..Self::new(seed) }
+        let mut scene = Scene::new(seed, DAWN);
+        scene.swarm = Swarm::quiet(&mut scene.random);
+        Self::of(scene)
     }
 
     /// A world of this seed, with its broker running.
     pub fn new(seed: u64) -> Self {
-        let mut scene = Scene::new(seed, DAWN);
+        Self::of(Scene::new(seed, DAWN))
+    }
+
+    fn of(mut scene: Scene) -> Self {
+        let actors = cast(&mut scene);
         let random = &mut scene.random;
-        let ttl_ms = if random.chance(50) { 0 } else { 6_000 };
-        let actors: Vec<Box<dyn Actor>> = vec![
-            Box::new(Producer::new("producer-1".into(), "default")),
-            Box::new(Producer::new("producer-2".into(), "other")),
-            Box::new(Worker::new("worker-1".into(), "default", ttl_ms)),
-            Box::new(Worker::new("worker-2".into(), "default", 0)),
-            Box::new(Worker::new("worker-3".into(), "other", ttl_ms)),
-            Box::new(Operator::new("default")),
-            Box::new(Operator::new("other")),
-        ];
         let core = CoreOptions {
             unfolded_bytes_max: 40_000 << random.below(5),
             cache_bytes_max: 3_000 << random.below(8),
             jobs_max: if random.chance(10) { 60 } else { 100_000 },
         };
-        let roughness = *random.pick(&[20, 50, 100]);
         let leaves_per_slice = 1 + random.place(4);
         let setup = Setup { now: DAWN, seed: random.next(), core, leaves_per_slice };
         let tape = Tape::default();
@@ -87,10 +82,8 @@ impl World {
             presence: Presence::default(),
             actors,
             orphans: Vec::new(),
-            ahead_ms: 0,
-            roughness,
             is_armed: false,
-            print: seed,
+            print: 0,
         };
         world.start();
         world.open_for_business();
@@ -99,16 +92,16 @@ impl World {
 
     /// The operators come first: they make retries quick, so that histories stay short.
     fn open_for_business(&mut self) {
-        for place in 5..self.actors.len() {
+        for place in self.actors.len() - NAMESPACES.len()..self.actors.len() {
             self.settle_down(place);
             self.settle_down(place);
         }
         self.pump();
     }
 
-    /// Lives for so many steps, then in peace until everything is done.
-    pub fn live(&mut self, steps: u64) -> u64 {
-        for _ in 0..steps {
+    /// Lives for as many steps as were drawn, then in peace until everything is done.
+    pub fn live(&mut self) -> u64 {
+        for _ in 0..self.scene.swarm.steps {
             self.step();
         }
         self.calm_down();
@@ -135,9 +128,7 @@ impl World {
             800..=859 => self.fold(),
             860..=909 => self.hear(),
             910..=969 => self.advance_a_little(),
-            // Some histories are rough, others let things grow.
-            _ if self.scene.random.chance(self.roughness) => self.trouble(roll),
-            _ => {}
+            _ => self.trouble(),
         }
         self.collect();
         if self.scene.random.chance(5) {
@@ -152,7 +143,7 @@ impl World {
         let process = loop {
             let (journal, recovered) = self.disk.open_journal();
             let leaves = self.disk.open_leaves();
-            if !self.scene.is_calm && self.scene.random.chance(self.roughness / 5) {
+            if !self.scene.is_calm && self.scene.random.chance(self.scene.swarm.roughness / 5) {
                 self.is_armed = true;
                 self.disk.fail_append(1);
             }
@@ -265,10 +256,12 @@ impl World {
     }
 
     fn act(&mut self) {
+        let swarm = &self.scene.swarm;
+        let (producers, workers) = (swarm.producers, swarm.workers);
         let place = if self.scene.random.chance(50) {
             self.scene.random.place(self.actors.len())
         } else {
-            2 + self.scene.random.place(3)
+            producers + self.scene.random.place(workers)
         };
         let (actor, scene) = (&mut self.actors[place], &mut self.scene);
         let Some(process) = &self.process else { return };
@@ -312,4 +305,21 @@ impl World {
             actor.hear(frame, &mut self.scene);
         }
     }
+}
+
+/// Producers, then workers, then an operator for each namespace.
+fn cast(scene: &mut Scene) -> Vec<Box<dyn Actor>> {
+    let mut actors: Vec<Box<dyn Actor>> = Vec::new();
+    let of = |number: usize| NAMESPACES[number % NAMESPACES.len()];
+    for number in 0..scene.swarm.producers {
+        actors.push(Box::new(Producer::new(format!("producer-{number}"), of(number))));
+    }
+    for number in 0..scene.swarm.workers {
+        let ttl_ms = if scene.random.chance(50) { 0 } else { 6_000 };
+        actors.push(Box::new(Worker::new(format!("worker-{number}"), of(number), ttl_ms)));
+    }
+    for namespace in NAMESPACES {
+        actors.push(Box::new(Operator::new(namespace)));
+    }
+    actors
 }

@@ -6,7 +6,7 @@ use crate::simulation::actor::Link;
 use crate::simulation::history::Asked;
 use crate::simulation::process::Process;
 use crate::simulation::wire::Wire;
-use windlass_broker::door::Notice;
+use windlass_broker::door::{Door, Notice};
 use windlass_broker::store::simulated::{SimJournal, SimLeaves};
 use windlass_engine::command::Query;
 use windlass_engine::engine::Pressure;
@@ -28,7 +28,8 @@ impl World {
             process.door.notify(Notice::Disk(Pressure::default()));
         }
         self.hang_up_all();
-        self.set_clock(-self.ahead_ms);
+        // What was put off while the clock was ahead is not waited for.
+        self.set_clock(self.history.latest.saturating_sub(self.scene.now).cast_signed());
         let until = self.scene.now + CALM_MS;
         while !(self.history.is_over() && self.actors.iter().all(|actor| actor.is_done())) {
             assert!(self.scene.now < until, "not everything came to its end: {}", self.what_is_left());
@@ -37,6 +38,12 @@ impl World {
             }
             self.pump();
             self.advance(500);
+        }
+        self.pump();
+        for actor in &mut self.actors {
+            let mut open = actor.link().wire.iter().flat_map(Wire::unanswered);
+            let forgotten = open.find(|command| !matches!(command, Command::Fetch(_)));
+            assert!(forgotten.is_none(), "nobody answers {forgotten:?}");
         }
     }
 
@@ -158,6 +165,17 @@ impl World {
         let mut link = Link::new("newcomer".into(), namespace, 0);
         link.hello(&process.door, None, &mut self.scene);
         link.wire.expect("just opened")
+    }
+
+    /// Where connections come in.
+    pub fn door(&self) -> &Door {
+        &self.process.as_ref().expect("the broker is up").door
+    }
+
+    /// How many frames have come for a connection.
+    pub fn hear_of(&self, wire: &mut Wire) -> usize {
+        wire.collect(&self.history);
+        std::iter::from_fn(|| wire.hear()).count()
     }
 
     /// Asks, and waits for the answers.

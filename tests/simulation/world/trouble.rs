@@ -1,20 +1,52 @@
 //! What goes wrong: connections, disks, clocks; and how time goes by.
 
 use super::{AWAY_MS, World};
+use crate::simulation::swarm::Dial;
 use windlass_broker::door::Notice;
 use windlass_engine::engine::Pressure;
 use windlass_engine::ids::Ms;
 
+/// Somebody sets the clock by so much at most.
+const JUMP_MS_MAX: u64 = 60 * 60_000;
+
+/// What goes wrong, and how often.
+const TROUBLES: [(Dial, u64); 8] = [
+    (Dial::Cut, 10),
+    (Dial::Disk, 3),
+    (Dial::Pressure, 3),
+    (Dial::Crash, 5),
+    (Dial::Stop, 1),
+    (Dial::Stall, 2),
+    (Dial::Jump, 2),
+    (Dial::Leap, 4),
+];
+
 impl World {
-    pub(super) fn trouble(&mut self, roll: u64) {
-        match roll {
-            970..=979 => self.break_a_connection(),
-            980..=985 => self.trouble_of_the_disk(),
-            986..=990 => self.crash(),
-            991 => self.stop(),
-            992 | 993 => self.stall(),
-            994 | 995 => self.jump(),
-            _ => self.advance(60_000),
+    /// Something goes wrong, of what this history has.
+    pub(super) fn trouble(&mut self) {
+        if !self.scene.random.chance(self.scene.swarm.roughness) {
+            return;
+        }
+        let share = |(dial, weight): (Dial, u64)| weight * self.scene.swarm.dial(dial);
+        let most: u64 = TROUBLES.iter().map(|(_, weight)| weight * 100).sum();
+        let all: u64 = TROUBLES.into_iter().map(share).sum();
+        let mut roll = self.scene.random.below(all.max(most));
+        let trouble = TROUBLES.into_iter().find(|&(dial, weight)| {
+            let share = weight * self.scene.swarm.dial(dial);
+            let is_it = roll < share;
+            roll = roll.saturating_sub(share);
+            is_it
+        });
+        match trouble.map(|(dial, _)| dial) {
+            Some(Dial::Cut) => self.break_a_connection(),
+            Some(Dial::Disk) => self.break_the_disk(),
+            Some(Dial::Pressure) => self.fill_the_disk(),
+            Some(Dial::Crash) => self.crash(),
+            Some(Dial::Stop) => self.stop(),
+            Some(Dial::Stall) => self.stall(),
+            Some(Dial::Jump) => self.jump(),
+            Some(_) => self.advance(60_000),
+            None => {}
         }
     }
 
@@ -36,7 +68,7 @@ impl World {
         }
         actor.link().wire = None;
         actor.lost();
-        if scene.random.chance(30) && self.process.is_some() {
+        if scene.happens(Dial::HalfOpen, 30) && self.process.is_some() {
             self.orphans.push(line);
         }
     }
@@ -48,28 +80,29 @@ impl World {
         self.orphans.clear();
     }
 
-    /// The disk is about to fail, or to be full.
-    fn trouble_of_the_disk(&mut self) {
+    /// The disk is about to fail.
+    fn break_the_disk(&mut self) {
         let nth = 1 + self.scene.random.below(4);
-        match self.scene.random.below(6) {
+        match self.scene.random.below(3) {
             0 => self.disk.fail_append(nth),
             1 => self.disk.fail_write(nth),
-            2 => self.disk.fail_sync(nth),
-            _ => {
-                let random = &mut self.scene.random;
-                let pressure = Pressure {
-                    no_enqueue: random.chance(30),
-                    small_results: random.chance(30),
-                    no_leases: random.chance(20),
-                    ..Pressure::default()
-                };
-                if let Some(process) = &self.process {
-                    process.door.notify(Notice::Disk(pressure));
-                }
-                return;
-            }
+            _ => self.disk.fail_sync(nth),
         }
         self.is_armed = true;
+    }
+
+    /// The disk is low, or has room again.
+    fn fill_the_disk(&mut self) {
+        let random = &mut self.scene.random;
+        let pressure = Pressure {
+            no_enqueue: random.chance(30),
+            small_results: random.chance(30),
+            no_leases: random.chance(20),
+            ..Pressure::default()
+        };
+        if let Some(process) = &self.process {
+            process.door.notify(Notice::Disk(pressure));
+        }
     }
 
     /// The whole process stands still, and does not hear that its clients live.
@@ -84,13 +117,13 @@ impl World {
 
     /// Somebody sets the clock.
     fn jump(&mut self) {
-        let by_ms = self.scene.random.below(600_000).cast_signed() - 300_000;
+        let most = *self.scene.random.pick(&[10_000, 300_000, JUMP_MS_MAX]);
+        let by_ms = self.scene.random.below(2 * most).cast_signed() - most.cast_signed();
         self.set_clock(by_ms);
     }
 
     pub(super) fn set_clock(&mut self, by_ms: i64) {
         self.history.clock_set(by_ms);
-        self.ahead_ms += by_ms;
         self.scene.now = self.scene.now.saturating_add_signed(by_ms);
         self.shift(by_ms);
         self.round();

@@ -166,7 +166,7 @@ impl Engine {
 
     /// A visibility timeout that ran out while the broker was away ends no earlier than a session
     /// would: nobody could have lengthened it. Nor does a run that was asked to stop: nobody could have
-    /// told how it went.
+    /// told how it went. And none lasts longer than it was given, though the clock was set back meanwhile.
     fn spare_leases(&mut self, now: Ms) {
         let jobs = &self.ledger.jobs;
         let limits_of = |seq| jobs.get(seq).and_then(|job| job.lease.as_ref()?.limits).unwrap_or_default();
@@ -175,18 +175,25 @@ impl Engine {
             for (&seq, mark) in &mut presence.leases {
                 let spared = now.saturating_add(SESSION_TTL_MS_DEFAULT);
                 let lease = jobs.get(seq).and_then(|job| job.lease.as_ref());
-                let overran = lease.is_some_and(|lease| lease.overran.is_some());
-                if overran && mark.revoke_at < spared {
-                    self.roster.timers.remove(mark.revoke_at, Timer::Revoke(seq));
-                    mark.revoke_at = spared;
-                    self.roster.timers.insert(spared, Timer::Revoke(seq));
-                }
-                if mark.ends_at > 0 && mark.ends_at < spared {
-                    self.roster.timers.remove(mark.ends_at, Timer::LeaseEnd(seq));
-                    mark.ends_at = spared;
-                    self.roster.timers.insert(spared, Timer::LeaseEnd(seq));
+                let leased_at = lease.map_or(now, |lease| lease.leased_at);
+                let least = if lease.is_some_and(|lease| lease.overran.is_some()) { spared } else { 0 };
+                for (at, least, timer) in [
+                    (&mut mark.revoke_at, least, Timer::Revoke(seq)),
+                    (&mut mark.ends_at, spared, Timer::LeaseEnd(seq)),
+                ] {
+                    if *at > 0 {
+                        self.roster.timers.remove(*at, timer);
+                        *at = still_at(*at, leased_at, now).max(least);
+                        self.roster.timers.insert(*at, timer);
+                    }
                 }
             }
         }
     }
+}
+
+/// When something ends that was to end at `at` and began with the lease. What was put off by the clock of
+/// then does not last longer by the clock of now.
+fn still_at(at: Ms, leased_at: Ms, now: Ms) -> Ms {
+    if at < leased_at { at } else { at.min(now.saturating_add(at - leased_at)) }
 }

@@ -29,7 +29,8 @@ impl Engine {
         if ties.group > 0 {
             self.follow_member(seq, ties.group, before, after);
         }
-        if ties.is_group {
+        // What else happens to a group, like letting go of its payload, does not end it.
+        if ties.is_group && after != Some(before) {
             self.look_at_group(seq);
         }
     }
