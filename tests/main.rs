@@ -62,6 +62,8 @@ mod protocol;
 mod readme;
 // What is kept of what has ended.
 mod retention;
+// Certificates, and who is trusted.
+mod tls;
 // The repository's own rules.
 mod tidy;
 // Alerts that reach an address outside.

@@ -3,11 +3,14 @@
 //! Two steps: the flags and the file are read as they are, then they become [`Settings`], checked
 //! and in units. The file has the flags' long names as keys.
 
+mod reach;
+
 use crate::broker::Options;
 use crate::clock::{self, Clock};
 use crate::driver::core::CoreOptions;
 use crate::limits::CONNECTIONS_MAX;
 use crate::store::disk::DiskOptions;
+use crate::tls;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -41,7 +44,16 @@ pub struct Flags {
     /// End in order when stdin ends, so that a broker does not outlive the program that started it
     #[arg(long, env = "WINDLASS_UNTIL_STDIN_ENDS", num_args = 0..=1, default_missing_value = "true")]
     pub until_stdin_ends: Option<bool>,
-    /// Listen on an address that is not loopback although there are neither tokens nor TLS
+    /// Certificate that both ports present, in PEM, with those between it and its authority
+    #[arg(long, env = "WINDLASS_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, in PEM, readable for its owner only
+    #[arg(long, env = "WINDLASS_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Authority, in PEM, of which clients of both ports have to show a certificate
+    #[arg(long, env = "WINDLASS_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Listen on an address that is not loopback although tokens or TLS are missing
     #[arg(long, env = "WINDLASS_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
     /// Deliver webhooks to link-local and metadata addresses, too
@@ -125,6 +137,10 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Names of the gateway besides those of this machine.
     pub http_hosts: Vec<String>,
+    /// The files of TLS; `None`: it is not spoken.
+    pub tls: Option<tls::Files>,
+    /// Why others should not be able to reach this broker as they are, if that was said aloud to be meant.
+    pub exposed: Option<String>,
     /// Webhooks are delivered to link-local and metadata addresses, too.
     pub webhook_link_local: bool,
     /// Largest payload, in bytes.
@@ -180,15 +196,13 @@ impl Flags {
         let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
         let http = http(self.http.or(file.http), listen)?;
         let insecure = self.insecure.or(file.insecure).unwrap_or(false);
-        for reachable in [Some(listen), http].into_iter().flatten() {
-            check_reach(reachable, insecure)?;
-        }
-        let within = |name: &str, value: u64, low: u64, high: u64| {
-            if (low..=high).contains(&value) {
-                return Ok(value);
-            }
-            Err(ConfigError::Invalid(format!("{name} is {value}, but must lie in {low}..{high}")))
-        };
+        let tls = tls_files(
+            self.tls_cert.or(file.tls_cert),
+            self.tls_key.or(file.tls_key),
+            self.tls_client_ca.or(file.tls_client_ca),
+        )?;
+        let guards = reach::Guards { tokens: false, tls: tls.is_some() };
+        let exposed = guards.exposed([Some(listen), http].into_iter().flatten(), insecure)?;
         let max_payload =
             within("max_payload", self.max_payload.or(file.max_payload).unwrap_or(mib), kib, 16 * mib)?;
         let segment = self.segment_bytes.or(file.segment_bytes).unwrap_or(segment_default);
@@ -227,6 +241,8 @@ impl Flags {
             until_stdin_ends: self.until_stdin_ends.or(file.until_stdin_ends).unwrap_or(false),
             listen,
             http,
+            tls,
+            exposed,
             webhook_link_local: self.webhook_link_local.or(file.webhook_link_local).unwrap_or(false),
             http_hosts: names(&self.http_host.or(file.http_host).unwrap_or_default()),
             max_payload: size(max_payload),
@@ -235,6 +251,14 @@ impl Flags {
             log_level: log_level(self.log_level.or(file.log_level))?,
         })
     }
+}
+
+/// A number that has bounds.
+fn within(name: &str, value: u64, low: u64, high: u64) -> Result<u64, ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::Invalid(format!("{name} is {value}, but must lie in {low}..{high}")))
 }
 
 /// The data directory. That of an ephemeral broker is made when it starts.
@@ -268,15 +292,22 @@ fn names(list: &str) -> Vec<String> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// Who can reach the address can do everything.
-fn check_reach(listen: SocketAddr, insecure: bool) -> Result<(), ConfigError> {
-    if listen.ip().is_loopback() || insecure {
-        return Ok(());
+/// The files of TLS, all that belong together or none.
+fn tls_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_authority: Option<PathBuf>,
+) -> Result<Option<tls::Files>, ConfigError> {
+    let lacks = |there: &str, missing: &str| {
+        Err(ConfigError::Invalid(format!("{there} is there, but {missing} is not; TLS needs both")))
+    };
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(tls::Files { certificate, key, client_authority })),
+        (Some(_), None) => lacks("tls_cert", "tls_key"),
+        (None, Some(_)) => lacks("tls_key", "tls_cert"),
+        (None, None) if client_authority.is_some() => lacks("tls_client_ca", "tls_cert"),
+        (None, None) => Ok(None),
     }
-    Err(ConfigError::Invalid(format!(
-        "{listen} is reachable from other machines, and this broker has neither tokens nor TLS yet: \
-         anybody there could read and change every job. Listen on 127.0.0.1, or say --insecure"
-    )))
 }
 
 /// The machine's clock, or one that stands still.
@@ -332,6 +363,9 @@ const KEYS: &[&str] = &[
     "ephemeral",
     "test_clock",
     "until_stdin_ends",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
     "insecure",
     "webhook_link_local",
     "log",
@@ -464,7 +498,18 @@ mod tests {
     fn an_address_for_everybody_needs_to_be_said_aloud() {
         let open = Flags { listen: Some("0.0.0.0:0".parse().unwrap()), ..Flags::default() };
         assert!(open.clone().settle().unwrap_err().to_string().contains("--insecure"));
-        assert!(Flags { insecure: Some(true), ..open }.settle().is_ok());
+        let settings = Flags { insecure: Some(true), ..open }.settle().unwrap();
+        assert!(settings.exposed.unwrap().contains("0.0.0.0:0"));
+        assert_eq!(Flags::default().settle().unwrap().exposed, None);
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_belong_together() {
+        let refused = |text| file(text).unwrap_err().to_string();
+        assert!(refused("tls_cert = \"c\"\n").contains("tls_key is not"));
+        assert!(refused("tls_key = \"k\"\n").contains("tls_cert is not"));
+        assert!(refused("tls_client_ca = \"a\"\n").contains("tls_cert is not"));
+        assert!(file("tls_cert = \"c\"\ntls_key = \"k\"\n").unwrap().tls.is_some());
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub mod local;
 pub mod metrics;
 pub mod net;
 pub mod process;
+mod reload;
 pub mod session;
 pub mod store;
 mod systemd;
+pub mod tls;
 
 pub use cli::main;

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 pub const DEFAULT_PORT: u16 = 7520;
 
 const SCHEME: &str = "windlass://";
+const TLS_SCHEME: &str = "windlass+tls://";
 
 /// The parts of an address; what it leaves out is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,13 +14,20 @@ pub(crate) struct Address {
     pub(crate) host_port: String,
     pub(crate) token: String,
     pub(crate) namespace: String,
+    /// It says that TLS is spoken there.
+    pub(crate) is_encrypted: bool,
 }
 
 impl Address {
-    /// Reads `host`, `host:port`, `[v6]:port` or `windlass://[token@]host[:port][/namespace]`.
+    /// Reads `host`, `host:port`, `[v6]:port`, `windlass://[token@]host[:port][/namespace]`, or the same
+    /// with `windlass+tls://`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let rest = match text.split_once("://") {
-            Some(_) => text.strip_prefix(SCHEME).ok_or_else(|| bad(text, "the scheme is windlass://"))?,
+        let encrypted = text.strip_prefix(TLS_SCHEME);
+        let rest = match encrypted.or_else(|| text.strip_prefix(SCHEME)) {
+            Some(rest) => rest,
+            None if text.contains("://") => {
+                return Err(bad(text, "the scheme is windlass:// or windlass+tls://"));
+            }
             None => text,
         };
         let (authority, namespace) = rest.split_once('/').unwrap_or((rest, ""));
@@ -31,6 +39,7 @@ impl Address {
             host_port: with_port(text, host_port)?,
             token: token.to_owned(),
             namespace: namespace.to_owned(),
+            is_encrypted: encrypted.is_some(),
         })
     }
 }
@@ -51,6 +60,14 @@ fn with_port(text: &str, host_port: &str) -> Result<String> {
         Ok(port) if port > 0 => Ok(host_port.to_owned()),
         Ok(_) | Err(_) => Err(bad(text, "the port is a number from 1 to 65535")),
     }
+}
+
+/// TLS without anybody to trust would be no TLS.
+pub(crate) fn lacks_authority() -> Error {
+    Error::invalid(
+        "TLS needs tls_ca, the file of the authority that the broker's certificate is of \
+         (for one that the system trusts, its bundle, like /etc/ssl/certs/ca-certificates.crt)",
+    )
 }
 
 fn non_empty<'a>(text: &str, host: &'a str) -> Result<&'a str> {
@@ -85,6 +102,9 @@ mod tests {
         assert_eq!(address.token, "s3cret");
         assert_eq!(address.namespace, "shop");
         assert_eq!(address.host_port, "broker:1");
+        assert!(!address.is_encrypted);
+        let address = Address::parse("windlass+tls://s3cret@broker/shop").unwrap();
+        assert_eq!((address.host_port.as_str(), address.is_encrypted), ("broker:7520", true));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The client: one connection to a broker that comes back by itself, shared by all its clones.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_proto::v1::{Welcome, client_frame::Request, server_frame::Body};
 
-use crate::address::Address;
+use crate::address::{self, Address};
 use crate::admin::Admin;
 use crate::error::Result;
 use crate::events::{self, Ended, Events};
@@ -16,6 +17,7 @@ use crate::limits::WINDOW_MAX;
 use crate::link::{Link, Settings};
 use crate::metrics::Metrics;
 use crate::producer::{self, Enqueue, Enqueued, Many};
+use crate::tls::Tls;
 use crate::worker::Worker;
 
 /// A client of one broker and one namespace. Cheap to clone; clones share the connection.
@@ -40,7 +42,7 @@ impl Client {
     /// Connects with the defaults of [`Client::builder`].
     ///
     /// `addr` is `host`, `host:port`, or `windlass://[token@]host[:port][/namespace]`; the port is 7520
-    /// unless given.
+    /// unless given. `windlass+tls://` speaks TLS, see [`ClientBuilder::tls_ca`].
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), windlass_client::Error> {
@@ -225,6 +227,28 @@ impl ClientBuilder {
         self
     }
 
+    /// Speaks TLS 1.3 with the broker, whose certificate must be for the host of the address and of the
+    /// authority in the PEM file `ca`. For a certificate that the system trusts, give the system's bundle,
+    /// like `/etc/ssl/certs/ca-certificates.crt`. An address with `windlass+tls://` demands this setting.
+    /// The file is read at each connection.
+    pub fn tls_ca(mut self, ca: impl Into<PathBuf>) -> Self {
+        self.settings.tls.get_or_insert_default().ca = ca.into();
+        self
+    }
+
+    /// Shows the broker a certificate, in PEM, with its key, where it demands one; beside
+    /// [`ClientBuilder::tls_ca`]. The files are read at each connection.
+    pub fn tls_identity(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.settings.tls.get_or_insert_default().identity = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// All of it at once, or none.
+    pub fn tls(mut self, tls: Option<Tls>) -> Self {
+        self.settings.tls = tls;
+        self
+    }
+
     /// Connects, waiting for a broker that is just starting.
     ///
     /// # Errors
@@ -234,6 +258,10 @@ impl ClientBuilder {
     pub async fn connect(mut self, addr: &str) -> Result<Client> {
         let address = Address::parse(addr)?;
         self.settings.host_port = address.host_port;
+        let lacks_authority = self.settings.tls.as_ref().is_none_or(|tls| tls.ca.as_os_str().is_empty());
+        if lacks_authority && (address.is_encrypted || self.settings.tls.is_some()) {
+            return Err(address::lacks_authority());
+        }
         if self.settings.token.is_empty() {
             self.settings.token = address.token;
         }

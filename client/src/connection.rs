@@ -1,4 +1,4 @@
-//! One TCP connection, raw: frames out, frames in, and nothing that thinks.
+//! One connection, raw: frames out, frames in, and nothing that thinks.
 //!
 //! [`Client`](crate::Client) is what programs want. This is for tools that need every frame in their own
 //! hands, a load generator or a test of the broker: no session is resumed here, nothing is sent again,
@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::Decoder;
 use windlass_proto::frame::{ClientCodec, FrameError, write_frame};
 use windlass_proto::limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, PROTO_VERSION};
@@ -19,6 +17,7 @@ use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::limits::READ_BYTES;
+use crate::tls::{self, Incoming, Outgoing, Tls};
 
 /// An open connection that has been welcomed.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub struct Connection {
 /// The sending half of a [`Connection`].
 #[derive(Debug)]
 pub struct Sender {
-    socket: OwnedWriteHalf,
+    socket: Outgoing,
     buffer: BytesMut,
     limit: usize,
 }
@@ -38,7 +37,7 @@ pub struct Sender {
 /// The receiving half of a [`Connection`].
 #[derive(Debug)]
 pub struct Receiver {
-    socket: OwnedReadHalf,
+    socket: Incoming,
     buffer: BytesMut,
     codec: ClientCodec,
 }
@@ -54,7 +53,17 @@ impl Connection {
     /// [`ErrorKind::Unreachable`](crate::ErrorKind::Unreachable) if nobody answers,
     /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) if the broker does not take the Hello, and
     /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the peer speaks something else.
-    pub async fn open(addr: &str, mut hello: Hello) -> Result<(Self, Welcome)> {
+    pub async fn open(addr: &str, hello: Hello) -> Result<(Self, Welcome)> {
+        Self::open_with(addr, hello, None).await
+    }
+
+    /// The same under TLS.
+    ///
+    /// # Errors
+    /// As [`Connection::open`]; a certificate that is not to be trusted is
+    /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol), one of ours that the broker does not take is
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused).
+    pub async fn open_with(addr: &str, mut hello: Hello, tls: Option<&Tls>) -> Result<(Self, Welcome)> {
         let address = Address::parse(addr)?;
         if hello.token.is_empty() {
             hello.token = address.token;
@@ -62,7 +71,10 @@ impl Connection {
         if hello.namespace.is_empty() {
             hello.namespace = address.namespace;
         }
-        Self::open_within(&address.host_port, hello, OPEN_TIMEOUT).await
+        if address.is_encrypted && tls.is_none() {
+            return Err(crate::address::lacks_authority());
+        }
+        Self::open_within(&address.host_port, hello, tls, OPEN_TIMEOUT).await
     }
 
     /// Queues a frame; [`Connection::flush`] writes it.
@@ -100,22 +112,18 @@ impl Connection {
     pub(crate) async fn open_within(
         host_port: &str,
         hello: Hello,
+        tls: Option<&Tls>,
         within: Duration,
     ) -> Result<(Self, Welcome)> {
-        tokio::time::timeout(within, Self::greet(host_port, hello)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(within, Self::greet(host_port, hello, tls)).await.unwrap_or_else(|_| {
             Err(Error::unreachable(format!("{host_port} did not answer within {within:?}")))
         })
     }
 
-    async fn greet(host_port: &str, mut hello: Hello) -> Result<(Self, Welcome)> {
-        let socket = TcpStream::connect(host_port)
-            .await
-            .map_err(|error| Error::unreachable(format!("{host_port}: {error}")))?;
-        // Frames leave in whole batches already; waiting for more would only add latency.
-        socket.set_nodelay(true).map_err(Error::io)?;
+    async fn greet(host_port: &str, mut hello: Hello, tls: Option<&Tls>) -> Result<(Self, Welcome)> {
         hello.proto_min = hello.proto_min.max(PROTO_VERSION);
         hello.proto_max = hello.proto_max.max(PROTO_VERSION);
-        let mut connection = Self::over(socket);
+        let mut connection = Self::over(tls::open(host_port, tls).await?);
         connection.send(&ClientFrame { id: HELLO_ID, request: Some(Request::Hello(hello)) })?;
         connection.flush().await?;
         let answer = connection.recv().await?;
@@ -130,8 +138,7 @@ impl Connection {
         }
     }
 
-    fn over(socket: TcpStream) -> Self {
-        let (read, write) = socket.into_split();
+    fn over((read, write): (Incoming, Outgoing)) -> Self {
         Self {
             sender: Sender { socket: write, buffer: BytesMut::new(), limit: FRAME_BYTES_DEFAULT },
             receiver: Receiver {
@@ -173,16 +180,17 @@ impl Sender {
     /// [`ErrorKind::Unreachable`](crate::ErrorKind::Unreachable) if the connection is gone.
     pub async fn flush(&mut self) -> Result<()> {
         while !self.buffer.is_empty() {
-            if self.socket.write_buf(&mut self.buffer).await.map_err(Error::io)? == 0 {
+            if self.socket.write_buf(&mut self.buffer).await.map_err(tls::failed)? == 0 {
                 return Err(Error::unreachable("the connection takes no more bytes"));
             }
         }
-        Ok(())
+        self.socket.flush().await.map_err(tls::failed)
     }
 
     /// Writes frames that are encoded already.
     pub(crate) async fn write(&mut self, frames: &[u8]) -> Result<()> {
-        self.socket.write_all(frames).await.map_err(Error::io)
+        self.socket.write_all(frames).await.map_err(tls::failed)?;
+        self.socket.flush().await.map_err(tls::failed)
     }
 }
 
@@ -219,7 +227,7 @@ impl Receiver {
     /// Reads what the socket has, at least a byte; 0 means that the broker closed it. Safe to cancel.
     pub(crate) async fn fill(&mut self) -> Result<usize> {
         self.buffer.reserve(READ_BYTES);
-        self.socket.read_buf(&mut self.buffer).await.map_err(Error::io)
+        self.socket.read_buf(&mut self.buffer).await.map_err(tls::failed)
     }
 }
 

@@ -114,7 +114,8 @@ impl Events {
         let until = Instant::now() + self.settings.give_up_after;
         let mut tries = 0;
         loop {
-            let opened = Connection::open_within(&self.settings.host_port, self.settings.hello(), BEAT).await;
+            let Settings { host_port, tls, .. } = &self.settings;
+            let opened = Connection::open_within(host_port, self.settings.hello(), tls.as_ref(), BEAT).await;
             let error = match opened {
                 Ok((connection, _)) => {
                     self.connection = Some(connection);

@@ -64,6 +64,7 @@ mod setters;
 mod signal;
 mod stats;
 pub mod testing;
+mod tls;
 mod worker;
 
 pub use address::DEFAULT_PORT;
@@ -80,6 +81,7 @@ pub use metrics::{KindMetrics, Metrics, RunEnd, RunTimes};
 pub use producer::{Enqueue, Enqueued, Receipt};
 pub use signal::shutdown_signal;
 pub use stats::WorkerStats;
+pub use tls::Tls;
 pub use worker::{JobContext, JobError, JobResultExt, RawResult, Verdict, Worker, WorkerHandle};
 
 /// The messages of the protocol, for whatever has no type of its own here.

@@ -16,3 +16,6 @@ mod shape;
     reason = "prost writes this file; its style is not ours to choose"
 )]
 pub mod v1;
+
+/// The protocol's name where TLS agrees on what is spoken (ALPN).
+pub const ALPN: &[u8] = b"windlass";

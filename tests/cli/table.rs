@@ -85,6 +85,7 @@ const TABLE: &[Row] = &[
     row("version", "", One).local(),
     // How it ends depends on the disk of the machine.
     row("doctor", "--data {dir}/data --listen 127.0.0.1:0", List).local().ends(EITHER),
+    row("tls init", "{dir}/tls-{form}", One).local(),
     row("config show", "--origin", List).local(),
     row("config check", "{dir}/broker.toml", One).local(),
     row("config example", "", Text).local(),

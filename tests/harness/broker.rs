@@ -58,7 +58,7 @@ impl Broker {
     pub(crate) fn http_addr(&self) -> String {
         let said = self.program.stdout();
         let line = said.lines().nth(1).expect("the second line is the gateway's");
-        line.strip_prefix("dashboard and HTTP on http://").unwrap().to_owned()
+        line.split_once("://").unwrap().1.to_owned()
     }
 
     /// Asks the gateway, on a connection of its own.
@@ -125,7 +125,10 @@ impl Broker {
 
 fn serve(home: &Path, listen: &str, flags: &[String], env: &[(String, String)], start: u32) -> Program {
     let mut command = Command::new(WINDLASS);
-    command.arg("serve").args(["--listen", listen]);
+    command.arg("serve");
+    if !flags.iter().any(|flag| flag == "--listen") {
+        command.args(["--listen", listen]);
+    }
     if flags.iter().any(|flag| flag == "--ephemeral") {
         command.env("TMPDIR", home);
     } else {

@@ -136,7 +136,10 @@ fn values(settings: &Settings) -> BTreeMap<&'static str, Value> {
         ("ephemeral", json!(settings.ephemeral)),
         ("test_clock", json!(options.clock.is_test().then_some("now"))),
         ("until_stdin_ends", json!(settings.until_stdin_ends)),
-        ("insecure", json!(!settings.listen.ip().is_loopback())),
+        ("tls_cert", json!(settings.tls.as_ref().map(|tls| &tls.certificate))),
+        ("tls_key", json!(settings.tls.as_ref().map(|tls| &tls.key))),
+        ("tls_client_ca", json!(settings.tls.as_ref().and_then(|tls| tls.client_authority.as_ref()))),
+        ("insecure", json!(settings.exposed.is_some())),
         ("webhook_link_local", json!(settings.webhook_link_local)),
         ("log", json!(format!("{:?}", settings.log).to_lowercase())),
         ("log_level", json!(settings.log_level)),
@@ -165,6 +168,9 @@ fn example() -> Result<String, Failure> {
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
         let value = match (value, key) {
             (Value::Null, "test_clock") => "\"now\"".to_owned(),
+            (Value::Null, "tls_cert") => "\"server.pem\"".to_owned(),
+            (Value::Null, "tls_key") => "\"server.key\"".to_owned(),
+            (Value::Null, "tls_client_ca") => "\"clients.pem\"".to_owned(),
             (Value::Null, _) => "\"1GiB\"".to_owned(),
             (value, _) => value.to_string(),
         };

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use windlass_client::Tls;
 
 /// The file as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,9 +31,26 @@ pub(super) struct Context {
     /// The namespace of the jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) namespace: Option<String>,
+    /// Speak TLS, and trust this authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tls_ca: Option<PathBuf>,
+    /// Certificate to show there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tls_key: Option<PathBuf>,
     /// Mistakes are dear here: what loses something asks for the number, and nothing is measured.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) protected: bool,
+}
+
+impl Context {
+    /// The files of TLS, where it is spoken.
+    pub(super) fn tls(&self) -> Option<Tls> {
+        let identity = self.tls_cert.clone().zip(self.tls_key.clone());
+        self.tls_ca.clone().map(|ca| Tls { ca, identity })
+    }
 }
 
 impl Contexts {

@@ -11,6 +11,8 @@ use windlass_client::{Error, ErrorKind};
 
 /// What an answer that begins with "HTTP" looks like as the length of a frame.
 const HTTP: &str = "1213486160";
+/// And an alert of TLS 1.3.
+const TLS: &str = "352518912";
 
 /// What somebody needs who has no broker yet.
 const WAYS: &str = "
@@ -133,6 +135,8 @@ impl From<Error> for Failure {
             "is a broker running there? Start one with `windlass serve`"
         } else if error.message().contains(HTTP) {
             "an HTTP server answers there; the port of a broker is another one, 7520 unless told otherwise"
+        } else if error.message().contains(TLS) {
+            "TLS is spoken there; give --tls-ca, the authority of its certificate"
         } else {
             ""
         };

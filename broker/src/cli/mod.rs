@@ -15,6 +15,8 @@ mod output;
 mod pages;
 mod serve;
 mod target;
+mod tls;
+mod trust;
 
 use self::exit::Exit;
 use self::failure::{Failure, Outcome};
@@ -56,6 +58,8 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Show, check and explain the settings of `serve`
     Config(config::ConfigArgs),
+    /// Make certificates for trying TLS out
+    Tls(tls::TlsCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => ended(&args.output, doctor::run(&args)),
         Command::Healthcheck(args) => ended(&args.output, healthcheck::run(&args)),
         Command::Config(args) => ended(&args.output, config::run(&args)),
+        Command::Tls(args) => ended(&args.output, tls::run(&args)),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { dir } => ended(&OutputArgs::default(), pages::manual(&dir)),
         Command::Version { output } => ended(&output, pages::version(&output.open())),

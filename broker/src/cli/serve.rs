@@ -8,7 +8,9 @@ use crate::hooks;
 use crate::http::{self, Gateway};
 use crate::local::Locals;
 use crate::net::{self, NetOptions};
+use crate::reload::{self, Reloadable};
 use crate::systemd;
+use crate::tls::Tls;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -23,11 +25,18 @@ use tokio_util::sync::CancellationToken;
 /// Time for deliveries under way to be given back once the broker stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How often it is said that the broker is reachable for everybody.
+const EXPOSURE: Duration = Duration::from_secs(60);
+
 /// Runs the broker; returns when it has stopped.
 pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
     let mut settings = match flags.settle() {
         Ok(settings) => settings,
         Err(error) => return fail(Exit::Usage as u8, &error.to_string()),
+    };
+    let tls = match settings.tls.clone().map(Tls::load).transpose() {
+        Ok(tls) => tls,
+        Err(error) => return fail(Exit::Usage as u8, &format!("TLS: {error}")),
     };
     let _removed_at_the_end = match ephemeral(&mut settings) {
         Ok(home) => home,
@@ -45,7 +54,7 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
             return fail(code, &format!("cannot start on {data}: {}", with_causes(&error)));
         }
     };
-    runtime.block_on(serve(broker, &settings))
+    runtime.block_on(serve(broker, &settings, tls))
 }
 
 /// An error in words, and its exit code: some of the store's are its own.
@@ -64,8 +73,10 @@ fn ephemeral(settings: &mut Settings) -> std::io::Result<Option<TempDir>> {
     Ok(Some(home))
 }
 
-async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
+async fn serve(broker: Broker, settings: &Settings, tls: Option<Tls>) -> ExitCode {
+    let stop = CancellationToken::new();
     let ready = bind(settings).and_then(|sockets| {
+        reload::at_hangup(reloadables(tls.as_ref()), stop.clone())?;
         Ok((sockets, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
     });
     let (sockets, mut terminate, mut interrupt) = match ready {
@@ -75,8 +86,9 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
             return fail(Exit::Failed as u8, &error.to_string());
         }
     };
-    let stop = CancellationToken::new();
+    tokio::spawn(warn_of_exposure(settings.exposed.clone()));
     let mut options = NetOptions::new(broker.secret, settings.max_payload, settings.max_connections);
+    options.tls = tls.clone();
     let clock = settings.options.clock.clone();
     if clock.is_test() {
         options.terms = options.terms.with_test_clock();
@@ -85,7 +97,7 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
     let locals = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), http::CLIENT);
     let gateway = sockets.http.map(|(listener, addr)| {
         let gateway = Gateway::new(locals.clone(), broker.meters.clone(), addr, settings.http_hosts.clone());
-        (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, stop.clone())))
+        (gateway.clone(), addr, tokio::spawn(http::serve(listener, gateway, tls.clone(), stop.clone())))
     });
     let own = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), hooks::CLIENT);
     let no_more = CancellationToken::new();
@@ -95,7 +107,8 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
     // In one write: whoever starts a broker may read no further than the first line.
     let mut said = format!("windlass listening on {}", sockets.addr);
     if let Some((_, addr, _)) = &gateway {
-        said.push_str(&format!("\ndashboard and HTTP on http://{addr}"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        said.push_str(&format!("\ndashboard and HTTP on {scheme}://{addr}"));
     }
     output::announce(&said);
     let systemd = tokio::spawn(systemd::report(locals, stop.clone()));
@@ -129,6 +142,25 @@ async fn serve(broker: Broker, settings: &Settings) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// What SIGHUP reads anew.
+fn reloadables(tls: Option<&Tls>) -> Vec<Reloadable> {
+    let mut all = Vec::new();
+    if let Some(tls) = tls.cloned() {
+        all.push(Reloadable::new("TLS", move || tls.reload().map_err(|error| error.to_string())));
+    }
+    all
+}
+
+/// Says again and again that others can reach what they should not.
+async fn warn_of_exposure(exposed: Option<String>) {
+    let Some(exposed) = exposed else { return };
+    let mut turns = tokio::time::interval(EXPOSURE);
+    loop {
+        turns.tick().await;
+        tracing::warn!("--insecure: {exposed}");
+    }
 }
 
 /// Where clients come in.

@@ -2,8 +2,9 @@
 
 use super::contexts::Contexts;
 use super::failure::Failure;
+use super::trust::TlsArgs;
 use std::time::Duration;
-use windlass_client::{Client, Error};
+use windlass_client::{Client, Error, Tls};
 
 /// Where a broker listens unless it is told otherwise.
 const HERE: &str = "127.0.0.1:7520";
@@ -24,12 +25,16 @@ pub(super) struct Target {
     /// How long to try to connect, and then each request [default: 5s, and 30s]
     #[arg(long, global = true, value_name = "TIME", value_parser = super::enqueue::duration, help_heading = "Broker")]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// The broker that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) addr: String,
+    /// Whom to trust there, and what to show; `None`: no TLS.
+    tls: Option<Tls>,
     namespace: Option<String>,
     /// The name it was found by.
     pub(super) context: Option<String>,
@@ -50,8 +55,14 @@ impl Target {
         load: impl Fn() -> Result<Contexts, Failure>,
     ) -> Result<Place, Failure> {
         let namespace = self.namespace.clone().or_else(|| env("WINDLASS_NAMESPACE"));
-        let at =
-            |addr: String| Place { addr, namespace: namespace.clone(), context: None, is_protected: false };
+        let tls = self.tls.settle(&env)?;
+        let at = |addr: String| Place {
+            addr,
+            tls: tls.clone(),
+            namespace: namespace.clone(),
+            context: None,
+            is_protected: false,
+        };
         if let Some(addr) = &self.addr {
             return Ok(at(addr.clone()));
         }
@@ -67,6 +78,7 @@ impl Target {
         let context = contexts.get(&name)?;
         Ok(Place {
             addr: context.addr.clone(),
+            tls: tls.or_else(|| context.tls()),
             namespace: namespace.or_else(|| context.namespace.clone()),
             context: Some(name),
             is_protected: context.protected,
@@ -87,7 +99,7 @@ impl Target {
         if let Some(timeout) = self.timeout {
             builder = builder.connect_timeout(timeout).give_up_after(timeout.max(Duration::from_secs(1)));
         }
-        builder.connect(&place.addr).await
+        builder.tls(place.tls.clone()).connect(&place.addr).await
     }
 }
 
@@ -113,7 +125,7 @@ mod tests {
             context: ["prod", "test"]
                 .map(|name| {
                     let addr = format!("{name}:1");
-                    (name.to_owned(), Context { addr, namespace: None, protected: name == "prod" })
+                    (name.to_owned(), Context { addr, protected: name == "prod", ..Context::default() })
                 })
                 .into(),
             ..Contexts::default()

@@ -3,6 +3,7 @@
 
 use super::{Gateway, router};
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_SECONDS};
+use crate::tls::{self, HANDSHAKE, Port, Tls};
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -22,8 +24,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time for requests at hand once the broker stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves the gateway until `stop`.
-pub async fn serve(listener: TcpListener, gateway: Gateway, stop: CancellationToken) {
+/// Serves the gateway until `stop`, under TLS if there is some.
+pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, stop: CancellationToken) {
     let routes = router(gateway);
     let room = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -38,11 +40,18 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, stop: CancellationTo
             // The kernel keeps those for whom there is no room yet.
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let socket = accept(&listener).await;
-            let connection = server.serve_connection(TokioIo::new(socket), service(routes.clone()));
-            let connection = graceful.watch(connection);
+            let (server, routes, tls) = (server.clone(), routes.clone(), tls.clone());
+            let watcher = graceful.watcher();
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "an HTTP connection broke");
+                let shaken = tls::welcome(tls.as_ref(), socket, Port::Http, Instant::now() + HANDSHAKE).await;
+                match shaken {
+                    Ok(wire) => {
+                        let connection = server.serve_connection(TokioIo::new(wire), service(routes));
+                        if let Err(error) = watcher.watch(connection).await {
+                            tracing::debug!(%error, "an HTTP connection broke");
+                        }
+                    }
+                    Err(error) => tracing::info!(%error, "no TLS with an HTTP client"),
                 }
                 drop(place);
             });

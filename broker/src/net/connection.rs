@@ -14,6 +14,7 @@ use super::{Clock, NetOptions};
 use crate::door::{Door, Line};
 use crate::limits::{CONNECTION_INBOX_BYTES, INBOX_BYTES, OUTBOX_CHOKE_BYTES};
 use crate::session::{self, Asked, Session, Terms, Verdict};
+use crate::tls::Wire;
 use bytes::{Buf, BytesMut};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -34,9 +35,9 @@ const LEAVING_BYTES: usize = 256 << 10;
 /// Time for a peer to read our last words before its unread bytes turn the close into a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A socket with its session and its line to the driver.
+/// A socket, plain or under TLS, with its session and its line to the driver.
 pub(super) struct Connection {
-    socket: TcpStream,
+    wire: Wire,
     door: Door,
     line: Line,
     session: Session,
@@ -77,22 +78,22 @@ enum End {
 }
 
 impl Connection {
-    /// A connection that has just been accepted.
+    /// A connection that was accepted at `since`.
     pub(super) fn new(
-        socket: TcpStream,
+        (wire, since): (Wire, Instant),
         door: &Door,
         terms: Arc<Terms>,
         options: Arc<NetOptions>,
         clock: Clock,
     ) -> Self {
         Self {
-            socket,
+            wire,
             line: door.open(),
             door: door.clone(),
             session: Session::new(terms),
             options,
             clock,
-            patience: Patience::default(),
+            patience: Patience::since(since),
             arrived: BytesMut::new(),
             is_behind: false,
             read_bytes: READ_BYTES_MIN,
@@ -113,11 +114,11 @@ impl Connection {
             End::Gone | End::Said => tracing::debug!(conn, %end, "connection closed"),
             End::Overdue(_) | End::Overfed | End::Crowded => tracing::info!(conn, %end, "connection cut"),
         }
-        let Self { socket, line, .. } = self;
+        let Self { wire, line, .. } = self;
         // The driver hears of it before the peer has taken our last words.
         drop(line);
         if matches!(end, End::Said) {
-            linger(socket).await;
+            linger(wire).await;
         }
     }
 
@@ -128,7 +129,6 @@ impl Connection {
         let mut stopped = pin!(stop.cancelled());
         let mut alarm = pin!(tokio::time::sleep(TICK));
         let mut is_armed = true;
-        self.patience.for_hello(true);
         poll_fn(|cx| {
             if !self.is_stopping && stopped.as_mut().poll(cx).is_ready() {
                 self.is_stopping = true;
@@ -216,11 +216,11 @@ impl Connection {
             return Err(End::Crowded);
         }
         // Asked first, so that only a connection with something to say costs a buffer.
-        if self.socket.poll_read_ready(cx).is_pending() {
+        if self.wire.poll_read_ready(cx).is_pending() {
             return Ok(false);
         }
         self.arrived.reserve(self.read_bytes);
-        let read = pin!(self.socket.read_buf(&mut self.arrived)).poll(cx);
+        let read = pin!(self.wire.read_buf(&mut self.arrived)).poll(cx);
         match read {
             Poll::Ready(Ok(0) | Err(_)) => Err(End::Gone),
             Poll::Ready(Ok(bytes)) => {
@@ -289,7 +289,15 @@ impl Connection {
                 self.patience.for_hello(self.session.awaits_hello());
             }
             if self.leaving.is_empty() {
-                self.patience.for_room(false);
+                // Under TLS, what was written may still wait for the socket to take it.
+                match Pin::new(&mut self.wire).poll_flush(cx) {
+                    Poll::Ready(Ok(())) => self.patience.for_room(false),
+                    Poll::Ready(Err(_)) => return Err(End::Gone),
+                    Poll::Pending => {
+                        self.patience.for_room(true);
+                        return Ok(has_moved);
+                    }
+                }
                 self.was_written();
                 if self.session.has_words() {
                     continue;
@@ -297,7 +305,7 @@ impl Connection {
                 let is_over = self.is_stopping && self.line.outbox().queued_bytes() == 0;
                 return if is_over || self.session.is_closed() { Err(End::Said) } else { Ok(has_moved) };
             }
-            match Pin::new(&mut self.socket).poll_write(cx, &self.leaving) {
+            match Pin::new(&mut self.wire).poll_write(cx, &self.leaving) {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(End::Gone),
                 Poll::Ready(Ok(bytes)) => {
                     self.leaving.advance(bytes);
@@ -327,7 +335,8 @@ impl Connection {
 
     /// Looks at the deadlines, a few times a second while there are any.
     fn look_up(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if self.session.is_open() && self.patience.deaf_sign_is_due() && !has_hung_up(&self.socket, cx) {
+        if self.session.is_open() && self.patience.deaf_sign_is_due() && !has_hung_up(self.wire.socket(), cx)
+        {
             // It is the broker that does not listen; the session must not end for it.
             self.line.sign();
         }
@@ -359,11 +368,11 @@ fn has_hung_up(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
 
 /// Closes our direction and lets the peer read its last frames: were the socket closed with bytes
 /// unread, the kernel would answer with a reset, and the peer would lose them.
-async fn linger(mut socket: TcpStream) {
+async fn linger(mut wire: Wire) {
     let until_closed = async {
         let mut ignored = vec![0; READ_BYTES_MIN];
-        socket.shutdown().await?;
-        while socket.read(&mut ignored).await? > 0 {}
+        wire.shutdown().await?;
+        while wire.read(&mut ignored).await? > 0 {}
         std::io::Result::Ok(())
     };
     let _either_way_it_is_closed = tokio::time::timeout(LINGER, until_closed).await;

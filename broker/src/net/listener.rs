@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::{Clock, NetOptions};
 use crate::door::Door;
 use crate::session;
+use crate::tls::{self, Port, Wire};
 use bytes::BytesMut;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,14 +54,17 @@ pub async fn serve(
             let socket = accept(&listener).await;
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
                 tracing::debug!("a connection was refused: there are too many");
-                refuse(socket);
+                if options.tls.is_none() {
+                    refuse(socket);
+                }
                 continue;
             };
-            let connection =
-                Connection::new(socket, &door, Arc::clone(&terms), Arc::clone(&options), Arc::clone(&clock));
-            let stop = stop.child_token();
+            let (door, terms, options) = (door.clone(), Arc::clone(&terms), Arc::clone(&options));
+            let (clock, stop, since) = (Arc::clone(&clock), stop.child_token(), Instant::now());
             open.spawn(async move {
-                connection.run(stop).await;
+                if let Some(wire) = shake_hands(socket, &options, since, &stop).await {
+                    Connection::new((wire, since), &door, terms, options, clock).run(stop).await;
+                }
                 drop(place);
             });
         }
@@ -73,8 +78,24 @@ pub async fn serve(
     open.wait().await;
 }
 
+/// The connection once its handshake is done, where there is one; `None` if nothing came of it.
+async fn shake_hands(
+    socket: TcpStream,
+    options: &NetOptions,
+    since: Instant,
+    stop: &CancellationToken,
+) -> Option<Wire> {
+    let until = since + options.handshake;
+    let shaken = tokio::select! {
+        shaken = tls::welcome(options.tls.as_ref(), socket, Port::Net, until) => shaken,
+        () = stop.cancelled() => return None,
+    };
+    shaken.inspect_err(|error| tracing::info!(%error, "no TLS with a client")).ok()
+}
+
 /// Tells a peer that there is no place for it, as far as that costs no waiting: one that is gone
-/// already, or whose own words crossed ours, sees only that the connection was closed.
+/// already, or whose own words crossed ours, sees only that the connection was closed; so does one that
+/// would first have to shake hands.
 fn refuse(socket: TcpStream) {
     let mut words = BytesMut::new();
     session::write_error(0, session::no_place(), &mut words);

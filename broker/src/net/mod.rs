@@ -16,6 +16,7 @@ use crate::limits::{
     WRITE_STALL_SECONDS,
 };
 use crate::session::Terms;
+use crate::tls::Tls;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_proto::limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
@@ -31,7 +32,9 @@ pub struct NetOptions {
     pub terms: Terms,
     /// Open connections; further ones are closed at once.
     pub connections_max: usize,
-    /// Time from accept to a whole Hello.
+    /// TLS, where it is spoken.
+    pub tls: Option<Tls>,
+    /// Time from accept to a whole Hello, the handshake of TLS included.
     pub handshake: Duration,
     /// Time from the first to the last byte of a frame.
     pub half_frame: Duration,
@@ -57,6 +60,7 @@ impl NetOptions {
         Self {
             terms: Terms::new(secret_key).with_bytes_max(frame_bytes_max, payload_bytes_max),
             connections_max,
+            tls: None,
             handshake: Duration::from_secs(HANDSHAKE_SECONDS),
             half_frame: Duration::from_secs(HALF_FRAME_SECONDS),
             write_stall: Duration::from_secs(WRITE_STALL_SECONDS),

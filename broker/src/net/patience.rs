@@ -57,6 +57,11 @@ impl fmt::Display for Overdue {
 }
 
 impl Patience {
+    /// A Hello is awaited since then.
+    pub(super) fn since(began: Instant) -> Self {
+        Self { hello: Some(began), ..Self::default() }
+    }
+
     /// A Hello is awaited, or no longer.
     pub(super) fn for_hello(&mut self, is_awaited: bool) {
         note(&mut self.hello, is_awaited);

@@ -94,8 +94,9 @@ async fn wait_offline(shared: &Shared) -> Infallible {
 /// One try: resumes the session if there is one, else begins a new one.
 async fn connect(shared: &Shared) -> Result<Connection> {
     let (broker, mut hello) = shared.next_hello();
+    let tls = shared.settings().tls.as_ref();
     let resumes = !hello.resume_session.is_empty();
-    let mut opened = Connection::open_within(&broker, hello.clone(), OPEN_TIMEOUT).await;
+    let mut opened = Connection::open_within(&broker, hello.clone(), tls, OPEN_TIMEOUT).await;
     if let Err(refused) = &opened
         && resumes
         && is_unknown_session(refused)
@@ -104,7 +105,7 @@ async fn connect(shared: &Shared) -> Result<Connection> {
         hello.resume_session.clear();
         hello.resume_secret.clear();
         hello.running = None;
-        opened = Connection::open_within(&broker, hello, OPEN_TIMEOUT).await;
+        opened = Connection::open_within(&broker, hello, tls, OPEN_TIMEOUT).await;
     }
     let (connection, welcome) = opened?;
     shared.come_online(broker, welcome);

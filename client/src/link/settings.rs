@@ -9,11 +9,13 @@ use windlass_proto::v1::Hello;
 use crate::limits::WINDOW_DEFAULT;
 use crate::metrics::Metrics;
 use crate::millis;
+use crate::tls::Tls;
 
 /// The settings of a link.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) host_port: String,
+    pub(crate) tls: Option<Tls>,
     pub(crate) token: String,
     pub(crate) namespace: String,
     pub(crate) client: String,
@@ -29,6 +31,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             host_port: String::new(),
+            tls: None,
             token: String::new(),
             namespace: String::new(),
             client: concat!("rust/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -114,11 +114,12 @@ impl Pulse {
     }
 
     async fn attach(&self, identity: &Identity) -> Result<Attached> {
-        let mut hello = self.shared.settings().hello();
+        let settings = self.shared.settings();
+        let mut hello = settings.hello();
         hello.resume_session = identity.session.clone();
         hello.resume_secret = identity.secret.clone();
         let (mut connection, welcome) =
-            Connection::open_within(&identity.broker, hello, identity.ttl).await?;
+            Connection::open_within(&identity.broker, hello, settings.tls.as_ref(), identity.ttl).await?;
         if welcome.session != identity.session {
             // A session that nobody asked for; it would look like a worker without jobs.
             let bye = Request::Bye(Bye::default());

@@ -6,6 +6,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::output::{self, Output, Question};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(super) enum Which {
@@ -21,6 +22,15 @@ pub(super) enum Which {
         /// The namespace of the jobs
         #[arg(long = "in", value_name = "NAMESPACE")]
         within: Option<String>,
+        /// The authority of the broker's certificate, in PEM: speak TLS there
+        #[arg(long = "ca", value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// The certificate to show there, in PEM
+        #[arg(long = "cert", value_name = "FILE", requires_all = ["ca", "key"])]
+        cert: Option<PathBuf>,
+        /// Its key
+        #[arg(long = "key", value_name = "FILE", requires = "cert")]
+        key: Option<PathBuf>,
         /// Whoever is about to lose something has to type how much
         #[arg(long)]
         protected: bool,
@@ -53,11 +63,18 @@ pub(super) fn run(out: &Output, yes: bool, what: Option<&Which>) -> Outcome {
                 out.hint("next: windlass admin context add NAME ADDR");
             }
         }
-        Some(Which::Add { name, at, within, protected }) => {
+        Some(Which::Add { name, at, within, ca, cert, key, protected }) => {
             if name.is_empty() || name == "-" {
                 return Err(Failure::usage("a context needs a name other than \"-\""));
             }
-            let context = Context { addr: at.clone(), namespace: within.clone(), protected: *protected };
+            let context = Context {
+                addr: at.clone(),
+                namespace: within.clone(),
+                tls_ca: whole(ca.as_ref())?,
+                tls_cert: whole(cert.as_ref())?,
+                tls_key: whole(key.as_ref())?,
+                protected: *protected,
+            };
             contexts.context.insert(name.clone(), context);
             contexts.save()?;
             out.done(&row(&contexts, name), &format!("{name} is {at}"))?;
@@ -94,12 +111,21 @@ pub(super) fn run(out: &Output, yes: bool, what: Option<&Which>) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// A path that means the same in every directory.
+fn whole(path: Option<&PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    let whole = path.map(std::path::absolute).transpose();
+    whole.map_err(|error| Failure::failed(format!("the present directory is unknown: {error}")))
+}
+
 fn row(contexts: &Contexts, name: &str) -> Value {
     let context = contexts.context.get(name).cloned().unwrap_or_default();
     json!({
         "name": name,
         "addr": context.addr,
         "namespace": context.namespace,
+        "tls_ca": context.tls_ca,
+        "tls_cert": context.tls_cert,
+        "tls_key": context.tls_key,
         "protected": context.protected,
         "current": contexts.current.as_deref() == Some(name),
     })
