@@ -12,6 +12,8 @@ mod fold;
 mod store_model;
 // Power cuts at any write of the real broker.
 mod power_cut;
+// Damage of every kind to every file of a data directory.
+mod corruption;
 // What the tests share: processes, a raw peer, a misbehaving proxy, patience.
 mod harness;
 // Subcommands, forms of output, exit codes, settings.

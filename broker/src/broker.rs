@@ -12,11 +12,13 @@ use crate::metrics::Meters;
 use crate::store::StoreError;
 use crate::store::directory::Directory;
 use crate::store::disk::{Disk, DiskOptions, Level};
+use crate::store::ended;
 use crate::store::fold::Folder;
-use crate::store::journal::{DiskJournal, JournalOptions};
+use crate::store::journal::DiskJournal;
 use crate::store::record;
-use crate::store::seam::{Journal, Leaves, Record, Recovered};
-use crate::store::sled_leaves::{LeavesOptions, SledLeaves};
+use crate::store::seam::{Journal, Record};
+use crate::store::sled_leaves::SledLeaves;
+use crate::vault::Vault;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -67,17 +69,9 @@ pub struct Broker {
     disk_watch: Arc<AtomicBool>,
     /// Saves the history and ends when its sender is dropped.
     history: (mpsc::Sender<()>, JoinHandle<()>),
+    commit: Arc<Commit>,
     /// Held until everything in it is closed.
-    _directory: Directory,
-}
-
-/// The bytes below, open and recovered.
-struct Opened {
     directory: Directory,
-    journal: DiskJournal,
-    leaves: SledLeaves,
-    recovered: Recovered,
-    disk: Disk,
 }
 
 impl Broker {
@@ -87,11 +81,9 @@ impl Broker {
     /// # Errors
     /// When the directory is locked, damaged, full or not writable; the error says what to do.
     pub fn start(options: &Options) -> Result<Self, StoreError> {
-        let mut opened = open(options)?;
-        let reader = opened.leaves.reader();
-        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let (mut core, loaded) =
-            Core::recover(&mut opened.journal, opened.recovered, reader, seed, options.core)?;
+        let mut opened = Vault::open(options)?;
+        let (core, loaded) = (&mut opened.core, &opened.loaded);
+        ended::forget(&opened.directory)?;
         opened.journal.recycle(loaded.meta.replay_from)?;
         opened.journal.trim()?;
         if options.clock.is_test() {
@@ -115,15 +107,14 @@ impl Broker {
         let history = History::load(&opened.directory.history());
         history.begin(now, core.engine());
         let keeper = keep(Keeper::new(history.clone(), opened.directory.history()));
-        let folder = Folder::new(opened.leaves, loaded.meta, loaded.checksums);
+        let folder = Folder::new(opened.leaves, opened.loaded.meta);
         let door = Door::default();
         let known = known(&opened.disk);
         let meters = Meters::new(door.clone());
         let parts = Parts {
-            core,
+            core: opened.core,
             folder,
             journal: opened.journal,
-            first,
             door: door.clone(),
             known,
             clock: options.clock.clone(),
@@ -132,9 +123,10 @@ impl Broker {
             history,
             meters: meters.clone(),
         };
-        let (threads, disk_watch, sinks) = run(parts);
-        let _directory = opened.directory;
-        Ok(Self { door, secret, meters, sinks, threads, disk_watch, history: keeper, _directory })
+        let commit = Arc::new(Commit::new(first));
+        let (threads, disk_watch, sinks) = run(parts, &commit);
+        let directory = opened.directory;
+        Ok(Self { door, secret, meters, sinks, threads, disk_watch, history: keeper, commit, directory })
     }
 
     /// Stops in order: tells every client, commits what was decided, closes the store. Frames that
@@ -148,31 +140,10 @@ impl Broker {
         let (stop, keeper) = self.history;
         drop(stop);
         let _its_own_end_is_handled = keeper.join();
+        if let Err(error) = ended::note(&self.directory, self.commit.durable()) {
+            tracing::warn!(%error, "the next start will look closer, as after a crash");
+        }
     }
-}
-
-fn open(options: &Options) -> Result<Opened, StoreError> {
-    let mut directory = Directory::open(&options.data)?;
-    let disk = Disk::new(directory.path(), options.disk);
-    disk.release_reserve()?;
-    let journal_options = JournalOptions {
-        segment_bytes_first: options.segment_bytes_first,
-        segment_bytes_max: options.segment_bytes_max,
-        ..JournalOptions::new(directory.id(), directory.journal_secret())
-    };
-    let leaves_options =
-        LeavesOptions { cache_bytes: options.leaves_cache_bytes, ..LeavesOptions::default() };
-    let (journal, leaves, recovered) = if directory.is_new() {
-        let journal = DiskJournal::create(&directory.journal(), journal_options)?;
-        let leaves = SledLeaves::create(&directory.leaves(), leaves_options)?;
-        directory.seal()?;
-        (journal, leaves, Recovered { first_batch: 1, last_batch: 0 })
-    } else {
-        let (journal, recovered) = DiskJournal::open(&directory.journal(), journal_options)?;
-        let leaves = SledLeaves::open(&directory.leaves(), leaves_options)?;
-        (journal, leaves, recovered)
-    };
-    Ok(Opened { directory, journal, leaves, recovered, disk })
 }
 
 /// What the threads own.
@@ -180,7 +151,6 @@ struct Parts {
     core: Core,
     folder: Folder<SledLeaves>,
     journal: DiskJournal,
-    first: u64,
     door: Door,
     known: Known,
     clock: Clock,
@@ -191,23 +161,21 @@ struct Parts {
     meters: Meters,
 }
 
-fn run(parts: Parts) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>, Places) {
-    let Parts { core, folder, mut journal, first, door, known, clock, mut disk, leaves, history, meters } =
-        parts;
-    let commit = Arc::new(Commit::new(first));
+fn run(parts: Parts, commit: &Arc<Commit>) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>, Places) {
+    let Parts { core, folder, mut journal, door, known, clock, mut disk, leaves, history, meters } = parts;
     let (slices, copied) = mpsc::sync_channel(SLICES_WAITING);
     let stopped = Arc::new(AtomicBool::new(false));
     let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone(), clock)
         .with_history(history)
         .with_meters(meters);
     let sinks = driver.sinks();
-    let writer = commit.clone();
+    let (writer, folded) = (commit.clone(), commit.clone());
     let folds = door.clone();
     let watch_stopped = stopped.clone();
     let threads = vec![
         spawn("driver", move || driver.run()),
         spawn("journal", move || writer.run(&mut journal)),
-        spawn("fold", move || folding::run(folder, &copied, &commit, &folds)?.into_leaves().close()),
+        spawn("fold", move || folding::run(folder, &copied, &folded, &folds)?.into_leaves().close()),
     ];
     // It is not waited for: it holds nothing that must be closed in order.
     let _detached = spawn("disk", move || {

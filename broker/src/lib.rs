@@ -29,5 +29,6 @@ pub mod session;
 pub mod store;
 mod systemd;
 pub mod tls;
+pub mod vault;
 
 pub use cli::main;

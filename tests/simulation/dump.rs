@@ -11,7 +11,7 @@ use windlass_engine::ledger::tables::{
     AfterRow, AuditRow, ClaimRow, FailuresRow, FalloutRow, GroupRow, OperationRow, ResourceRow, ScheduleRow,
     SessionRow, TotalsRow,
 };
-use windlass_engine::{Engine, OperationId, SessionId};
+use windlass_engine::{Engine, JobId, OperationId, SessionId};
 
 /// How an engine marks what a replay touched; no run of a broker sees it.
 const REPLAYED: u64 = 1 << 63;
@@ -73,6 +73,11 @@ impl Dump {
         dump.fallouts.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump.schedules.values_mut().for_each(|row| row.since &= !REPLAYED);
         dump
+    }
+
+    /// The ids of all jobs, with their place in the order.
+    pub fn ids(&self) -> impl Iterator<Item = (JobId, Seq)> + '_ {
+        self.jobs.values().map(|job| (job.id, job.seq))
     }
 
     /// The first difference in words.

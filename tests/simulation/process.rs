@@ -76,6 +76,10 @@ impl<J: Journal> Journal for Watched<J> {
         written
     }
 
+    fn confirm(&mut self) -> Result<(), StoreError> {
+        self.journal.confirm()
+    }
+
     fn replay(&mut self, from: u64, each: EachRecord<'_>) -> Result<(), StoreError> {
         self.journal.replay(from, each)
     }
@@ -156,7 +160,7 @@ impl<J: Journal, L: Leaves> Process<J, L> {
         let door = Door::default();
         let driver =
             Driver::new(core, door.clone(), commit.clone(), to_fold, Arc::default(), Clock::default());
-        let folder = Folder::new(leaves, loaded.meta, loaded.checksums);
+        let folder = Folder::new(leaves, loaded.meta);
         Ok(Self {
             door,
             driver,

@@ -178,6 +178,11 @@ impl Commit {
         (!state.is_recycling).then_some(state.stats.segments)
     }
 
+    /// The last batch that is durable.
+    pub fn durable(&self) -> u64 {
+        self.lock().durable
+    }
+
     /// Ends the journal thread once everything is written.
     pub fn close(&self) {
         self.lock().is_closed = true;
@@ -192,7 +197,15 @@ impl Commit {
     pub fn run<J: Journal>(&self, journal: &mut J) -> Result<(), StoreError> {
         self.publish(journal.stats());
         let mut published = Instant::now();
-        while let Some(work) = self.next() {
+        loop {
+            let work = match self.take() {
+                Some(work) => work,
+                None => {
+                    journal.confirm()?;
+                    let Some(work) = self.next() else { break };
+                    work
+                }
+            };
             self.write(work, journal)?;
             // Figures cost more than a small commit does.
             if published.elapsed() > PUBLISH {

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use windlass_engine::engine::Pressure;
 use windlass_engine::frame::Body;
 use windlass_engine::limits::TICKS_PER_TURN;
+use windlass_engine::part::PartKey;
 use windlass_engine::view::DiskView;
-use windlass_engine::{Command, ConnId, Engine, Fact, Request, Start, Turn};
+use windlass_engine::{Blob, Command, ConnId, Engine, Fact, Request, Start, Turn};
 
 /// Bounds of what waits in memory for the fold and of what is kept after it.
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +245,14 @@ impl Core {
         self.folds += 1;
         self.engine.folded(replay_from, turn);
         Some(replay_from)
+    }
+
+    /// The bytes of a part that a job names.
+    ///
+    /// # Errors
+    /// When the leaves cannot be read, or do not hold it.
+    pub fn read(&mut self, key: PartKey) -> Result<Blob, StoreError> {
+        self.parts.bytes(key)
     }
 
     /// The engine, to look at.

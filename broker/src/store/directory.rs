@@ -4,6 +4,7 @@
 //! ```text
 //! DIR/LOCK       flocked by the process that serves; its number stands inside
 //! DIR/MANIFEST   format, id and secret of the directory, and whether it has been made wholly
+//! DIR/ENDED      the last stop was in order
 //! DIR/journal/   segments
 //! DIR/leaves/    sled
 //! DIR/history/   courses over time; may be lost
@@ -31,7 +32,20 @@ const MAGIC: [u8; 8] = *b"WINDLASS";
 const VERSION: u8 = 1;
 /// magic 8 | version u8 | stage u8 | id 16 | secret 32 | crc32c u32 of all before.
 /// What may stand in a data directory before it has a MANIFEST; a file system may have made the last.
-const OURS: [&str; 7] = ["LOCK", "MANIFEST.draft", "journal", "leaves", "history", "reserve", "lost+found"];
+const OURS: [&str; 12] = [
+    "LOCK",
+    "MANIFEST.draft",
+    "ENDED",
+    "ENDED.draft",
+    "journal",
+    "leaves",
+    "leaves.before",
+    "leaves.copying",
+    "leaves.opened",
+    "history",
+    "reserve",
+    "lost+found",
+];
 /// How often, and how long apart, the lock of a broker that is ending is asked for: 5 s.
 const LOCK_TRIES: u32 = 250;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -239,7 +253,7 @@ fn refuse_strangers(dir: &Path) -> Result<(), StoreError> {
 
 /// Without a MANIFEST nothing of ours may be there: its loss must not look like a new directory.
 fn refuse_leftovers(dir: &Path) -> Result<(), StoreError> {
-    for name in ["journal", "leaves"] {
+    for name in ["journal", "leaves", "leaves.before"] {
         let folder = dir.join(name);
         let there =
             folder.try_exists().map_err(|source| StoreError::io("look for the folder", &folder, source))?;

@@ -10,7 +10,7 @@ use super::parts::Parts;
 use super::record::{self, Meta, Row, SmallPart};
 use super::seam::{Change, Leaves, ReadLeaves};
 use crate::limits::{BYTES_PER_SLICE, LEAVES_PER_SLICE, ROWS_PER_SLICE};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use windlass_engine::Blob;
 use windlass_engine::fact::{Fact, Record};
 use windlass_engine::ledger::Ledger;
@@ -234,16 +234,14 @@ pub struct Folder<L> {
     leaves: L,
     reader: std::sync::Arc<dyn ReadLeaves>,
     meta: Meta,
-    /// The checksum of every leaf there is.
-    checksums: BTreeMap<u64, u64>,
 }
 
 impl<L: Leaves> Folder<L> {
-    /// Takes over leaves whose Meta and checksums recovery has read.
+    /// Takes over leaves whose Meta recovery has read.
     #[must_use]
-    pub fn new(leaves: L, meta: Meta, checksums: BTreeMap<u64, u64>) -> Self {
+    pub fn new(leaves: L, meta: Meta) -> Self {
         let reader = leaves.reader();
-        Self { leaves, reader, meta, checksums }
+        Self { leaves, reader, meta }
     }
 
     /// Writes a slice, whose batches are durable in the journal. The last slice of a fold makes
@@ -268,7 +266,7 @@ impl<L: Leaves> Folder<L> {
         self.meta.epoch = slice.epoch;
         self.meta.seq_next = slice.seq_next;
         self.meta.stopped = slice.stopped;
-        self.meta.leaves = self.checksums.len() as u64;
+        self.account(&changes)?;
         if slice.replay_from.is_some() {
             // What the new beginning relies on is durable before it is written.
             if !changes.is_empty() {
@@ -295,30 +293,39 @@ impl<L: Leaves> Folder<L> {
         Change::Put(keys::META.to_vec(), record::encode_meta(&self.meta))
     }
 
-    fn write_leaf(
-        &mut self,
-        image: &LeafImage,
-        to: u64,
-        changes: &mut Vec<Change>,
-    ) -> Result<(), StoreError> {
+    fn write_leaf(&self, image: &LeafImage, to: u64, changes: &mut Vec<Change>) -> Result<(), StoreError> {
         let key = keys::leaf(image.leaf);
-        let old = self.checksums.remove(&image.leaf);
-        self.meta.checksum = self.meta.checksum.wrapping_sub(old.unwrap_or(0));
-        if old.is_some() {
+        let was_there = self.reader.read(&key)?.is_some();
+        if was_there {
             self.remove_stale_parts(image, changes)?;
         }
         if image.jobs.is_empty() {
-            if old.is_some() {
+            if was_there {
                 changes.push(Change::Remove(key));
             }
             return Ok(());
         }
         write_parts(image, to, changes);
-        let value = record::encode_leaf(&image.jobs);
-        let checksum = record::checksum(&key, &value);
-        self.checksums.insert(image.leaf, checksum);
-        self.meta.checksum = self.meta.checksum.wrapping_add(checksum);
-        changes.push(Change::Put(key, value));
+        changes.push(Change::Put(key, record::encode_leaf(&image.jobs)));
+        Ok(())
+    }
+
+    /// Brings what Meta says that the entries add up to in line with these changes, which name each
+    /// key once.
+    fn account(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        for change in changes {
+            let (key, value) = match change {
+                Change::Put(key, value) => (key, Some(value)),
+                Change::Remove(key) => (key, None),
+            };
+            let Some(sum) = self.meta.sum_of(key) else { continue };
+            if let Some(old) = self.reader.read(key)? {
+                sum.subtract(key, &old);
+            }
+            if let Some(value) = value {
+                sum.add(key, value);
+            }
+        }
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub const META: &[u8] = b"M";
 pub const ROWS: &[u8] = b"T";
 /// What the keys of leaves begin with.
 pub const LEAVES: &[u8] = b"L";
+/// What the keys of blocks and chunks begin with.
+pub const PARTS: &[u8] = b"P";
 
 /// The leaf of a job.
 #[must_use]
@@ -57,7 +59,7 @@ pub fn read_leaf(key: &[u8]) -> Option<u64> {
 /// What the keys of all parts of a leaf begin with.
 #[must_use]
 pub fn parts(leaf: u64) -> Vec<u8> {
-    [&b"P"[..], &leaf.to_be_bytes()].concat()
+    [PARTS, &leaf.to_be_bytes()].concat()
 }
 
 /// What the keys of a leaf's blocks begin with.

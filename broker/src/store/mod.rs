@@ -5,9 +5,11 @@
 //! [`directory`]. The upper half knows facts, heads and parts: [`record`], [`keys`], [`parts`],
 //! [`fold`], [`recovery`].
 
+pub mod before;
 pub mod directory;
 pub mod disk;
 pub mod durable_sync;
+pub mod ended;
 mod error;
 pub mod fold;
 mod folder;

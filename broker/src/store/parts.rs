@@ -167,7 +167,11 @@ impl Parts {
         Ok(())
     }
 
-    fn bytes(&mut self, key: PartKey) -> Result<Blob, StoreError> {
+    /// The bytes of a part, from memory or from the leaves.
+    ///
+    /// # Errors
+    /// When the leaves cannot be read, or do not hold it.
+    pub fn bytes(&mut self, key: PartKey) -> Result<Blob, StoreError> {
         match self.get(key) {
             Some(bytes) => Ok(bytes.clone()),
             None => self.read(key),

@@ -5,6 +5,7 @@
 //! reading, 4. write only the new one, 5. add a fixture of the old bytes to the tests.
 
 use super::StoreError;
+use super::keys;
 use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,10 +39,54 @@ pub struct Meta {
     pub epoch: u32,
     /// That run ended in order.
     pub stopped: bool,
-    /// How many leaves there are.
-    pub leaves: u64,
-    /// The sum of their checksums; sled may lose entries in silence, this does not.
+    /// What the leaves add up to.
+    pub leaves: Sum,
+    /// What the table rows add up to.
+    pub rows: Sum,
+    /// What blocks and chunks of parts add up to.
+    pub parts: Sum,
+}
+
+impl Meta {
+    /// The sum that an entry with this key counts into; None for Meta itself.
+    pub fn sum_of(&mut self, key: &[u8]) -> Option<&mut Sum> {
+        match key.get(..1)? {
+            keys::LEAVES => Some(&mut self.leaves),
+            keys::ROWS => Some(&mut self.rows),
+            keys::PARTS => Some(&mut self.parts),
+            _ => None,
+        }
+    }
+}
+
+/// What the entries of one class add up to: sled may lose entries in silence, or bring back older
+/// ones, and this does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sum {
+    /// How many there are.
+    pub entries: u64,
+    /// The sum of their checksums, in any order.
     pub checksum: u64,
+}
+
+impl Sum {
+    /// An entry has come.
+    pub fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.entries = self.entries.wrapping_add(1);
+        self.checksum = self.checksum.wrapping_add(checksum(key, value));
+    }
+
+    /// An entry is gone.
+    pub fn subtract(&mut self, key: &[u8], value: &[u8]) {
+        self.entries = self.entries.wrapping_sub(1);
+        self.checksum = self.checksum.wrapping_sub(checksum(key, value));
+    }
+}
+
+impl std::fmt::Display for Sum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} with sum {:016x}", self.entries, self.checksum)
+    }
 }
 
 /// A table row in its stored form.
@@ -180,8 +225,7 @@ pub fn unseal(sealed: &[u8]) -> Option<&[u8]> {
 }
 
 /// A checksum of one entry of the leaves; two differently keyed CRCs side by side.
-#[must_use]
-pub fn checksum(key: &[u8], value: &[u8]) -> u64 {
+fn checksum(key: &[u8], value: &[u8]) -> u64 {
     let low = crc32c::crc32c_append(crc32c::crc32c(key), value);
     let high = crc32c::crc32c_append(crc32c::crc32c_append(0x9e37_79b9, value), key);
     (u64::from(high) << 32) | u64::from(low)

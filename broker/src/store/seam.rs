@@ -52,6 +52,13 @@ pub trait Journal: Send {
     /// process must end.
     fn append(&mut self, record: Record<'_>) -> Result<(), StoreError>;
 
+    /// Nothing more waits to be appended: notes that the newest record is durable, so that damage to
+    /// it is told from a commit that a crash cut short. Not synced, and cheap when it was noted.
+    ///
+    /// # Errors
+    /// Any is fatal.
+    fn confirm(&mut self) -> Result<(), StoreError>;
+
     /// Hands every record from batch `from` on, in order. Only legal before the first append.
     ///
     /// # Errors

@@ -200,6 +200,11 @@ impl Journal for SimJournal {
         Ok(())
     }
 
+    /// What it keeps is not damaged afterwards.
+    fn confirm(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn replay(&mut self, from: u64, each: EachRecord<'_>) -> Result<(), StoreError> {
         assert!(self.records == 0, "replay comes before the first append");
         let platter = self.disk.lock_in(self.life)?;

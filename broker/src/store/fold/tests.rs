@@ -29,7 +29,7 @@ fn a_leaf_does_not_grow_with_every_attempt_there_ever_was() {
     let mut engine = Engine::new(7);
     let mut parts = Parts::new(reader.clone(), 1 << 20);
     let mut fold = Fold::default();
-    let mut folder = Folder::new(leaves, Meta { replay_from: 1, ..Meta::default() }, BTreeMap::new());
+    let mut folder = Folder::new(leaves, Meta { replay_from: 1, ..Meta::default() });
     let mut batch = 0;
     let mut decide = |fact: Fact, engine: &mut Engine, parts: &mut Parts, fold: &mut Fold| {
         batch += 1;

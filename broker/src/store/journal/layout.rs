@@ -2,14 +2,19 @@
 //! because it is the format on disk, and pure, so that it can be tested without a file.
 //!
 //! ```text
-//! 0        512                                                    segment_bytes
-//! | header | record + zeros | record + zeros | ... | what an earlier generation left |
+//! 0        512     1024                                                    segment_bytes
+//! | header | close | record + zeros | record + zeros | mark | what an earlier generation left |
 //!
 //! header:  magic 8 | version u8 | 7 zeros | directory id 16 | generation u64 | first_batch u64 |
 //!          follows u64 | segment_bytes u64 | zeros | crc32c u32 of all before, at byte 508
 //! record:  len u32 | crc32c u32 of all else | batch u64 | format u8 | body of len bytes,
 //!          on a 512-byte boundary; little-endian throughout
+//! mark:    0xffff_ffff u32 | crc32c u32 of all else | batch u64: everything up to this batch was
+//!          on disk. In the page behind the newest record of a journal at rest, not synced; as
+//!          `close`, synced before the next segment takes a record, it says that there is a next.
 //! ```
+//! Without marks a newest record that was damaged later, or a newest segment that was lost, would
+//! look like a commit that a crash cut short.
 //!
 //! A record's crc is seeded with the segment's generation, so that what an earlier use of the file
 //! left behind is never taken for a record, and with a secret of the data directory, so that nobody
@@ -25,10 +30,18 @@ pub(super) const BLOCK: u64 = 512;
 pub(super) const HEADER_BYTES: usize = 512;
 /// What stands before the body of a record.
 pub(super) const RECORD_HEAD: usize = 17;
+/// Where the close of a segment stands.
+pub(super) const CLOSE_AT: u64 = BLOCK;
+/// Where records begin.
+pub(super) const RECORDS_AT: u64 = 2 * BLOCK;
+/// Bytes of a mark.
+pub(super) const MARK_BYTES: usize = 16;
+/// What stands in a mark where a record has its length.
+const MARK: u32 = u32::MAX;
 /// Writes end on a page boundary, see `padded_to_page`.
 pub(super) const PAGE: u64 = 4096;
 /// The version of this layout.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 const MAGIC: [u8; 8] = *b"WNDLJRNL";
 const HEADER_CRC_AT: usize = HEADER_BYTES - 4;
@@ -134,6 +147,31 @@ pub(super) fn encode_record(buffer: &mut Vec<u8>, seed: u32, at: u64, record: Re
     let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed, &buffer[0..4]), &buffer[8..]);
     buffer[4..8].copy_from_slice(&crc.to_le_bytes());
     buffer.resize(bytes, 0);
+}
+
+/// Where the mark of a journal at rest stands when the next record goes to `at`: not in the page of
+/// the newest record, so that no damage to one page takes both. None when the segment ends before.
+pub(super) fn mark_at(at: u64, segment_bytes: u64) -> Option<u64> {
+    let place = at.next_multiple_of(PAGE);
+    (place + PAGE <= segment_bytes).then_some(place)
+}
+
+/// Writes a mark into `buffer`, which it clears, padded with zeros up to the end of the page.
+pub(super) fn encode_mark(buffer: &mut Vec<u8>, seed: u32, at: u64, batch: u64) {
+    buffer.clear();
+    buffer.extend_from_slice(&MARK.to_le_bytes());
+    buffer.extend_from_slice(&[0; 4]);
+    buffer.extend_from_slice(&batch.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed, &buffer[0..4]), &buffer[8..]);
+    buffer[4..8].copy_from_slice(&crc.to_le_bytes());
+    let end = (at + BLOCK).next_multiple_of(PAGE);
+    buffer.resize(usize::try_from(end - at).expect("a page fits in memory"), 0);
+}
+
+/// The batch in a mark; None if these bytes are none of this seed.
+pub(super) fn read_mark(bytes: &[u8], seed: u32) -> Option<u64> {
+    let bytes = bytes.get(..MARK_BYTES)?;
+    (u32_at(bytes, 0) == MARK && crc_agrees(bytes, seed)).then(|| u64_at(bytes, 8))
 }
 
 /// What a record says of itself, before its crc has been checked.

@@ -24,8 +24,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::files::{Folder, SegmentFile};
-use self::layout::{BLOCK, Header, PAGE, encode_record, padded, seed};
-use self::recovery::{Found, Survey, Walk, survey};
+use self::layout::{
+    BLOCK, CLOSE_AT, Header, PAGE, RECORDS_AT, encode_mark, encode_record, mark_at, padded, seed,
+};
+use self::recovery::{Found, Survey, Walk, is_closed, survey};
 use self::spare::SpareMaker;
 use self::timing::SyncTimes;
 use super::error::{DirectoryId, StoreError};
@@ -54,13 +56,16 @@ pub struct JournalOptions {
     pub segment_bytes_first: u64,
     /// Segments double up to this size while they fill fast.
     pub segment_bytes_max: u64,
+    /// The batch that it must end with, if that is known.
+    pub ended_at: Option<u64>,
 }
 
 impl JournalOptions {
     /// The usual sizes: 4 MiB, doubling to 64 MiB.
     #[must_use]
     pub fn new(directory: DirectoryId, secret: u32) -> JournalOptions {
-        JournalOptions { directory, secret, segment_bytes_first: 4 << 20, segment_bytes_max: 64 << 20 }
+        let (segment_bytes_first, segment_bytes_max) = (4 << 20, 64 << 20);
+        JournalOptions { directory, secret, segment_bytes_first, segment_bytes_max, ended_at: None }
     }
 }
 
@@ -95,6 +100,8 @@ pub struct DiskJournal {
     segment_bytes: u64,
     buffer: Vec<u8>,
     appended: bool,
+    /// A mark behind the newest record says that it is durable.
+    is_confirmed: bool,
     poisoned: bool,
     records: u64,
     bytes: u64,
@@ -180,7 +187,15 @@ impl DiskJournal {
                 what: "the journal has no segment, and this data directory had one".into(),
             });
         };
-        tail::settle(&newest)?;
+        refuse_another_end(&newest, options.ended_at)?;
+        tail::settle(&newest, options.secret)?;
+        let mut buffer = Vec::new();
+        if let Some(before) = segments.last()
+            && !is_closed(before, options.secret)?
+        {
+            let seed = seed(options.secret, before.header.generation);
+            close(&mut buffer, &before.file, seed, before.last_batch)?;
+        }
         let full: VecDeque<Full> = segments.into_iter().map(Full::from).collect();
         let first_batch = full.front().map_or(newest.header.first_batch, |s| s.header.first_batch);
         let current = Current::resume(newest, options.secret);
@@ -206,6 +221,7 @@ impl DiskJournal {
             free,
             buffer: Vec::new(),
             appended: false,
+            is_confirmed: true,
             poisoned: false,
             records: 0,
             bytes: 0,
@@ -244,7 +260,7 @@ impl DiskJournal {
         if fast && self.segment_bytes < self.options.segment_bytes_max {
             self.segment_bytes = (self.segment_bytes * 2).min(self.options.segment_bytes_max);
         }
-        let file = self.take_file(BLOCK + needed)?;
+        let file = self.take_file(RECORDS_AT + needed)?;
         let header = Header {
             directory: self.options.directory,
             generation: self.current.header.generation + 1,
@@ -254,6 +270,8 @@ impl DiskJournal {
         };
         let next = Current::start(file, header, self.options.secret)?;
         let ended = std::mem::replace(&mut self.current, next);
+        close(&mut self.buffer, &ended.file, ended.seed, ended.last_batch)?;
+        self.is_confirmed = true;
         self.full.push_back(Full { file: ended.file, header: ended.header, last_batch: ended.last_batch });
         self.request_spare();
         Ok(())
@@ -295,6 +313,7 @@ impl DiskJournal {
         self.times.note(before.elapsed());
         current.at += needed;
         current.last_batch = record.batch;
+        self.is_confirmed = false;
         Ok(())
     }
 }
@@ -332,6 +351,18 @@ impl Journal for DiskJournal {
         self.records += 1;
         self.bytes += record.body.len() as u64;
         Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<(), StoreError> {
+        let current = &self.current;
+        if self.is_confirmed || self.poisoned {
+            return Ok(());
+        }
+        self.is_confirmed = true;
+        // A segment that is full gets its close instead, once the next one begins.
+        let Some(at) = mark_at(current.at, current.header.segment_bytes) else { return Ok(()) };
+        encode_mark(&mut self.buffer, current.seed, at, current.last_batch);
+        current.file.write_at(at, &self.buffer).inspect_err(|_| self.poisoned = true)
     }
 
     fn replay(&mut self, from: u64, each: EachRecord<'_>) -> Result<(), StoreError> {
@@ -405,7 +436,7 @@ impl Current {
         Ok(Current {
             seed: seed(secret, header.generation),
             last_batch: header.first_batch - 1,
-            at: BLOCK,
+            at: RECORDS_AT,
             started: Instant::now(),
             file,
             header,
@@ -424,13 +455,35 @@ impl Current {
     }
 
     fn is_used(&self) -> bool {
-        self.at > BLOCK
+        self.at > RECORDS_AT
     }
 }
 
 impl From<Found> for Full {
     fn from(found: Found) -> Full {
         Full { file: found.file, header: found.header, last_batch: found.last_batch }
+    }
+}
+
+/// Notes in a segment that there is a next one, whose header is on disk.
+fn close(buffer: &mut Vec<u8>, file: &SegmentFile, seed: u32, last_batch: u64) -> Result<(), StoreError> {
+    encode_mark(buffer, seed, CLOSE_AT, last_batch);
+    buffer.truncate(usize::try_from(BLOCK).expect("a block is small"));
+    file.write_at(CLOSE_AT, buffer)?;
+    file.sync()
+}
+
+/// After a stop in order there is no torn tail: what is not there is lost.
+fn refuse_another_end(newest: &Found, ended_at: Option<u64>) -> Result<(), StoreError> {
+    match ended_at {
+        Some(batch) if batch != newest.last_batch => {
+            let what = format!(
+                "the journal ends with batch {}, but the broker stopped in order after batch {batch}",
+                newest.last_batch
+            );
+            Err(StoreError::corrupt(newest.file.path(), newest.end, what))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

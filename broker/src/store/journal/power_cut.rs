@@ -152,10 +152,18 @@ fn reopen_and_work(dir: &Path, sure: u64, appends: u64, context: &str) -> Vec<Op
     for batch in last_batch + 1..=last_batch + appends {
         append(&mut journal, batch).unwrap();
         trace.push(Op::Note(batch));
+        confirm_some(&mut journal, batch);
         journal.recycle(batch.saturating_sub(20)).unwrap();
     }
     drop(journal);
     trace.ops()
+}
+
+/// Now and then nothing more waits.
+fn confirm_some(journal: &mut DiskJournal, batch: u64) {
+    if batch.is_multiple_of(3) {
+        journal.confirm().unwrap();
+    }
 }
 
 /// What was done, on what, and what was sure before.
@@ -207,6 +215,7 @@ fn a_run() -> (Vec<Op>, usize) {
     for batch in 1..=150 {
         append(&mut journal, batch).unwrap();
         trace.push(Op::Note(batch));
+        confirm_some(&mut journal, batch);
         if batch % 10 == 0 {
             journal.recycle(batch - 5).unwrap();
         }

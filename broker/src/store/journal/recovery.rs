@@ -4,7 +4,8 @@
 //!
 //! A commit is synced before the next one is written, so at most the newest record can be
 //! incomplete. An invalid record with nothing valid behind it is that tail, and is cut. With a
-//! valid one behind it, in the same segment or a later one, it was durable once and is damage.
+//! valid record or mark behind it, in the same segment or a later one, it was durable once and is
+//! damage.
 //!
 //! Segments are ordered by generation, which leaves no holes: a new segment takes the newest
 //! generation + 1, and files are reused and removed oldest first. Each says in `follows` which
@@ -12,8 +13,8 @@
 
 use super::files::{Folder, SegmentFile};
 use super::layout::{
-    BLOCK, FirstBlock, HEADER_BYTES, Header, RECORD_HEAD, RecordHead, crc_agrees, padded, record,
-    record_head, seed,
+    BLOCK, CLOSE_AT, FirstBlock, HEADER_BYTES, Header, MARK_BYTES, RECORD_HEAD, RECORDS_AT, RecordHead,
+    crc_agrees, padded, read_mark, record, record_head, seed,
 };
 use crate::store::error::{DirectoryId, StoreError};
 use crate::store::seam::Record;
@@ -66,6 +67,13 @@ pub(super) fn survey(folder: &Folder, directory: DirectoryId, secret: u32) -> Re
     refuse_holes(&headed, &unreadable)?;
     let segments = walk_all(headed, secret)?;
     refuse_headless_records(&segments, &unreadable, secret)?;
+    if let Some(newest) = segments.last()
+        && is_closed(newest, secret)?
+    {
+        let what = "this segment was closed, and the one that was begun after it is missing or has lost its \
+                    header";
+        return Err(StoreError::corrupt(newest.file.path(), CLOSE_AT, what));
+    }
     Ok(Survey { segments, spares: unreadable })
 }
 
@@ -157,12 +165,19 @@ fn refuse_headless_records(
             ..newest.header
         };
         let mut walk = Walk::new(file, &header, secret);
-        if let Some((at, batch)) = walk.find_record_from(BLOCK, u64::MAX)? {
+        if let Some((at, batch)) = walk.find_successor_from(RECORDS_AT, u64::MAX)? {
             let what = format!("the header is damaged, yet batch {batch} stands at byte {at}");
             return Err(StoreError::corrupt(file.path(), 0, what));
         }
     }
     Ok(())
+}
+
+/// Whether a segment says that there is a next one.
+pub(super) fn is_closed(segment: &Found, secret: u32) -> Result<bool, StoreError> {
+    let mut close = [0; MARK_BYTES];
+    segment.file.read_at(CLOSE_AT, &mut close)?;
+    Ok(read_mark(&close, seed(secret, segment.header.generation)).is_some())
 }
 
 /// Whether anything but zeros stands behind the first block.
@@ -201,7 +216,7 @@ impl<'a> Walk<'a> {
             seed: seed(secret, header.generation),
             segment_end: header.segment_bytes,
             expected: header.first_batch,
-            at: BLOCK,
+            at: RECORDS_AT,
             window: Vec::new(),
             window_at: 0,
         }
@@ -221,29 +236,31 @@ impl<'a> Walk<'a> {
         Ok(Some(record(self.bytes(at, RECORD_HEAD + head.body_bytes)?)))
     }
 
-    /// Refuses when anything behind the end of the records is a record: then the end is damage.
+    /// Refuses when anything behind the end of the records is a record, or a mark that says that
+    /// there was one: then the end is damage.
     fn refuse_successors(&mut self) -> Result<(), StoreError> {
         let (end, expected) = (self.at, self.expected);
         // From here on, batch numbers cannot have risen faster than one a block.
         let most = expected + (self.segment_end - end) / BLOCK;
-        match self.find_record_from(end + BLOCK, most)? {
+        match self.find_successor_from(end + BLOCK, most)? {
             None => Ok(()),
             Some((at, batch)) => {
                 let what = format!(
-                    "the record of batch {expected} is damaged, yet batch {batch} \
-                     stands behind it at byte {at}"
+                    "the record of batch {expected} is damaged; it was on disk, because byte {at} \
+                     behind it was written after batch {batch}"
                 );
                 Err(StoreError::corrupt(self.file.path(), end, what))
             }
         }
     }
 
-    /// Looks at every block from `from` for a record whose batch lies in `expected..=most`.
-    fn find_record_from(&mut self, from: u64, most: u64) -> Result<Option<(u64, u64)>, StoreError> {
+    /// Looks at every block from `from` for a record, or a mark, whose batch lies in
+    /// `expected..=most`.
+    fn find_successor_from(&mut self, from: u64, most: u64) -> Result<Option<(u64, u64)>, StoreError> {
         let wanted = self.expected..=most;
         let mut at = from;
         while let Some(head) = self.head_at(at)? {
-            if wanted.contains(&head.batch) && self.is_record(at, head)? {
+            if wanted.contains(&head.batch) && (self.is_record(at, head)? || self.is_mark(at)?) {
                 return Ok(Some((at, head.batch)));
             }
             at += BLOCK;
@@ -256,6 +273,11 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         Ok(Some(record_head(self.bytes(at, RECORD_HEAD)?)))
+    }
+
+    fn is_mark(&mut self, at: u64) -> Result<bool, StoreError> {
+        let seed = self.seed;
+        Ok(read_mark(self.bytes(at, MARK_BYTES)?, seed).is_some())
     }
 
     fn is_record(&mut self, at: u64, head: RecordHead) -> Result<bool, StoreError> {

@@ -176,7 +176,7 @@ fn damage_before_the_last_record_is_refused_with_file_and_offset() {
     drop(filled(&dir, 5));
     let path = files(&dir)[0].clone();
     let whole = fs::read(&path).unwrap();
-    let mut start = size(BLOCK);
+    let mut start = size(RECORDS_AT);
     for batch in 1..=4 {
         for at in [0, 4, 8, 16, 17, 17 + body(batch).len() - 1] {
             edit(&path, |bytes| bytes[start + at] ^= 0x10);
@@ -199,7 +199,7 @@ fn damage_at_the_end_of_an_older_segment_is_refused() {
     assert!(journal.full.len() >= 2);
     let (path, last) = (journal.full[0].file.path().to_path_buf(), journal.full[0].last_batch);
     let second = journal.full[1].file.path().to_path_buf();
-    let start = BLOCK + (1..last).map(|batch| padded(body(batch).len())).sum::<u64>();
+    let start = RECORDS_AT + (1..last).map(|batch| padded(body(batch).len())).sum::<u64>();
     drop(journal);
     edit(&path, |bytes| bytes[size(start) + 20] ^= 1);
     let (file, offset, _) = refusal(&dir);
@@ -211,6 +211,71 @@ fn damage_at_the_end_of_an_older_segment_is_refused() {
     assert!(refusal(&dir).2.contains("missing"));
     fs::rename(dir.path().join("elsewhere"), dir.path().join("99.segment")).unwrap();
     assert_eq!(reopen(&dir).1.last_batch, 40, "names must not matter");
+}
+
+#[test]
+fn damage_to_the_newest_record_of_a_journal_at_rest_is_refused() {
+    let dir = scratch();
+    let mut journal = filled(&dir, 4);
+    journal.confirm().unwrap();
+    let (path, start, end) = tail(&journal);
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    for at in start..start + layout::RECORD_HEAD + body(4).len() {
+        edit(&path, |bytes| bytes[at] ^= 4);
+        assert_eq!(refusal(&dir).1, start as u64, "byte {at} of {start}..{end}");
+        fs::write(&path, &whole).unwrap();
+    }
+    for page in (start / 4096..end.div_ceil(4096)).map(|page| page * 4096) {
+        edit(&path, |bytes| bytes[page..page + 4096].fill(0));
+        refusal(&dir);
+        fs::write(&path, &whole).unwrap();
+    }
+    // The mark itself is needed by nobody while the record is whole.
+    let page = end.next_multiple_of(4096);
+    edit(&path, |bytes| bytes[page] ^= 1);
+    let (mut journal, recovered) = reopen(&dir);
+    assert_eq!(recovered.last_batch, 4);
+    append(&mut journal, 5).unwrap();
+    journal.confirm().unwrap();
+    append(&mut journal, 6).unwrap();
+    drop(journal);
+    assert_eq!(reopen(&dir).1.last_batch, 6, "a mark is no obstacle to the record that takes its place");
+}
+
+#[test]
+fn a_newest_segment_that_is_lost_is_missed() {
+    let dir = scratch();
+    let mut journal = filled(&dir, 40);
+    let newest = journal.current.file.path().to_path_buf();
+    let before = journal.full.back().unwrap().file.path().to_path_buf();
+    drop(journal);
+    let (elsewhere, lost) = (scratch(), newest.clone());
+    let aside = elsewhere.path().join("aside");
+    fs::copy(&newest, &aside).unwrap();
+    fs::remove_file(&newest).unwrap();
+    let (file, offset, message) = refusal(&dir);
+    assert_eq!((file, offset), (before.clone(), CLOSE_AT), "{message}");
+    // A crash between the header of a new segment and the close of the one before.
+    fs::copy(&aside, &lost).unwrap();
+    edit(&before, |bytes| bytes[size(CLOSE_AT)..][..512].fill(0));
+    journal = reopen(&dir).0;
+    drop(journal);
+    fs::remove_file(&newest).unwrap();
+    assert_eq!(refusal(&dir).0, before, "the start has closed it again");
+}
+
+#[test]
+fn after_a_stop_in_order_another_end_is_damage() {
+    let dir = scratch();
+    let (path, start, end) = tail(&filled(&dir, 4));
+    let ended = JournalOptions { ended_at: Some(4), ..options(SMALL) };
+    drop(DiskJournal::open(dir.path(), ended).unwrap());
+    edit(&path, |bytes| bytes[start..end].fill(0));
+    let before = fs::read(&path).unwrap();
+    let error = DiskJournal::open(dir.path(), ended).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { offset, .. } if offset == start as u64), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before, "nothing has been changed");
 }
 
 #[test]
@@ -262,7 +327,7 @@ fn another_directory_or_version_is_refused() {
         bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
     });
     let newer = DiskJournal::open(dir.path(), options(SMALL)).unwrap_err();
-    assert!(matches!(newer, StoreError::UnknownVersion { found: 2, .. }), "{newer}");
+    assert!(matches!(newer, StoreError::UnknownVersion { found: 3, .. }), "{newer}");
     assert_eq!((foreign.exit_code(), newer.exit_code()), (78, 78));
 }
 
@@ -437,7 +502,7 @@ fn a_half_filled_file_is_taken_away() {
 fn the_header_on_disk_is_as_documented() {
     let header = Header { directory: ID, generation: 3, first_batch: 40, follows: 39, segment_bytes: SMALL };
     let block = header.encode();
-    assert_eq!(&block[..9], b"WNDLJRNL\x01");
+    assert_eq!(&block[..9], b"WNDLJRNL\x02");
     assert_eq!((block[16], block[32], block[40], block[48], block[57]), (7, 3, 40, 39, 64));
     let read = Header::decode(&block, ID, Path::new("x")).unwrap();
     assert_eq!(read, layout::FirstBlock::Header(header));
