@@ -311,3 +311,30 @@ fn nobody_depends_on_the_tests() {
         assert!(!manifest.contains("windlass-tests"), "{folder} depends on the tests");
     }
 }
+
+/// The bugs that the simulation has to find are in no build but that of its test.
+#[test]
+fn planted_bugs_are_in_no_build_for_use() {
+    for folder in ["broker", "broker/engine", "client", "worker-example", "proto", "tests"] {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let asks = manifest.lines().filter(|line| line.contains("planted") && !line.starts_with('#'));
+        let asks: Vec<&str> = asks.collect();
+        let expected: &[&str] = match folder {
+            "broker" => &["planted = [\"windlass-engine/planted\"]"],
+            "broker/engine" => &["planted = []"],
+            "tests" => &[
+                "name = \"planted\"",
+                "path = \"planted.rs\"",
+                "required-features = [\"planted\"]",
+                "planted = [\"windlass-broker/planted\"]",
+            ],
+            _ => &[],
+        };
+        assert_eq!(asks, expected, "{folder}");
+        assert!(!manifest.contains("\ndefault = "), "{folder} has features by default");
+    }
+    let bugs = fs::read_to_string(root().join("broker/engine/src/planted.rs")).unwrap();
+    assert!(bugs.contains("#[cfg(not(debug_assertions))]\ncompile_error!"));
+    let release = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(!release.contains("debug-assertions"), "a build for use has no debug assertions");
+}

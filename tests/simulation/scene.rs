@@ -27,6 +27,8 @@ pub struct Scene {
     pub now: Ms,
     /// Jobs that some producer has made.
     pub ids: Vec<JobId>,
+    /// Leases that some worker has heard of, the latest few.
+    pub leases: Vec<(JobId, u64)>,
     /// What operators asked for.
     pub asked: Asked,
     /// Nothing bad happens any more, and everybody does what they should.
@@ -45,6 +47,7 @@ impl Scene {
             swarm,
             now,
             ids: Vec::new(),
+            leases: Vec::new(),
             asked: Asked::default(),
             is_calm: false,
             payload_max: 12_000,
@@ -64,6 +67,13 @@ impl Scene {
         // Mostly a recent one.
         let back = if self.random.chance(70) { self.ids.len().min(30) } else { self.ids.len() };
         Some(self.ids[self.ids.len() - 1 - self.random.place(back)])
+    }
+
+    /// A worker has heard of a lease; others may speak of it from now on.
+    pub fn leased(&mut self, id: JobId, fence: u64) {
+        self.leases.push((id, fence));
+        let old = self.leases.len().saturating_sub(20);
+        self.leases.drain(..old);
     }
 
     /// Somebody met a job that no producer has made; operators may speak of it from now on.

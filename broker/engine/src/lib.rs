@@ -19,6 +19,24 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// Whether a known bug is planted, which only a build for tests can have: see `planted.rs`.
+#[cfg(feature = "planted")]
+#[macro_export]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::is($crate::planted::Bug::$bug)
+    };
+}
+
+/// Whether a known bug is planted: never, in this build.
+#[cfg(not(feature = "planted"))]
+#[macro_export]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 pub mod audit;
 pub mod blob;
 pub mod command;
@@ -37,6 +55,8 @@ pub mod measure;
 pub mod operation;
 pub mod order;
 pub mod part;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod policy;
 pub mod queue_conf;
 pub mod roster;

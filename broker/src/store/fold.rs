@@ -202,7 +202,8 @@ fn copy_leaf(leaf: u64, ledger: &Ledger, parts: &mut Parts) -> LeafImage {
     for job in &jobs {
         parts.retain(job.seq, &live);
     }
-    let unfolded = live.iter().filter_map(|&key| Some((key, parts.unfolded(key)?.clone()))).collect();
+    let unfolded = live.iter().filter_map(|&key| Some((key, parts.unfolded(key)?.clone())));
+    let unfolded = unfolded.skip(usize::from(windlass_engine::planted!(PartDropped))).collect();
     LeafImage { leaf, jobs, parts: unfolded, live }
 }
 

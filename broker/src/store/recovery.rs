@@ -53,6 +53,9 @@ pub fn load<J: Journal>(
     fold.adopt(load_leaves(leaves, &meta, engine)?);
     let mut facts = 0;
     journal.replay(recovered.first_batch, &mut |read| {
+        if windlass_engine::planted!(ReplayShort) && read.batch == recovered.last_batch {
+            return Ok(());
+        }
         let decoded = record::decode_facts(read.format, read.body)
             .map_err(|error| error.at(&format!("batch {} of the journal", read.batch)))?;
         for fact in &decoded {

@@ -151,7 +151,7 @@ impl Engine {
         }
         let completed = u64::from(matches!(fact, Fact::Completed { .. }));
         totals.enqueued += u64::from(matches!(fact, Fact::Enqueued { .. }));
-        totals.completed += completed;
+        totals.completed += if planted!(EndUncounted) { 0 } else { completed };
         totals.dead += u64::from(matches!(fact, Fact::Died { .. } | Fact::Buried { .. }));
         totals.cancelled += u64::from(matches!(fact, Fact::Cancelled { .. }));
         totals.expired += u64::from(matches!(fact, Fact::Expired { .. }));

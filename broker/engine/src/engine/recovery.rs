@@ -100,7 +100,8 @@ impl Engine {
 
     /// Takes from a fact too old to be replayed what the idempotency window needs of it.
     pub fn remember(&mut self, fact: &Fact) {
-        if let Fact::Removed { id, namespace, settled, at, .. } = fact {
+        if planted!(WindowForgotten) {
+        } else if let Fact::Removed { id, namespace, settled, at, .. } = fact {
             self.roster.ended_ids.insert((*at, *namespace, *id, *settled));
         } else if let Fact::Replaced { merged: Some(merged), .. } | Fact::Appended { merged, .. } = fact {
             self.roster.ended_ids.insert((merged.at, merged.namespace, merged.id, 0));
@@ -138,13 +139,21 @@ impl Engine {
         for (&holder, row) in &self.ledger.claims {
             self.roster.claims.join(holder, &row.claim, &mut self.roster.timers);
         }
-        self.load_flows();
+        if !planted!(WaiterForgotten) {
+            self.load_flows();
+        }
         self.load_schedules();
         self.load_sinks();
         self.spare_leases(start.now);
+        if planted!(TimerLost) {
+            for job in self.ledger.jobs.iter() {
+                self.roster.timers.remove(job.run_at, Timer::Due(job.seq));
+            }
+        }
         self.roster.hungry.clear();
         self.roster.stirred.clear();
-        let epoch = self.ledger.epoch.saturating_add(1).max(start.minutes.min(EPOCH_MINUTES_MAX));
+        let next = self.ledger.epoch.saturating_add(u32::from(!planted!(FenceAgain)));
+        let epoch = next.max(start.minutes.min(EPOCH_MINUTES_MAX));
         self.decide(turn, Fact::Started { epoch, at: start.now });
         self.roster.watches.start(epoch);
     }

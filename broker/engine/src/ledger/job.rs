@@ -315,7 +315,7 @@ impl Job {
         match counts {
             Counts::Attempt => {}
             Counts::Crash => {
-                self.attempt = self.attempt.saturating_sub(1);
+                self.attempt = self.attempt.saturating_sub(u32::from(!planted!(CountedTwice)));
                 self.crashes = self.crashes.saturating_add(1);
             }
             Counts::Snooze => {

@@ -167,7 +167,7 @@ impl Lanes {
     pub(crate) fn beside(&self, spot: Spot) -> Option<Spot> {
         let ring = self.ring(spot.ring)?;
         let lane = ring.lanes.get(&spot.key).filter(|lane| !lane.is_parked && !ring.is_blocked)?;
-        Some(Spot { seq: lane.jobs.first()?, ..spot })
+        Some(Spot { seq: lane.first()?, ..spot })
     }
 
     /// The picked job leaves for good: its lane pays for it.
@@ -343,9 +343,15 @@ struct Front {
     seq: Seq,
 }
 
+impl Lane {
+    fn first(&self) -> Option<Seq> {
+        if planted!(Overtaken) { self.jobs.before(None).next() } else { self.jobs.first() }
+    }
+}
+
 impl Front {
     fn of((kind, gate): (NameId, NameId), (turn, key): (u64, NameId), ring: &Ring) -> Option<Self> {
-        Some(Self { turn, kind, gate, key, seq: ring.lanes.get(&key)?.jobs.first()? })
+        Some(Self { turn, kind, gate, key, seq: ring.lanes.get(&key)?.first()? })
     }
 
     fn spot(self, level: usize) -> Spot {
@@ -362,7 +368,7 @@ impl Ring {
     /// The lane whose turn it is, unless the ring is blocked.
     fn front(&self, kind: NameId, gate: NameId) -> Option<Front> {
         let &(turn, key) = self.order.first().filter(|_| !self.is_blocked)?;
-        let seq = self.lanes.get(&key)?.jobs.first()?;
+        let seq = self.lanes.get(&key)?.first()?;
         Some(Front { turn, kind, gate, key, seq })
     }
 }

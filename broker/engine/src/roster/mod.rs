@@ -423,7 +423,7 @@ impl Roster {
                 for (at, timer) in
                     [(&mut mark.ends_at, Timer::LeaseEnd(seq)), (&mut mark.revoke_at, Timer::Revoke(seq))]
                 {
-                    if *at > 0 {
+                    if *at > 0 && !planted!(ClockBelieved) {
                         self.timers.remove(*at, timer);
                         *at = moved(*at);
                         self.timers.insert(*at, timer);

@@ -43,7 +43,9 @@ impl Serials {
         let seat = (job.state == State::Ready).then(|| Seat::of(job));
         let serial = self.keys.entry(job.key).or_default();
         serial.jobs.insert(job.seq, seat);
-        if job.state == State::Leased {
+        if job.state == State::Leased && planted!(SerialShared) {
+            serial.jobs.remove(&job.seq);
+        } else if job.state == State::Leased {
             serial.running = Some(job.seq);
         }
         serial.turn()

@@ -239,7 +239,7 @@ impl Engine {
         if let Some(row) = self.ledger.claims.get(&seq) {
             let next = row.claim.next;
             let is_free = match row.claim.until {
-                Until::Finish => is_over,
+                Until::Finish => is_over && !planted!(KeyKept),
                 Until::Start => true,
                 Until::At(_) => is_over && next.is_some(),
             };

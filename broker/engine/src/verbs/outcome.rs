@@ -73,7 +73,7 @@ impl Engine {
         let note = Some(note);
         let dead = if failure.fatal {
             Some(DeadReason::Fatal)
-        } else if job.attempt >= self.ledger.policies(job).max_attempts() {
+        } else if job.attempt >= self.ledger.policies(job).max_attempts() + u32::from(planted!(OneTooMany)) {
             Some(match failure.end {
                 AttemptEnd::Expired | AttemptEnd::Overran(Overrun::TimedOut) => DeadReason::Timeout,
                 AttemptEnd::Overran(Overrun::Stalled) => DeadReason::Stalled,

@@ -134,7 +134,9 @@ impl Engine {
         let is_late = tick.until <= self.missed_until(&conf);
         let run = made_up(&conf, tick, is_late, now);
         let left_out = tick.left_out + (tick.due.len() - run.len()) as u64;
-        progress.cursor = progress.cursor.max(tick.until);
+        if !planted!(TickAgain) {
+            progress.cursor = progress.cursor.max(tick.until);
+        }
         progress.next = tick.next;
         progress.skipped = progress.skipped.saturating_add(left_out);
         for &at in run {

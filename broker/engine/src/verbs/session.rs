@@ -117,7 +117,7 @@ impl Engine {
         let mut kept = Vec::new();
         for seq in held {
             let Some(job) = self.ledger.jobs.get(seq) else { continue };
-            if listed.get(&job.id) == Some(&job.fence) {
+            if listed.get(&job.id) == Some(&job.fence) || planted!(ListIgnored) {
                 kept.push(job.id);
             } else {
                 self.give_back(seq, now, turn);

@@ -153,8 +153,10 @@ fn said(how: How) -> Said {
 
 /// Whether a session may still speak for a lease.
 pub(crate) fn lease_code(job: &Job, session: SessionId, fence: u64) -> SettleCode {
+    let is_latest = planted!(FenceUnchecked) || job.fence == fence;
+    let is_theirs = |holder| planted!(SessionUnchecked) || holder == session;
     match &job.lease {
-        Some(lease) if lease.session == session && job.fence == fence => SettleCode::Settled,
+        Some(lease) if is_theirs(lease.session) && is_latest => SettleCode::Settled,
         None if job.fence == fence && job.settled => SettleCode::AlreadySettled,
         Some(_) | None => SettleCode::LeaseLost,
     }
