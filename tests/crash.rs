@@ -1,6 +1,10 @@
 //! kill -9 of workers and of the broker, a broker that is stopped for a while, signals to end, and data
 //! directories that a broker must not start on.
 
+// kill -9 at named places.
+mod failpoints;
+// Clients that know what they were promised, over many deaths of a broker.
+mod witness;
 // What is refused at the start, before the port opens.
 mod refused_starts;
 

@@ -7,6 +7,7 @@ use crate::driver::commit::Commit;
 use crate::driver::core::{Core, CoreOptions};
 use crate::driver::sinks::Places;
 use crate::driver::{Driver, Known, folding};
+use crate::failpoint;
 use crate::history::{History, Keeper};
 use crate::metrics::Meters;
 use crate::store::StoreError;
@@ -84,6 +85,7 @@ impl Broker {
         let mut opened = Vault::open(options)?;
         let (core, loaded) = (&mut opened.core, &opened.loaded);
         ended::forget(&opened.directory)?;
+        failpoint::reach("after_end_forgotten");
         opened.journal.recycle(loaded.meta.replay_from)?;
         opened.journal.trim()?;
         if options.clock.is_test() {
@@ -94,6 +96,7 @@ impl Broker {
         let first = loaded.last_batch + 1;
         let mut turn = Turn::new(first);
         core.start(start, &mut turn)?;
+        failpoint::reach("before_first_batch");
         let body = record::encode_facts(&turn.facts);
         opened.journal.append(Record { batch: first, format: record::FORMAT, body: &body })?;
         tracing::info!(
@@ -102,6 +105,7 @@ impl Broker {
             batch = first,
             "recovered"
         );
+        failpoint::reach("after_first_batch");
         opened.disk.keep_reserve()?;
         let secret = *opened.directory.secret();
         let history = History::load(&opened.directory.history());
@@ -140,6 +144,7 @@ impl Broker {
         let (stop, keeper) = self.history;
         drop(stop);
         let _its_own_end_is_handled = keeper.join();
+        failpoint::reach("before_end_noted");
         if let Err(error) = ended::note(&self.directory, self.commit.durable()) {
             tracing::warn!(%error, "the next start will look closer, as after a crash");
         }

@@ -15,6 +15,7 @@ pub mod config;
 mod disk_usage;
 pub mod door;
 pub mod driver;
+pub mod failpoint;
 pub mod history;
 pub mod hooks;
 pub mod http;

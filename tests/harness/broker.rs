@@ -111,6 +111,11 @@ impl Broker {
         listening(&mut self.program).map(drop)
     }
 
+    /// From the next start on it has this environment.
+    pub(crate) fn set_env(&mut self, env: &[(&str, &str)]) {
+        self.env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    }
+
     /// Asks it to end, and waits. The exit code.
     pub(crate) fn terminate(&mut self) -> i32 {
         self.program.signal(Signal::TERM);
@@ -134,7 +139,8 @@ fn serve(home: &Path, listen: &str, flags: &[String], env: &[(String, String)], 
     } else {
         command.arg("--data").arg(home.join("data"));
     }
-    command.args(SMALL).args(flags).envs(env.iter().cloned());
+    let small = SMALL.chunks(2).filter(|pair| !flags.iter().any(|flag| flag == pair[0]));
+    command.args(small.flatten()).args(flags).envs(env.iter().cloned());
     Program::start(&mut command, home, &format!("broker-{start}"))
 }
 

@@ -88,11 +88,15 @@ impl Peer {
 
     /// A connection with a session of its own, if there is a broker just now.
     pub(crate) fn try_open(addr: &str) -> Option<Self> {
+        Self::try_with(addr, hello())
+    }
+
+    /// A connection that says this Hello, if there is a broker just now that welcomes it.
+    pub(crate) fn try_with(addr: &str, hello: Hello) -> Option<Self> {
         let socket = TcpStream::connect(addr).ok()?;
         let mut peer = Self::over(socket);
-        peer.try_send(&encode(1, Request::Hello(hello()))).ok()?;
-        let Body::Welcome(welcome) = peer.hear_answer()?.1 else { return None };
-        peer.welcome = welcome;
+        peer.try_send(&encode(1, Request::Hello(hello))).ok()?;
+        peer.welcome = body!(peer.hear_answer()?.1, Welcome);
         Some(peer)
     }
 
@@ -145,6 +149,14 @@ impl Peer {
     /// Sends bytes as they are; the broker may have had enough.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.socket.write_all(bytes)
+    }
+
+    /// Whether the broker has said something that nobody read yet.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let peeked = self.socket.peek(&mut [0]);
+        self.socket.set_nonblocking(false).unwrap();
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The next frame; `None` when the broker has closed the connection.

@@ -66,6 +66,13 @@ impl Program {
         fs::read_to_string(&self.err).unwrap()
     }
 
+    /// Whether it is stopped, as by SIGSTOP.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let (_, after_the_name) = stat.rsplit_once(')').unwrap();
+        after_the_name.trim_start().starts_with('T')
+    }
+
     /// Resident memory.
     pub(crate) fn rss_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

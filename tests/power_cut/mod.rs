@@ -26,8 +26,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 use trace::{Disk, Survives};
+use windlass_broker::clock;
 
 /// What `cc` makes the shim of.
 const SHIM: &str = include_str!("shim.c");
@@ -201,8 +202,7 @@ fn nothing_acknowledged_is_lost_in_a_power_cut() {
     let scratch =
         tempfile::Builder::new().prefix("power-cut-").tempdir_in(home).expect("a scratch directory");
     let began = Instant::now();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock of this century");
-    let now = u64::try_from(now.as_millis()).expect("a clock of this century");
+    let now = clock::wall_ms();
     let checkers = thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
     let (to_check, states) = sync_channel(2 * checkers);
     let (states, bad) = (Mutex::new(states), Mutex::new(Vec::new()));

@@ -4,6 +4,7 @@
 //! driver takes it out for the length of a turn, so its number cannot change under a turn's facts.
 
 use crate::door::Outbox;
+use crate::failpoint;
 use crate::limits::BATCH_BYTES;
 use crate::metrics::Commits;
 use crate::store::StoreError;
@@ -235,6 +236,7 @@ impl Commit {
         let has_facts = !batch.facts.is_empty();
         let (facts, began) = (batch.facts.len() as u64, Instant::now());
         if has_facts {
+            failpoint::reach("before_write");
             let body = record::encode_facts(&batch.facts);
             let appended = journal.append(Record { batch: number, format: record::FORMAT, body: &body });
             if !windlass_engine::planted!(ErrorSwallowed) {
@@ -242,10 +244,18 @@ impl Commit {
             }
         }
         let took = began.elapsed();
+        if has_facts {
+            failpoint::reach("after_sync_before_ack");
+        }
+        if failpoint::ENABLED && batch.facts.iter().any(|fact| matches!(fact, Fact::Leased { .. })) {
+            failpoint::reach("after_lease_before_send");
+        }
         batch.release();
         let mut recycled = None;
         if let Some(from) = recycle {
+            failpoint::reach("before_recycle");
             journal.recycle(from)?;
+            failpoint::reach("after_recycle");
             recycled = Some(journal.stats());
         }
         let mut state = self.lock();

@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode};
 
+use crate::failpoint;
+
 use super::error::{DirectoryId, NEXT_RESTORE, StoreError};
 use super::folder::{make_folder, sync_folder, sync_names_above};
 use super::journal;
@@ -103,6 +105,7 @@ impl Directory {
                 manifest
             }
         };
+        failpoint::reach("after_manifest");
         let directory = Directory { path: path.to_path_buf(), manifest, _lock: lock };
         if directory.is_new() {
             sync_names_above(path);
@@ -357,6 +360,7 @@ fn write_manifest(dir: &Path, manifest: &Manifest) -> Result<(), StoreError> {
         .map_err(refuse)?;
     file.write_all(&manifest.encode()).map_err(refuse)?;
     file.sync_all().map_err(refuse)?;
+    failpoint::reach("before_manifest");
     fs::rename(&draft, &path).map_err(refuse)?;
     sync_folder(dir)
 }

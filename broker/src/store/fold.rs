@@ -9,6 +9,7 @@ use super::keys::{self, BLOCK_BYTES, CHUNK_BYTES, LEAF_JOBS, SMALL_PART_BYTES};
 use super::parts::Parts;
 use super::record::{self, Meta, Row, SmallPart};
 use super::seam::{Change, Leaves, ReadLeaves};
+use crate::failpoint;
 use crate::limits::{BYTES_PER_SLICE, LEAVES_PER_SLICE, ROWS_PER_SLICE};
 use std::collections::BTreeSet;
 use windlass_engine::Blob;
@@ -251,6 +252,7 @@ impl<L: Leaves> Folder<L> {
     /// # Errors
     /// Any is fatal.
     pub fn write(&mut self, slice: Slice) -> Result<Option<u64>, StoreError> {
+        failpoint::reach("before_slice");
         let mut changes = Vec::new();
         for image in slice.leaves {
             self.write_leaf(&image, slice.to, &mut changes)?;
@@ -275,12 +277,15 @@ impl<L: Leaves> Folder<L> {
                 self.leaves.write(std::mem::take(&mut changes))?;
             }
             self.leaves.sync()?;
+            failpoint::reach("before_mark");
         }
         self.meta.replay_from = slice.replay_from.unwrap_or(self.meta.replay_from);
         changes.push(self.meta_change());
         self.leaves.write(changes)?;
+        failpoint::reach("after_slice_before_sync");
         if slice.replay_from.is_some() {
             self.leaves.sync()?;
+            failpoint::reach("after_mark");
         }
         Ok(slice.replay_from)
     }

@@ -6,6 +6,7 @@ use super::keys;
 use super::parts::Parts;
 use super::record::{self, Meta, Row, Sum};
 use super::seam::{Journal, ReadLeaves, Recovered};
+use crate::failpoint;
 use windlass_engine::Engine;
 
 /// What recovery found.
@@ -52,10 +53,12 @@ pub fn load<J: Journal>(
     load_rows(leaves, &meta, engine)?;
     fold.adopt(load_leaves(leaves, &meta, engine)?);
     let mut facts = 0;
+    failpoint::reach("before_replay");
     journal.replay(recovered.first_batch, &mut |read| {
         if windlass_engine::planted!(ReplayShort) && read.batch == recovered.last_batch {
             return Ok(());
         }
+        failpoint::reach("during_replay");
         let decoded = record::decode_facts(read.format, read.body)
             .map_err(|error| error.at(&format!("batch {} of the journal", read.batch)))?;
         for fact in &decoded {

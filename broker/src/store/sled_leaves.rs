@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::failpoint;
+
 use super::durable_sync;
 use super::error::StoreError;
 use super::folder::{make_folder, sync_folder};
@@ -76,6 +78,7 @@ impl SledLeaves {
             return Err(StoreError::corrupt(&db, 0, what));
         }
         let leaves = SledLeaves::start(folder, options)?;
+        failpoint::reach("before_leaves_sync");
         for name in ["conf", "db"] {
             let path = folder.join(name);
             File::open(&path)

@@ -3,6 +3,7 @@
 
 use crate::broker::Options;
 use crate::driver::core::Core;
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::before::{self, Cost};
 use crate::store::directory::Directory;
@@ -39,6 +40,7 @@ impl Vault {
         let ended_at = ended::read(&directory);
         if !directory.is_new() {
             keep_leaves(&directory, &disk);
+            failpoint::reach("after_leaves_kept");
         }
         let opened = match open_stores(&directory, options, ended_at) {
             Ok(opened) => opened,
@@ -47,8 +49,10 @@ impl Vault {
                 return Err(error);
             }
         };
+        failpoint::reach("before_leaves_let_go");
         before::let_go(&directory)?;
         directory.seal()?;
+        failpoint::reach("after_seal");
         let Opened { journal, leaves, core, loaded } = opened;
         Ok(Self { directory, disk, journal, leaves, core, loaded })
     }
@@ -91,11 +95,15 @@ fn open_stores(
         LeavesOptions { cache_bytes: options.leaves_cache_bytes, ..LeavesOptions::default() };
     let (mut journal, leaves, recovered) = if directory.is_new() {
         let journal = DiskJournal::create(&directory.journal(), journal_options)?;
+        failpoint::reach("after_new_journal");
         let leaves = SledLeaves::create(&directory.leaves(), leaves_options)?;
+        failpoint::reach("after_new_leaves");
         (journal, leaves, Recovered { first_batch: 1, last_batch: 0 })
     } else {
         let (journal, recovered) = DiskJournal::open(&directory.journal(), journal_options)?;
+        failpoint::reach("before_leaves_open");
         let leaves = SledLeaves::open(&directory.leaves(), leaves_options)?;
+        failpoint::reach("after_leaves_open");
         (journal, leaves, recovered)
     };
     let reader = leaves.reader();

@@ -30,6 +30,8 @@ use self::layout::{
 use self::recovery::{Found, Survey, Walk, is_closed, survey};
 use self::spare::SpareMaker;
 use self::timing::SyncTimes;
+use crate::failpoint;
+
 use super::error::{DirectoryId, StoreError};
 use super::seam::{EachRecord, Journal, JournalStats, Record, Recovered};
 
@@ -268,7 +270,9 @@ impl DiskJournal {
             follows: self.current.last_batch,
             segment_bytes: 0,
         };
+        failpoint::reach("before_segment_header");
         let next = Current::start(file, header, self.options.secret)?;
+        failpoint::reach("after_segment_header");
         let ended = std::mem::replace(&mut self.current, next);
         close(&mut self.buffer, &ended.file, ended.seed, ended.last_batch)?;
         self.is_confirmed = true;
@@ -309,6 +313,7 @@ impl DiskJournal {
         encode_record(&mut self.buffer, current.seed, current.at, record);
         let before = Instant::now();
         current.file.write_at(current.at, &self.buffer)?;
+        failpoint::reach("after_write_before_sync");
         current.file.sync()?;
         self.times.note(before.elapsed());
         current.at += needed;

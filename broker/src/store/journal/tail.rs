@@ -6,6 +6,8 @@
 //! record are written once more, a mark takes the place of what a torn commit left behind them, and
 //! all is synced, before anything that depends on it is said.
 
+use crate::failpoint;
+
 use super::layout::{PAGE, encode_mark, mark_at, seed};
 use super::recovery::Found;
 use crate::store::error::StoreError;
@@ -28,6 +30,7 @@ pub(super) fn settle(newest: &Found, secret: u32) -> Result<(), StoreError> {
         encode_mark(&mut mark, seed(secret, newest.header.generation), at, newest.last_batch);
         newest.file.write_at(at, &mark)?;
     }
+    failpoint::reach("before_tail_sync");
     newest.file.sync()?;
     Ok(())
 }
