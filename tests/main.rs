@@ -48,6 +48,8 @@ mod http_leases;
 mod http_steer;
 // The dashboard's files: pages for browsers, problems for programs.
 mod dashboard;
+// Who may do what: tokens, namespaces, and that none of it is in a log.
+mod tokens;
 // Kinds, courses over time, figures for scaling.
 mod measures;
 // What Prometheus gets of the broker and of workers, and what is written about it.

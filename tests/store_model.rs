@@ -112,6 +112,8 @@ impl<'a> Shop<'a> {
             resume: None,
             running: None,
             fresh: SessionId(self.random.bytes16()),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         self.ask(Command::Hello(Box::new(hello)));
         self.compare();

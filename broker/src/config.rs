@@ -56,6 +56,9 @@ pub struct Flags {
     /// Listen on an address that is not loopback although tokens or TLS are missing
     #[arg(long, env = "WINDLASS_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
+    /// File of tokens, see `windlass token`: every client needs one of them; read again at SIGHUP
+    #[arg(long, env = "WINDLASS_TOKENS", value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
     /// Deliver webhooks to link-local and metadata addresses, too
     #[arg(long, env = "WINDLASS_WEBHOOK_LINK_LOCAL", num_args = 0..=1, default_missing_value = "true")]
     pub webhook_link_local: Option<bool>,
@@ -141,6 +144,8 @@ pub struct Settings {
     pub tls: Option<tls::Files>,
     /// Why others should not be able to reach this broker as they are, if that was said aloud to be meant.
     pub exposed: Option<String>,
+    /// Where the tokens stand; `None`: anybody may do everything.
+    pub tokens: Option<PathBuf>,
     /// Webhooks are delivered to link-local and metadata addresses, too.
     pub webhook_link_local: bool,
     /// Largest payload, in bytes.
@@ -201,7 +206,8 @@ impl Flags {
             self.tls_key.or(file.tls_key),
             self.tls_client_ca.or(file.tls_client_ca),
         )?;
-        let guards = reach::Guards { tokens: false, tls: tls.is_some() };
+        let tokens = self.tokens.or(file.tokens);
+        let guards = reach::Guards { tokens: tokens.is_some(), tls: tls.is_some() };
         let exposed = guards.exposed([Some(listen), http].into_iter().flatten(), insecure)?;
         let max_payload =
             within("max_payload", self.max_payload.or(file.max_payload).unwrap_or(mib), kib, 16 * mib)?;
@@ -243,6 +249,7 @@ impl Flags {
             http,
             tls,
             exposed,
+            tokens,
             webhook_link_local: self.webhook_link_local.or(file.webhook_link_local).unwrap_or(false),
             http_hosts: names(&self.http_host.or(file.http_host).unwrap_or_default()),
             max_payload: size(max_payload),
@@ -367,6 +374,7 @@ const KEYS: &[&str] = &[
     "tls_key",
     "tls_client_ca",
     "insecure",
+    "tokens",
     "webhook_link_local",
     "log",
     "log_level",

@@ -30,6 +30,7 @@ pub mod session;
 pub mod store;
 mod systemd;
 pub mod tls;
+pub mod tokens;
 pub mod vault;
 
 pub use cli::main;

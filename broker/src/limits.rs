@@ -82,3 +82,15 @@ pub const SERIES_NAMESPACES_MAX: usize = 16;
 pub const SERIES_IDLE_MS: u64 = 86_400_000;
 /// A pause of the loop longer than this was not the clients' silence.
 pub const STALL_MS: u64 = 500;
+/// Bytes of a file of tokens.
+pub const TOKENS_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Tokens of a broker.
+pub const TOKENS_MAX: usize = 10_000;
+/// How much later an address is served after its first wrong token; it doubles with each.
+pub const AUTH_DELAY_MIN: Duration = Duration::from_millis(50);
+/// How much later at most.
+pub const AUTH_DELAY_MAX: Duration = Duration::from_secs(2);
+/// How long an address is quiet until its wrong tokens are forgotten.
+pub const AUTH_FORGET_MS: u64 = 60_000;
+/// Addresses whose wrong tokens are remembered; beyond, those that are quiet for longest are forgotten.
+pub const AUTH_PEERS_MAX: usize = 4_096;

@@ -3,6 +3,7 @@
 //! Nothing is said where nobody asked for it (`NOTIFY_SOCKET`).
 
 use crate::local::Locals;
+use crate::tokens::Speaker;
 use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -50,7 +51,7 @@ fn tell(words: &[NotifyState<'_>]) {
 
 async fn server(locals: &Locals) -> Option<ServerView> {
     let query = Query { what: What::Server.into(), ..Query::default() };
-    match locals.ask("default", Request::Query(query)).await {
+    match locals.ask(&Speaker::Broker, "default", Request::Query(query)).await {
         Ok(Body::Rows(rows)) => rows.server.into_iter().next(),
         Ok(_) | Err(_) => None,
     }

@@ -1038,7 +1038,7 @@ pub struct Token {
     /// Hash of the secret, as the CLI prints it; the secret itself is never sent here.
     #[prost(string, tag = "1")]
     pub hash: ::prost::alloc::string::String,
-    /// What it may do: "producer", "worker", "reader", "operator", "admin".
+    /// What it may do: "producer", "worker", "viewer", "operator", "admin".
     #[prost(string, repeated, tag = "2")]
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// In which queues, with * as a wildcard at the end; empty: all.
@@ -1179,6 +1179,9 @@ pub struct JobView {
     /// Fingerprint of its last failure; empty: none.
     #[prost(string, tag = "41")]
     pub error_fingerprint: ::prost::alloc::string::String,
+    /// Payload, headers and result are left out, because the token may not see what jobs carry.
+    #[prost(bool, tag = "42")]
+    pub bodies_hidden: bool,
 }
 /// Who runs a job, and until when.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1805,9 +1808,12 @@ pub struct TokenView {
     /// When it was last used; 0: never.
     #[prost(uint64, tag = "6")]
     pub last_used_at_ms: u64,
-    /// Version of its resource.
+    /// Version of its resource; 0: it stands in the broker's file of tokens.
     #[prost(uint64, tag = "7")]
     pub version: u64,
+    /// It may see what jobs carry: payloads, headers, results, logs.
+    #[prost(bool, tag = "8")]
+    pub payloads: bool,
 }
 /// A line of a job's log, for Query LOGS.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3142,7 +3148,7 @@ pub struct Hello {
     /// Newest version of the protocol that the client speaks; default 1.
     #[prost(uint32, tag = "2")]
     pub proto_max: u32,
-    /// Secret of a token, where the broker asks for one.
+    /// A token, `wl_<id>_<secret>`, where the broker asks for one.
     #[prost(string, tag = "3")]
     pub token: ::prost::alloc::string::String,
     /// A name; default "default".

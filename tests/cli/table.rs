@@ -86,6 +86,14 @@ const TABLE: &[Row] = &[
     // How it ends depends on the disk of the machine.
     row("doctor", "--data {dir}/data --listen 127.0.0.1:0", List).local().ends(EITHER),
     row("tls init", "{dir}/tls-{form}", One).local(),
+    row("token new", "t-{form} --role viewer --file {dir}/tokens.toml", One).local(),
+    row("token rotate", "r-{form} --file {dir}/tokens.toml", One)
+        .missing("nobody --file {dir}/tokens.toml")
+        .local(),
+    row("token revoke", "o-{form} --yes --file {dir}/tokens.toml", One)
+        .missing("nobody --yes --file {dir}/tokens.toml")
+        .local(),
+    row("token list", "--file {dir}/tokens.toml", List).local(),
     row("config show", "--origin", List).local(),
     row("config check", "{dir}/broker.toml", One).local(),
     row("config example", "", Text).local(),
@@ -98,6 +106,8 @@ const TABLE: &[Row] = &[
     row("admin tail", "--from 1 -n 2 --quiet", Lines),
     row("admin advance-clock", "1s", One),
     row("admin audit", "", List),
+    // Of a broker that asks for tokens: see tests/tokens.rs.
+    row("admin tokens", "", Elsewhere),
     row("admin errors", "", List),
     row("admin explain", "{ready}", List).missing("{nobody}"),
     row("admin logs", "{ready}", Lines).missing("{nobody}"),
@@ -258,6 +268,9 @@ impl Fixture {
             said(&format!("admin schedules add s-{form} --every 1h --kind k"));
             said(&format!("admin webhooks add h-{form} {{url}}"));
             said(&format!("admin context add r-{form} 127.0.0.1:7520"));
+            for name in ["r", "o"] {
+                said(&format!("token new {name}-{form} --role viewer --file {{dir}}/tokens.toml"));
+            }
         }
         for name in ["nightly", "paused", "resumed"] {
             said(&format!("admin schedules add {name} --cron {{cron}} --kind k"));

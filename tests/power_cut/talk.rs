@@ -45,6 +45,8 @@ impl Talk {
             resume: None,
             running: None,
             fresh: SessionId(Random::new(seed).bytes16()),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         })))?;
         Ok(talk)
     }

@@ -65,6 +65,8 @@ impl Link {
             resume: self.session.filter(|_| running.is_some()),
             running,
             fresh: SessionId(scene.random.bytes16()),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         let mut wire = Wire::open(door);
         wire.ask(Command::Hello(Box::new(hello)));

@@ -81,6 +81,8 @@ pub struct Operation {
     pub max: u64,
     /// Why; for people.
     pub reason: String,
+    /// Name of the token that it came with; "" = none.
+    pub by: String,
     /// Jobs that matched when it began.
     pub matched: u64,
     /// Jobs it was to change then.

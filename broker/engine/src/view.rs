@@ -389,6 +389,8 @@ pub struct SessionView {
     pub beat: Option<Beat>,
     /// What it was told to go by.
     pub told: Told,
+    /// Name of the token that it came with; "" = none.
+    pub token: String,
 }
 
 /// What somebody changed, as an operator sees it.
@@ -459,6 +461,8 @@ pub struct OperationView {
     pub reason: String,
     /// Why it ended early; "" = it did not.
     pub stopped_why: String,
+    /// Name of the token that it came with; "" = none.
+    pub by: String,
 }
 
 /// What the engine knows of the broker; the driver adds what the disk knows.

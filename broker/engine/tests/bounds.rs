@@ -74,6 +74,8 @@ impl Crowd {
             resume: None,
             running: None,
             fresh: SessionId([u8::try_from(conn).expect("a few connections"); 16]),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         self.turn(Some((conn, Command::Hello(Box::new(hello)))));
         for _ in 0..streams {

@@ -53,6 +53,8 @@ impl Shop {
             resume: None,
             running: None,
             fresh: SessionId([1; 16]),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         shop.turn(Command::Hello(Box::new(hello)));
         let body = ResourceBody::Queue(QueueConf { fair_every, ..QueueConf::default() });

@@ -187,5 +187,5 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    alert, audit, batch, cancel, change, checkpoint, config, crash, cron, dedup, enqueue, errors, expiry, explain, fetch, flow, group, hello, hold, label, lease, limit, logs, measure, names, operation, order, pause, policy, pressure, query, release, restart, retention, retry, schedule, serial, settle, silence, sink, spawn, stall, tell, timeout, wait, watch, watchdog,
+    alert, audit, batch, cancel, change, checkpoint, config, crash, cron, dedup, enqueue, errors, expiry, explain, fetch, flow, group, hello, hold, label, lease, limit, logs, measure, names, operation, order, pause, policy, pressure, query, release, restart, retention, retry, schedule, serial, settle, silence, sink, spawn, stall, tell, timeout, token, wait, watch, watchdog,
 }

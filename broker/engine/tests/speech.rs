@@ -316,6 +316,7 @@ fn say_audit(row: &AuditView) -> String {
     let by = if audit.client.is_empty() { "the broker" } else { audit.client.as_str() };
     let mut text = format!("{} {} {} {}", row.number, audit.verb, audit.changed, audit.target);
     optional(&mut text, true, || format!("by {by} at {}", say_at(audit.at)));
+    optional(&mut text, !audit.by.is_empty(), || format!("token={}", audit.by));
     optional(&mut text, !audit.reason.is_empty(), || format!("({})", audit.reason));
     text
 }

@@ -208,6 +208,8 @@ impl Storm {
             resume,
             running,
             fresh: SessionId(fresh),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         self.play(conn, Command::Hello(Box::new(hello)));
         if !self.world.attached.contains_key(&conn) {

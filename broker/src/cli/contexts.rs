@@ -40,6 +40,9 @@ pub(super) struct Context {
     /// Its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tls_key: Option<PathBuf>,
+    /// The file with the token that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token_file: Option<PathBuf>,
     /// Mistakes are dear here: what loses something asks for the number, and nothing is measured.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) protected: bool,

@@ -16,6 +16,7 @@ mod pages;
 mod serve;
 mod target;
 mod tls;
+mod token;
 mod trust;
 
 use self::exit::Exit;
@@ -56,6 +57,8 @@ enum Command {
     Doctor(Box<doctor::DoctorArgs>),
     /// Ask a broker over HTTP whether it is ready; for containers without a shell
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Make, renew and remove the tokens of a broker
+    Token(token::TokenArgs),
     /// Show, check and explain the settings of `serve`
     Config(config::ConfigArgs),
     /// Make certificates for trying TLS out
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => runtime.block_on(bench::run(args)),
         Command::Doctor(args) => ended(&args.output, doctor::run(&args)),
         Command::Healthcheck(args) => ended(&args.output, healthcheck::run(&args)),
+        Command::Token(args) => ended(&args.output, token::run(&args)),
         Command::Config(args) => ended(&args.output, config::run(&args)),
         Command::Tls(args) => ended(&args.output, tls::run(&args)),
         Command::Completions { shell } => pages::completions(shell),

@@ -11,6 +11,7 @@ use crate::net::{self, NetOptions};
 use crate::reload::{self, Reloadable};
 use crate::systemd;
 use crate::tls::Tls;
+use crate::tokens::Tokens;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -45,6 +46,10 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
         }
     };
     log(&settings);
+    let tokens = match settings.tokens.clone().map(Tokens::open).transpose() {
+        Ok(tokens) => tokens.map(Arc::new),
+        Err(error) => return fail(Exit::Usage as u8, &error.to_string()),
+    };
     crate::process::raise_open_files();
     let broker = match Broker::start(&settings.options) {
         Ok(broker) => broker,
@@ -54,7 +59,7 @@ pub(super) fn run(runtime: &Runtime, flags: Flags) -> ExitCode {
             return fail(code, &format!("cannot start on {data}: {}", with_causes(&error)));
         }
     };
-    runtime.block_on(serve(broker, &settings, tls))
+    runtime.block_on(serve(broker, &settings, tls, tokens))
 }
 
 /// An error in words, and its exit code: some of the store's are its own.
@@ -73,10 +78,15 @@ fn ephemeral(settings: &mut Settings) -> std::io::Result<Option<TempDir>> {
     Ok(Some(home))
 }
 
-async fn serve(broker: Broker, settings: &Settings, tls: Option<Tls>) -> ExitCode {
+async fn serve(
+    broker: Broker,
+    settings: &Settings,
+    tls: Option<Tls>,
+    tokens: Option<Arc<Tokens>>,
+) -> ExitCode {
     let stop = CancellationToken::new();
     let ready = bind(settings).and_then(|sockets| {
-        reload::at_hangup(reloadables(tls.as_ref()), stop.clone())?;
+        reload::at_hangup(reloadables(tls.as_ref(), tokens.as_ref()), stop.clone())?;
         Ok((sockets, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
     });
     let (sockets, mut terminate, mut interrupt) = match ready {
@@ -94,6 +104,7 @@ async fn serve(broker: Broker, settings: &Settings, tls: Option<Tls>) -> ExitCod
         options.terms = options.terms.with_test_clock();
     }
     let clock: net::Clock = Arc::new(move || clock.now_ms());
+    options.terms = options.terms.with_tokens(tokens.clone());
     let locals = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), http::CLIENT);
     let gateway = sockets.http.map(|(listener, addr)| {
         let gateway = Gateway::new(locals.clone(), broker.meters.clone(), addr, settings.http_hosts.clone());
@@ -103,6 +114,9 @@ async fn serve(broker: Broker, settings: &Settings, tls: Option<Tls>) -> ExitCod
     let no_more = CancellationToken::new();
     let everywhere = settings.webhook_link_local;
     let couriers = tokio::spawn(hooks::serve(own, broker.sinks.clone(), everywhere, no_more.clone()));
+    if let Some(tokens) = tokens {
+        tokio::spawn(crate::tokens::watch(tokens, Arc::clone(&clock), stop.clone()));
+    }
     let network = tokio::spawn(net::serve(sockets.net, broker.door.clone(), options, clock, stop.clone()));
     // In one write: whoever starts a broker may read no further than the first line.
     let mut said = format!("windlass listening on {}", sockets.addr);
@@ -145,10 +159,13 @@ async fn serve(broker: Broker, settings: &Settings, tls: Option<Tls>) -> ExitCod
 }
 
 /// What SIGHUP reads anew.
-fn reloadables(tls: Option<&Tls>) -> Vec<Reloadable> {
+fn reloadables(tls: Option<&Tls>, tokens: Option<&Arc<Tokens>>) -> Vec<Reloadable> {
     let mut all = Vec::new();
     if let Some(tls) = tls.cloned() {
         all.push(Reloadable::new("TLS", move || tls.reload().map_err(|error| error.to_string())));
+    }
+    if let Some(tokens) = tokens.cloned() {
+        all.push(Reloadable::new("tokens", move || tokens.reload().map_err(|error| error.to_string())));
     }
     all
 }

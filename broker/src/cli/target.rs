@@ -3,8 +3,10 @@
 use super::contexts::Contexts;
 use super::failure::Failure;
 use super::trust::TlsArgs;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
-use windlass_client::{Client, Error, Tls};
+use windlass_client::{Client, Tls};
 
 /// Where a broker listens unless it is told otherwise.
 const HERE: &str = "127.0.0.1:7520";
@@ -22,11 +24,31 @@ pub(super) struct Target {
     /// Broker by its name, see `windlass admin context` [env: WINDLASS_CONTEXT=]
     #[arg(long, short, global = true, value_name = "NAME", help_heading = "Broker")]
     context: Option<String>,
+    /// File with a token, where the broker asks for one [env: WINDLASS_TOKEN_FILE=, or the token itself in
+    /// WINDLASS_TOKEN] [default: that of the context]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Broker")]
+    token_file: Option<PathBuf>,
     /// How long to try to connect, and then each request [default: 5s, and 30s]
     #[arg(long, global = true, value_name = "TIME", value_parser = super::enqueue::duration, help_heading = "Broker")]
     timeout: Option<Duration>,
     #[command(flatten)]
     tls: TlsArgs,
+}
+
+/// Where the token is.
+#[derive(Clone, PartialEq, Eq)]
+enum Token {
+    Given(String),
+    In(PathBuf),
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given(..)"),
+            Self::In(path) => f.debug_tuple("In").field(path).finish(),
+        }
+    }
 }
 
 /// The broker that is meant.
@@ -36,6 +58,7 @@ pub(super) struct Place {
     /// Whom to trust there, and what to show; `None`: no TLS.
     tls: Option<Tls>,
     namespace: Option<String>,
+    token: Option<Token>,
     /// The name it was found by.
     pub(super) context: Option<String>,
     /// What loses something asks for the number.
@@ -56,10 +79,17 @@ impl Target {
     ) -> Result<Place, Failure> {
         let namespace = self.namespace.clone().or_else(|| env("WINDLASS_NAMESPACE"));
         let tls = self.tls.settle(&env)?;
+        let token = match &self.token_file {
+            Some(path) => Some(Token::In(path.clone())),
+            None => env("WINDLASS_TOKEN")
+                .map(Token::Given)
+                .or_else(|| env("WINDLASS_TOKEN_FILE").map(|path| Token::In(path.into()))),
+        };
         let at = |addr: String| Place {
             addr,
             tls: tls.clone(),
             namespace: namespace.clone(),
+            token: token.clone(),
             context: None,
             is_protected: false,
         };
@@ -80,6 +110,7 @@ impl Target {
             addr: context.addr.clone(),
             tls: tls.or_else(|| context.tls()),
             namespace: namespace.or_else(|| context.namespace.clone()),
+            token: token.or_else(|| context.token_file.clone().map(Token::In)),
             context: Some(name),
             is_protected: context.protected,
         })
@@ -87,23 +118,40 @@ impl Target {
 
     /// Connects to it.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
-        Ok(self.connect_to(&self.place()?).await?)
+        self.connect_to(&self.place()?).await
     }
 
     /// Connects to a place that is known already.
-    pub(super) async fn connect_to(&self, place: &Place) -> Result<Client, Error> {
+    pub(super) async fn connect_to(&self, place: &Place) -> Result<Client, Failure> {
         let mut builder = Client::builder().name(concat!("windlass-cli/", env!("CARGO_PKG_VERSION")));
         if let Some(namespace) = &place.namespace {
             builder = builder.namespace(namespace.as_str());
         }
+        if let Some(token) = place.token()? {
+            builder = builder.token(token);
+        }
         if let Some(timeout) = self.timeout {
             builder = builder.connect_timeout(timeout).give_up_after(timeout.max(Duration::from_secs(1)));
         }
-        builder.tls(place.tls.clone()).connect(&place.addr).await
+        Ok(builder.tls(place.tls.clone()).connect(&place.addr).await?)
     }
 }
 
 impl Place {
+    /// The token to show; None: there is none.
+    pub(super) fn token(&self) -> Result<Option<String>, Failure> {
+        let path = match &self.token {
+            None => return Ok(None),
+            Some(Token::Given(token)) => return Ok(Some(token.trim().to_owned())),
+            Some(Token::In(path)) => path,
+        };
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| {
+            Failure::usage(format!("cannot read the token in {}: {error}", path.display()))
+        })?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
     /// How it is called when people are asked about it.
     pub(super) fn name(&self) -> String {
         match &self.context {

@@ -29,6 +29,8 @@ impl World {
             resume: None,
             running: None,
             fresh: SessionId([1; 16]),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         world.apply(Command::Hello(Box::new(hello)));
         world

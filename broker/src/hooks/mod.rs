@@ -9,6 +9,7 @@ pub use windlass_engine::sink::{CLIENT, QUEUE, TEST_KIND};
 
 use crate::driver::sinks::{Place, Places};
 use crate::local::{Local, Locals};
+use crate::tokens::Speaker;
 use send::{Sender, Sent};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -98,7 +99,7 @@ impl Courier {
 
     /// Takes deliveries and makes them, until the conversation or the broker ends.
     async fn converse(&self, stop: &CancellationToken) -> Result<(), Error> {
-        let local = Arc::new(self.locals.own(&self.namespace, true).await?);
+        let local = Arc::new(self.locals.own(&Speaker::Broker, &self.namespace, true).await?);
         let sources = vec![Source { queue: QUEUE.to_owned(), weight: 1 }];
         let kinds = vec![KIND.to_owned(), TEST_KIND.to_owned()];
         let mut stream = local.fetch(Fetch { sources, kinds, slots: SLOTS, ..Fetch::default() }).await?;

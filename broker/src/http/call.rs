@@ -2,7 +2,9 @@
 //! wants back; and how it asks the engine.
 
 use super::Gateway;
+use super::bearer;
 use super::problem::Problem;
+use crate::tokens::Speaker;
 use axum::extract::{FromRequestParts, Query as Words};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -23,6 +25,8 @@ const NAMESPACE_WORD: &str = "namespace";
 /// A request to the engine in the making. `T` are the words of the query string that the route knows.
 pub(super) struct Call<T = NoWords> {
     pub(super) gateway: Gateway,
+    /// Who asks.
+    pub(super) speaker: Speaker,
     pub(super) namespace: String,
     pub(super) words: T,
     pub(super) uri: Uri,
@@ -61,6 +65,7 @@ impl<T: DeserializeOwned> FromRequestParts<Gateway> for Call<T> {
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
         Ok(Self {
             gateway: gateway.clone(),
+            speaker: bearer::speaker(gateway, parts).await?,
             namespace: namespace(&parts.uri, &parts.headers)?,
             words: words(&parts.uri)?,
             uri: parts.uri.clone(),
@@ -115,7 +120,7 @@ pub(super) fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bo
 impl<T> Call<T> {
     /// Asks, and takes the answer of whatever verb.
     pub(super) async fn ask(&self, request: Request) -> Result<Body, Problem> {
-        Ok(self.gateway.locals().ask(&self.namespace, request).await?)
+        Ok(self.gateway.locals().ask(&self.speaker, &self.namespace, request).await?)
     }
 
     /// Reads.
@@ -156,7 +161,7 @@ impl<T> Call<T> {
 
     /// Checks what would be enqueued, as far as its form tells.
     pub(super) async fn check(&self, enqueue: Enqueue) -> Result<(), Problem> {
-        Ok(self.gateway.locals().check(Request::Enqueue(enqueue))?)
+        Ok(self.gateway.locals().check(&self.speaker, Request::Enqueue(enqueue))?)
     }
 
     /// Configures.

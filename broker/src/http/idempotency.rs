@@ -14,7 +14,7 @@ pub(super) const KEY: &str = "idempotency-key";
 /// Header of an answer that was given before.
 pub(super) const REPLAYED: &str = "idempotency-replayed";
 /// Header of the first job of a request, with the fingerprint of its body.
-pub(super) const FINGERPRINT: &str = "idempotency-fingerprint";
+pub(super) use crate::local::FINGERPRINT;
 /// Longest key.
 const KEY_BYTES_MAX: usize = 255;
 

@@ -8,6 +8,7 @@
 //!   guard ─► routes ─► json ─► local ─► door
 //! ```
 
+mod bearer;
 mod body;
 mod call;
 mod etag;

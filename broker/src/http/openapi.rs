@@ -4,6 +4,7 @@ use super::problem::Problem;
 use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -21,6 +22,11 @@ pub(super) fn complete(mut api: OpenApi) -> Value {
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("wl_<id>_<secret>");
+    components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    // Where the broker was started without tokens, nobody is asked for one.
+    let none: [&str; 0] = [];
+    api.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("token", none)]);
     for (path, item) in &mut api.paths.paths {
         let has_namespace = path.starts_with("/v1/") || path == "/enqueue" || path.starts_with("/results/");
         for operation in operations(item) {

@@ -208,6 +208,9 @@ impl IntoResponse for Problem {
         let mut response = (status, text).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"windlass\""));
+        }
         if let Some(after) = self.retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.div_ceil(1_000).max(1)));
         }

@@ -1,6 +1,7 @@
 //! The listener of the gateway: lets connections in, as many as there is room for, until the broker
 //! stops; then each finishes the request at hand.
 
+use super::bearer::Peer;
 use super::{Gateway, router};
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_SECONDS};
 use crate::tls::{self, HANDSHAKE, Port, Tls};
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -39,14 +41,14 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
         loop {
             // The kernel keeps those for whom there is no room yet.
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-            let socket = accept(&listener).await;
+            let (socket, peer) = accept(&listener).await;
             let (server, routes, tls) = (server.clone(), routes.clone(), tls.clone());
             let watcher = graceful.watcher();
             tokio::spawn(async move {
                 let shaken = tls::welcome(tls.as_ref(), socket, Port::Http, Instant::now() + HANDSHAKE).await;
                 match shaken {
                     Ok(wire) => {
-                        let connection = server.serve_connection(TokioIo::new(wire), service(routes));
+                        let connection = server.serve_connection(TokioIo::new(wire), service(routes, peer));
                         if let Err(error) = watcher.watch(connection).await {
                             tracing::debug!(%error, "an HTTP connection broke");
                         }
@@ -67,21 +69,26 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
     }
 }
 
-type Service = TowerToHyperService<
-    tower::util::MapRequest<Router, fn(hyper::Request<Incoming>) -> hyper::Request<Body>>,
->;
-
-fn service(routes: Router) -> Service {
-    let unwrap: fn(hyper::Request<Incoming>) -> hyper::Request<Body> = |request| request.map(Body::new);
-    TowerToHyperService::new(routes.map_request(unwrap))
+/// The routes for one connection: each request knows the address that it comes from.
+fn service(
+    routes: Router,
+    peer: IpAddr,
+) -> TowerToHyperService<
+    tower::util::MapRequest<Router, impl FnMut(hyper::Request<Incoming>) -> hyper::Request<Body> + Clone>,
+> {
+    TowerToHyperService::new(routes.map_request(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        request
+    }))
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((socket, _peer)) => {
+            Ok((socket, peer)) => {
                 if socket.set_nodelay(true).is_ok() {
-                    return socket;
+                    return (socket, peer.ip());
                 }
             }
             Err(error) => {

@@ -66,6 +66,8 @@ pub struct Operation {
     pub reason: String,
     /// Why it stopped early; empty: it did not.
     pub stopped_why: String,
+    /// Name of the token it came with; empty: none.
+    pub by: String,
 }
 
 impl From<v1::OperationView> for Operation {
@@ -79,6 +81,7 @@ impl From<v1::OperationView> for Operation {
             finished_at: instant(view.finished_at_ms),
             reason: view.reason,
             stopped_why: view.stopped_why,
+            by: view.by,
         }
     }
 }
@@ -90,6 +93,8 @@ pub struct Audit {
     pub seq: String,
     /// When.
     pub at: Option<String>,
+    /// Name of the token it came with; empty: none.
+    pub by: String,
     /// The client in words: client, host and process id.
     pub client: String,
     /// What was done: "put", "remove", or the mutation of a Change.
@@ -107,6 +112,7 @@ impl From<v1::AuditView> for Audit {
         Self {
             seq: view.seq.to_string(),
             at: instant(view.at_ms),
+            by: view.by,
             client: view.client,
             verb: view.verb,
             target: view.target,

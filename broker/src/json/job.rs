@@ -93,6 +93,8 @@ pub struct Job {
     pub headers: BTreeMap<String, String>,
     /// What its handler returned, like the payload.
     pub result: Value,
+    /// Payload, headers and result are left out: the token may not see what jobs carry.
+    pub bodies_hidden: bool,
     /// Result, or payload too, were dropped to save room.
     pub result_dropped: bool,
     /// The last attempts that did not complete, oldest first, at most 10.
@@ -158,6 +160,7 @@ impl From<v1::JobView> for Job {
             note: job.note,
             content_type: job.content_type,
             payload_bytes: job.payload_bytes,
+            bodies_hidden: job.bodies_hidden,
             payload: content(&job.payload),
             result: if state == v1::State::Completed { content(&job.result) } else { Value::Null },
             result_dropped: job.result_dropped,

@@ -15,6 +15,7 @@ mod queue;
 mod resource;
 mod schedule;
 mod server;
+mod token;
 mod worker;
 
 pub use event::{Event, LogLine};
@@ -27,6 +28,7 @@ pub use queue::Queue;
 pub use resource::Resource;
 pub use schedule::ScheduleRow;
 pub use server::Server;
+pub use token::Token;
 pub use worker::Worker;
 
 use serde_json::Value;

@@ -15,6 +15,8 @@ pub struct Worker {
     pub client: String,
     /// Hello.host.
     pub host: String,
+    /// Name of the token it came with; empty: none.
+    pub token: String,
     /// Hello.pid.
     pub pid: u32,
     /// Hello.labels, as last beaten.
@@ -52,6 +54,7 @@ impl From<v1::SessionView> for Worker {
             id: id(&view.id),
             client: view.client,
             host: view.host,
+            token: view.token,
             pid: view.pid,
             labels: view.labels,
             since_at: instant(view.since_at_ms),

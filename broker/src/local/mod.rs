@@ -10,14 +10,17 @@ pub use pool::Locals;
 
 use crate::door::{Door, Line};
 use crate::limits::{CONNECTION_INBOX_BYTES, INBOX_BYTES, LOCAL_PATIENCE, LOCAL_SIGN, LOCAL_STREAM_WORDS};
+pub use crate::session::FINGERPRINT;
 use crate::session::{Session, Terms, Verdict, code_word, unchoke};
+use crate::tokens::Speaker;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use windlass_proto::frame::Inbound;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::server_frame::Body;
@@ -70,7 +73,7 @@ enum Listener {
 }
 
 impl Local {
-    /// Says Hello. `signs` = the session lives until this is dropped; otherwise it lives from request
+    /// Says Hello for this speaker. `signs` = the session lives until this is dropped; otherwise it lives from request
     /// to request, as that of a silent socket.
     ///
     /// # Errors
@@ -79,11 +82,14 @@ impl Local {
         door: &Door,
         terms: Arc<Terms>,
         clock: Clock,
+        speaker: Speaker,
         hello: Hello,
         signs: bool,
     ) -> Result<Self, Error> {
         let (most, frame_bytes_max) = (terms.outstanding_max() as usize, terms.frame_bytes_max());
-        let talk = Talk { session: Session::new(terms), last_id: 0, open: HashMap::new(), signals: None };
+        let session = Session::with(terms, speaker);
+        let token_ends = session.token_ends();
+        let talk = Talk { session, last_id: 0, open: HashMap::new(), signals: None };
         let shared = Arc::new(Shared {
             door: door.clone(),
             line: door.open(),
@@ -94,7 +100,7 @@ impl Local {
             talk: Mutex::new(talk),
         });
         let end = CancellationToken::new();
-        tokio::spawn(listen(Arc::clone(&shared), end.clone(), signs));
+        tokio::spawn(listen(Arc::clone(&shared), end.clone(), token_ends, signs));
         let mut local = Self { shared, credentials: Default::default(), _end: end.drop_guard() };
         let body = local.ask(Request::Hello(hello)).await?;
         let Body::Welcome(welcome) = body else { return Err(unexpected(&body)) };
@@ -220,6 +226,11 @@ impl Shared {
                 self.line.send([asked]);
                 Ok(id)
             }
+            Verdict::Answer(_, body) => {
+                talk.open.insert(id, listener);
+                talk.pass_on(id, *body);
+                Ok(id)
+            }
             Verdict::Refuse(_, error) | Verdict::Close(_, error) => {
                 self.line.turn_away(code_word(&error));
                 Err(error)
@@ -252,6 +263,12 @@ impl Shared {
 }
 
 impl Talk {
+    /// The token is not good any more: nobody hears anything more.
+    fn revoke(&mut self) {
+        let _nobody_reads_it = self.session.revoke();
+        self.open.clear();
+    }
+
     fn pass_on(&mut self, id: u64, body: Body) {
         if id == 0 {
             if let Some(signals) = &self.signals {
@@ -294,9 +311,20 @@ impl Talk {
 }
 
 /// Passes answers on until the conversation is over or nobody holds it.
-async fn listen(shared: Arc<Shared>, end: CancellationToken, signs: bool) {
+async fn listen(
+    shared: Arc<Shared>,
+    end: CancellationToken,
+    token_ends: Option<WaitForCancellationFutureOwned>,
+    signs: bool,
+) {
     let outbox = Arc::clone(shared.line.outbox());
     let mut sign = tokio::time::interval(LOCAL_SIGN);
+    let mut revoked = pin!(async {
+        match token_ends {
+            Some(ended) => ended.await,
+            None => std::future::pending().await,
+        }
+    });
     loop {
         tokio::select! {
             frames = outbox.frames() => {
@@ -306,6 +334,7 @@ async fn listen(shared: Arc<Shared>, end: CancellationToken, signs: bool) {
             }
             _ = sign.tick(), if signs => shared.line.sign(),
             () = end.cancelled() => return,
+            () = &mut revoked => return shared.talk().revoke(),
         }
     }
 }

@@ -86,11 +86,12 @@ impl Connection {
         options: Arc<NetOptions>,
         clock: Clock,
     ) -> Self {
+        let peer = wire.socket().peer_addr().ok().map(|peer| peer.ip());
         Self {
             wire,
             line: door.open(),
             door: door.clone(),
-            session: Session::new(terms),
+            session: Session::new(terms, peer),
             options,
             clock,
             patience: Patience::since(since),
@@ -129,6 +130,7 @@ impl Connection {
         let mut stopped = pin!(stop.cancelled());
         let mut alarm = pin!(tokio::time::sleep(TICK));
         let mut is_armed = true;
+        let mut revoked = pin!(None);
         poll_fn(|cx| {
             if !self.is_stopping && stopped.as_mut().poll(cx).is_ready() {
                 self.is_stopping = true;
@@ -136,6 +138,16 @@ impl Connection {
             }
             loop {
                 let mut is_idle = true;
+                if self.session.is_open() && revoked.is_none() {
+                    revoked.set(self.session.token_ends());
+                }
+                if let Some(ended) = revoked.as_mut().as_pin_mut()
+                    && !self.session.is_closed()
+                    && ended.poll(cx).is_ready()
+                {
+                    let verdict = self.session.revoke();
+                    self.take(verdict);
+                }
                 if let Poll::Ready(frames) = released.as_mut().poll(cx) {
                     released.set(outbox.frames());
                     self.session.take(frames);
@@ -252,19 +264,7 @@ impl Connection {
             }
             let Some(verdict) = self.session.read(&mut self.arrived, now_ms) else { break };
             self.patience.frame_came();
-            match verdict {
-                Verdict::Ask(asked) => self.asked.push(asked),
-                Verdict::Refuse(id, error) => {
-                    self.line.turn_away(session::code_word(&error));
-                    session::write_error(id, error, &mut self.leaving);
-                }
-                Verdict::Close(id, error) => {
-                    tracing::debug!(conn = self.line.conn(), error = error.message, "protocol broken");
-                    self.line.turn_away(session::code_word(&error));
-                    session::write_error(id, error, &mut self.leaving);
-                    self.arrived.clear();
-                }
-            }
+            self.take(verdict);
         }
         self.line.arrived(self.arrived.len());
         let is_half = !self.arrived.is_empty() && !self.is_behind;
@@ -274,6 +274,23 @@ impl Connection {
             self.line.send(self.asked.drain(..));
         } else if self.session.is_open() && self.patience.half_sign_is_due() {
             self.line.sign();
+        }
+    }
+
+    fn take(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Ask(asked) => self.asked.push(asked),
+            Verdict::Answer(id, words) => self.session.write(id, *words, &mut self.leaving),
+            Verdict::Refuse(id, error) => {
+                self.line.turn_away(session::code_word(&error));
+                session::write_error(id, error, &mut self.leaving);
+            }
+            Verdict::Close(id, error) => {
+                tracing::debug!(conn = self.line.conn(), error = error.message, "the conversation is ended");
+                self.line.turn_away(session::code_word(&error));
+                session::write_error(id, error, &mut self.leaving);
+                self.arrived.clear();
+            }
         }
     }
 

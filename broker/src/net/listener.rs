@@ -7,7 +7,7 @@ use crate::session;
 use crate::tls::{self, Port, Wire};
 use bytes::BytesMut;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -51,7 +51,7 @@ pub async fn serve(
     let open = TaskTracker::new();
     let accept = async {
         loop {
-            let socket = accept(&listener).await;
+            let (socket, peer) = accept(&listener).await;
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
                 tracing::debug!("a connection was refused: there are too many");
                 if options.tls.is_none() {
@@ -60,8 +60,14 @@ pub async fn serve(
                 continue;
             };
             let (door, terms, options) = (door.clone(), Arc::clone(&terms), Arc::clone(&options));
-            let (clock, stop, since) = (Arc::clone(&clock), stop.child_token(), Instant::now());
+            let (clock, stop) = (Arc::clone(&clock), stop.child_token());
+            // Who has shown wrong tokens is served later.
+            let delay = terms.tokens().map_or(Duration::ZERO, |tokens| tokens.delay(peer, clock()));
             open.spawn(async move {
+                if delay > Duration::ZERO {
+                    tokio::time::sleep(delay).await;
+                }
+                let since = Instant::now();
                 if let Some(wire) = shake_hands(socket, &options, since, &stop).await {
                     Connection::new((wire, since), &door, terms, options, clock).run(stop).await;
                 }
@@ -103,17 +109,17 @@ fn refuse(socket: TcpStream) {
 }
 
 /// The next connection; failures are waited out.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     let mut pause = ACCEPT_PAUSE;
     loop {
         match listener.accept().await {
-            Ok((socket, _peer)) => {
+            Ok((socket, peer)) => {
                 // Frames leave in whole batches; the kernel has nothing to collect.
                 if let Err(error) = socket.set_nodelay(true) {
                     tracing::debug!(%error, "a connection was gone before it began");
                     continue;
                 }
-                return socket;
+                return (socket, peer.ip());
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection could be accepted");

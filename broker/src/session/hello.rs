@@ -4,22 +4,25 @@
 //! secret is made or compared.
 
 use super::Terms;
-use super::form::{Checked, at, inside, invalid, job_id, name_or, text, too_large, unset, unsupported};
-use super::outbound;
+use super::form::{Checked, at, inside, invalid, job_id, name_or, text, too_large, unsupported};
+use super::{confine, outbound};
+use crate::tokens::Grant;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
-use windlass_engine::command::{Hello, Refusal};
+use windlass_engine::command::{Code as Refused, Hello, Refusal};
 use windlass_engine::frame::Welcome;
 use windlass_engine::limits::{IDEMPOTENCY_WINDOW_MS, RESUME_WINDOW_MS};
 use windlass_engine::{JobId, SessionId};
 use windlass_proto::limits::{JOBS_PER_FRAME_MAX, LABELS_MAX, PROTO_VERSION, RUNNING_MAX, TEXT_BYTES_MAX};
 use windlass_proto::v1::{self, Code};
 
-/// Checks a Hello. A fault ends the connection, unless it is the secret that is wrong.
-pub(super) fn hello(hello: v1::Hello, terms: &Terms) -> Result<Hello, v1::Error> {
+/// Checks a Hello of somebody with this token. A fault ends the connection, unless it is the secret that is
+/// wrong.
+pub(super) fn hello(hello: v1::Hello, terms: &Terms, grant: Option<&Arc<Grant>>) -> Result<Hello, v1::Error> {
     let proven = resumed(&hello, terms)?;
-    checked(hello, proven, terms).map_err(outbound::error)
+    checked(hello, proven, terms, grant.map(|grant| &**grant)).map_err(outbound::error)
 }
 
 /// A connection says Hello once.
@@ -27,11 +30,16 @@ pub(super) fn again() -> Refusal {
     invalid("", "this connection said Hello before")
 }
 
-fn checked(hello: v1::Hello, resume: Option<SessionId>, terms: &Terms) -> Checked<Hello> {
+fn checked(
+    hello: v1::Hello,
+    resume: Option<SessionId>,
+    terms: &Terms,
+    grant: Option<&Grant>,
+) -> Checked<Hello> {
     let v1::Hello {
         proto_min,
         proto_max,
-        token,
+        token: _,
         namespace,
         client,
         host,
@@ -48,8 +56,6 @@ fn checked(hello: v1::Hello, resume: Option<SessionId>, terms: &Terms) -> Checke
         let message = format!("this broker speaks version {PROTO_VERSION} of the protocol");
         return Err(Refusal { message, ..unsupported("proto_min") });
     }
-    // A token that nobody checks must not look like one that was checked.
-    unset(&[("token", !token.is_empty())])?;
     if let Some(index) = require.iter().position(|feature| !terms.features.contains(&feature.as_str())) {
         let unknown = require.iter().filter(|feature| !terms.features.contains(&feature.as_str()));
         let message =
@@ -61,8 +67,18 @@ fn checked(hello: v1::Hello, resume: Option<SessionId>, terms: &Terms) -> Checke
     if resume.is_none() && running.as_ref().is_some_and(|running| !running.is_empty()) {
         return Err(invalid("running", "leases belong to a session; name it in resume_session"));
     }
+    let namespace = name_or(namespace, "default", "namespace")?;
+    if let Some(grant) = grant
+        && !grant.namespaces().covers(&namespace)
+    {
+        let message = format!("token {} does not reach the namespace {namespace}", grant.name());
+        return Err(Refusal::new(Refused::Denied, "namespace", message));
+    }
+    let (token, reach) = confine::introduced(grant);
     Ok(Hello {
-        namespace: name_or(namespace, "default", "namespace")?,
+        namespace,
+        token,
+        reach,
         client: text(client, TEXT_BYTES_MAX, "client")?,
         host: text(host, TEXT_BYTES_MAX, "host")?,
         pid,

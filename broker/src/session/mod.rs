@@ -14,6 +14,7 @@
 //! Requests may follow Hello at once; they are read when it is decided. Only the words before a Hello
 //! are refused here.
 
+mod confine;
 mod cursor;
 mod filter;
 mod form;
@@ -21,16 +22,22 @@ mod hello;
 mod inbound;
 mod outbound;
 mod passive;
+mod rights;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod window;
 mod words;
 
+pub use confine::FINGERPRINT;
+
 use crate::door;
 use crate::limits::{JOB_QUERY_BYTES, OUTSTANDING_MAX};
+use crate::tokens::{Speaker, Tokens};
 use bytes::BytesMut;
 use inbound::Rules;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio_util::codec::Decoder;
 use windlass_engine::command::{self, Refusal};
@@ -60,6 +67,8 @@ pub struct Terms {
     secret_key: [u8; 32],
     /// What this broker can do beyond version 1 of the protocol.
     features: Vec<&'static str>,
+    /// Who may speak; None = anybody.
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// A command for the driver: its request, what is asked, and the memory it takes.
@@ -70,6 +79,8 @@ pub type Asked = (u64, Command, usize);
 pub enum Verdict {
     /// The engine decides it.
     Ask(Asked),
+    /// It is answered at once, from what this floor knows by itself.
+    Answer(u64, Box<Words>),
     /// It is refused at once, under its id. That says nothing about stored state, so it waits for no
     /// batch.
     Refuse(u64, Error),
@@ -98,6 +109,14 @@ pub struct Session {
     state: State,
     codec: BrokerCodec,
     window: Window,
+    /// Who speaks: known from the start, or from Hello on.
+    speaker: Speaker,
+    /// It has to say who it is in Hello.
+    is_asked: bool,
+    /// The address that it speaks from.
+    peer: Option<IpAddr>,
+    /// The namespace, of somebody with a token.
+    namespace: String,
     /// Durable, and on the way to the client.
     released: VecDeque<Frame>,
 }
@@ -124,6 +143,7 @@ impl Terms {
             outstanding_max: OUTSTANDING_MAX,
             secret_key,
             features: Vec::new(),
+            tokens: None,
         }
     }
 
@@ -132,6 +152,19 @@ impl Terms {
     pub fn with_test_clock(mut self) -> Self {
         self.features.push(TEST_CLOCK);
         self
+    }
+
+    /// Asks everybody for a token.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Option<Arc<Tokens>>) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// Who may speak; None = anybody.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&Arc<Tokens>> {
+        self.tokens.as_ref()
     }
 
     /// Most open requests of one connection.
@@ -165,10 +198,20 @@ impl Terms {
 }
 
 impl Session {
-    /// A conversation that has not begun.
+    /// A conversation that has not begun, with somebody at this address.
     #[must_use]
-    pub fn new(terms: Arc<Terms>) -> Self {
+    pub fn new(terms: Arc<Terms>, peer: Option<IpAddr>) -> Self {
+        Self { peer, ..Self::with(terms, Speaker::Unknown) }
+    }
+
+    /// A conversation that has not begun, with somebody who is known already.
+    #[must_use]
+    pub fn with(terms: Arc<Terms>, speaker: Speaker) -> Self {
         Self {
+            is_asked: matches!(speaker, Speaker::Unknown),
+            speaker,
+            peer: None,
+            namespace: String::new(),
             state: State::Greeting,
             codec: BrokerCodec::new(HELLO_BYTES_MAX),
             window: Window::new(terms.outstanding_max),
@@ -239,20 +282,28 @@ impl Session {
                 if self.awaits_hello() { self.close(id, fault) } else { Verdict::Refuse(id, fault) }
             }
             Inbound::Request { frame: ClientFrame { id, request }, bytes } => match self.state {
-                State::Greeting => self.greet(id, request, bytes),
+                State::Greeting => self.greet(id, request, bytes, now_ms),
                 State::Opening(_) | State::Open => self.ask(id, request, bytes, now_ms),
                 State::Closed => self.close(id, invalid("the conversation is over")),
             },
         }
     }
 
-    fn greet(&mut self, id: u64, request: Option<Request>, bytes: usize) -> Verdict {
+    fn greet(&mut self, id: u64, request: Option<Request>, bytes: usize, now_ms: u64) -> Verdict {
         let Some(Request::Hello(hello)) = request else {
             let message = "the first request of a connection is Hello".to_owned();
             return self.close(id, outbound::plain(Code::Unauthenticated, message));
         };
-        match hello::hello(hello, &self.terms) {
+        if self.is_asked
+            && let Err(fault) = self.identify(&hello.token, now_ms)
+        {
+            return self.close(id, fault);
+        }
+        match hello::hello(hello, &self.terms, self.speaker.grant()) {
             Ok(hello) => {
+                if self.speaker.grant().is_some() {
+                    self.namespace.clone_from(&hello.namespace);
+                }
                 self.state = State::Opening(id);
                 self.window.open(id, Open::default());
                 Verdict::Ask((id, Command::Hello(Box::new(hello)), bytes))
@@ -265,9 +316,15 @@ impl Session {
 
     fn ask(&mut self, id: u64, request: Option<Request>, bytes: usize, now_ms: u64) -> Verdict {
         let rules = Rules { payload_bytes_max: self.terms.payload_bytes_max, now_ms };
-        let translated = match request {
-            Some(request) => inbound::command(request, rules),
-            None => Err(form::unsupported("")),
+        let translated = match (request, self.speaker.grant()) {
+            (Some(request), None) => inbound::command(request, rules),
+            (Some(_), Some(grant)) if grant.is_over() => return self.close(0, tokens::gone()),
+            (Some(request), Some(grant)) => match self.known_here(grant, &request) {
+                Ok(Some(words)) => return Verdict::Answer(id, Box::new(words)),
+                Ok(None) => tokens::allowed(grant, request, rules),
+                Err(fault) => Err(fault),
+            },
+            (None, _) => Err(form::unsupported("")),
         };
         match translated {
             Ok((command, open)) => {
@@ -298,11 +355,11 @@ impl Session {
     ///
     /// # Errors
     /// As the request would be refused before the engine is asked.
-    pub fn check(terms: &Arc<Terms>, inbound: Inbound, now_ms: u64) -> Result<(), Error> {
-        let mut session = Self::new(Arc::clone(terms));
+    pub fn check(terms: &Arc<Terms>, speaker: Speaker, inbound: Inbound, now_ms: u64) -> Result<(), Error> {
+        let mut session = Self::with(Arc::clone(terms), speaker);
         session.state = State::Open;
         match session.receive(inbound, now_ms) {
-            Verdict::Ask(_) => Ok(()),
+            Verdict::Ask(_) | Verdict::Answer(..) => Ok(()),
             Verdict::Refuse(_, error) | Verdict::Close(_, error) => Err(error),
         }
     }
@@ -340,6 +397,11 @@ impl Session {
         weight
     }
 
+    /// Writes the answer of a [`Verdict`] that does not ask the engine.
+    pub fn write(&self, id: u64, words: Words, dst: &mut BytesMut) {
+        outbound::write(id, words, self.terms.frame_bytes_max, dst);
+    }
+
     /// Says one of the frames that wait, as a message.
     pub fn say_one(&mut self, now_ms: u64) -> Option<Said> {
         let frame = self.released.pop_front()?;
@@ -368,7 +430,7 @@ impl Session {
             Body::Changed { matched, changed, sample, operation } => {
                 Words::Changed(outbound::changed(matched, changed, &sample, operation))
             }
-            Body::Rows(rows) => Words::Rows(outbound::rows(*rows)),
+            Body::Rows(rows) => Words::Rows(self.shown(outbound::rows(*rows))),
             Body::Stored(ones) => Words::Stored(outbound::stored(ones)),
             Body::Event { event, data, lagged } => {
                 Words::Event(outbound::event(event.as_deref(), data, lagged))
@@ -403,7 +465,7 @@ impl Session {
     }
 }
 
-/// Writes the answer of a [`Verdict`] that does not ask the engine.
+/// Writes a refusal that does not come from the engine.
 pub fn write_error(id: u64, error: Error, dst: &mut BytesMut) {
     outbound::write(id, Words::Error(error), FRAME_BYTES_MAX, dst);
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::{
     AuditView, ErrorGroupView, ExplainView, JobView, KindView, LimitView, Query, QueueView, Rows, ScaleView,
-    Selector, SeriesView, ServerView, SessionView, Watch,
+    Selector, SeriesView, ServerView, SessionView, TokenView, Watch,
 };
 use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 
@@ -85,6 +85,14 @@ impl Admin {
     pub async fn audit(&self, limit: u32) -> Result<Vec<AuditView>> {
         let query = Query { what: What::Audit.into(), limit, newest_first: true, ..Query::default() };
         Ok(self.query(query).await?.audits)
+    }
+
+    /// Who may speak to the broker, and for what.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`]; `Unsupported` from a broker that asks nobody for a token.
+    pub async fn tokens(&self) -> Result<Vec<TokenView>> {
+        Ok(self.query(Query { what: What::Tokens.into(), ..Query::default() }).await?.tokens)
     }
 
     /// All limits and pauses, with what is in use.

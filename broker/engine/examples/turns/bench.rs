@@ -47,6 +47,8 @@ impl Bench {
             resume: None,
             running: None,
             fresh: SessionId(fresh),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         self.turn(vec![(conn, Command::Hello(Box::new(hello)))]);
     }

@@ -18,6 +18,7 @@ pub use refusal::{Code, Refusal};
 pub use work::{Batch, Beat, ErrorNote, Fetch, How, JobTouch, Settlement, Spawn, Telling, Throttle, Touch};
 
 use crate::ids::{JobId, OperationId, SessionId};
+use crate::reach::Reach;
 use crate::schedule::Tick;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -115,4 +116,8 @@ pub struct Hello {
     pub running: Option<Vec<(JobId, u64)>>,
     /// Fresh randomness for the id of a new session.
     pub fresh: SessionId,
+    /// Name of the token that the client came with; "" = none. A session belongs to its token.
+    pub token: String,
+    /// The queues that it may see and change.
+    pub reach: Reach,
 }

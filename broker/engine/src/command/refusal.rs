@@ -32,11 +32,13 @@ pub enum Code {
     Draining,
     /// The schema has it, this broker does not do it.
     Unsupported,
+    /// It is beyond what the client's token allows.
+    Denied,
 }
 
 impl Code {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
     /// All of them, in order.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Invalid,
@@ -46,6 +48,7 @@ impl Code {
         Self::TooLarge,
         Self::Draining,
         Self::Unsupported,
+        Self::Denied,
     ];
 }
 
@@ -76,6 +79,7 @@ impl Code {
             Self::TooLarge => "TOO_LARGE",
             Self::Draining => "DRAINING",
             Self::Unsupported => "UNSUPPORTED",
+            Self::Denied => "DENIED",
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Audit {
     pub namespace: NameId,
     /// When.
     pub at: Ms,
+    /// Name of the token that it came with; "" = none.
+    pub by: String,
     /// Client, host and process; "" = the broker by itself.
     pub client: String,
     /// What was done: `put`, `remove`, `stop`, or the word of a mutation or an order.
@@ -81,7 +83,7 @@ impl Audit {
     /// About how many bytes it takes when stored.
     #[must_use]
     pub fn weight(&self) -> usize {
-        64 + self.client.len() + self.verb.len() + self.target.len() + self.reason.len()
+        64 + self.by.len() + self.client.len() + self.verb.len() + self.target.len() + self.reason.len()
     }
 }
 
@@ -158,6 +160,8 @@ pub struct NewSession {
     pub pid: u32,
     /// Free labels.
     pub labels: Vec<(String, String)>,
+    /// Name of the token that it came with; "" = none.
+    pub token: String,
 }
 
 /// When a job ended and how long it is kept.

@@ -42,6 +42,7 @@ use crate::ids::{ConnId, Ms, NameId, Request, Seq, SessionId};
 use crate::ledger::Ledger;
 use crate::ledger::job::{Job, State};
 use crate::limits::SESSION_LEASES_MAX;
+use crate::reach::Reach;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -69,6 +70,8 @@ pub(crate) struct Roster {
     pub(crate) streams: Streams,
     /// Connections whose peer has too much unread.
     pub(crate) choked: BTreeSet<ConnId>,
+    /// Connections whose token reaches some queues only.
+    pub(crate) reaches: BTreeMap<ConnId, Reach>,
     pub(crate) ended_ids: EndedIds,
     /// Queues and kinds that got a ready job in this turn.
     pub(crate) stirred: BTreeMap<(NameId, NameId), Round>,
@@ -142,6 +145,13 @@ pub(crate) struct Round {
 }
 
 impl Roster {
+    /// A connection is over; the session it was of.
+    pub(crate) fn forget_conn(&mut self, conn: ConnId) -> Option<SessionId> {
+        self.choked.remove(&conn);
+        self.reaches.remove(&conn);
+        self.conns.remove(&conn)
+    }
+
     /// Takes the job out of every index, before it changes. If its run ended with that, `ended_at` says when.
     pub(crate) fn leave(&mut self, job: &Job, ended_at: Option<Ms>) {
         let queue = self.queues.entry(job.queue).or_default();

@@ -9,6 +9,7 @@ use crate::filter::States;
 use crate::frame::EnqueuedOne;
 use crate::ids::{ConnId, JobId, Ms, NameId, Request};
 use crate::limits::{EVENTS_LINGER_MS, EVENTS_PER_TURN, EVENTS_RING_BYTES};
+use crate::reach::Reach;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -32,12 +33,15 @@ pub(crate) struct Interest {
     /// "" = all.
     pub(crate) key: String,
     pub(crate) states: States,
+    /// Only of these queues, and then of nothing that is of none.
+    pub(crate) within: Reach,
 }
 
 impl Default for Interest {
     fn default() -> Self {
         let (queue, kind, key) = Default::default();
-        Self { namespace: 0, names: 0, ids: BTreeSet::new(), queue, kind, key, states: States::ALL }
+        let (ids, within) = Default::default();
+        Self { namespace: 0, names: 0, ids, queue, kind, key, states: States::ALL, within }
     }
 }
 
@@ -48,7 +52,15 @@ impl Interest {
             (None, Some(queue)) => self.takes_queue(queue.text()),
             (None, None) => self.is_open(),
         };
-        (event.namespace == 0 || self.namespace == event.namespace) && self.takes_name(event.name) && is_about
+        (event.namespace == 0 || self.namespace == event.namespace)
+            && self.takes_name(event.name)
+            && is_about
+            && self.is_within(event)
+    }
+
+    fn is_within(&self, event: &Event) -> bool {
+        let queue = event.job.as_ref().map_or(event.queue.as_ref(), |job| job.queue.as_ref());
+        self.within.is_all() || queue.is_some_and(|queue| self.within.covers(queue.text()))
     }
 
     /// It selects whole queues, and this one.

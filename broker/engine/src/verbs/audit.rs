@@ -5,7 +5,7 @@ use crate::command::{Change, Tell};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::{Audit, Fact};
 use crate::frame::{Cursor, Rows};
-use crate::ids::{Ms, NameId, OperationId, SessionId};
+use crate::ids::{Ms, NameId, OperationId};
 use crate::limits::{
     AUDIT_KEEP_MS, AUDIT_TARGET_BYTES_MAX, AUDIT_TEXT_BYTES_MAX, AUDITS_DROPPED, AUDITS_MAX, PAGE_SCAN_MAX,
 };
@@ -40,7 +40,7 @@ impl Engine {
         };
         if changed > 0 || operation.is_some() {
             let done = Done { verb: change.to.name(), target, reason: &change.reason, changed };
-            self.audited(asker.namespace, Some(asker.session), asker.now, done, turn);
+            self.audited(asker.namespace, self.signed(asker), asker.now, done, turn);
         }
     }
 
@@ -49,7 +49,8 @@ impl Engine {
         let Some(operation) = self.ledger.operations.get(&id).map(|row| &row.operation) else { return };
         let (namespace, verb) = (operation.namespace, operation.to.name());
         let (changed, target) = (operation.changed, format!("operation {id} ended"));
-        self.audited(namespace, None, now, Done { verb, target, reason: why, changed }, turn);
+        let by = (operation.by.clone(), String::new());
+        self.audited(namespace, by, now, Done { verb, target, reason: why, changed }, turn);
     }
 
     /// A change in the background was ended by an operator.
@@ -62,7 +63,7 @@ impl Engine {
         turn: &mut Turn,
     ) {
         let done = Done { verb: "stop", target, reason, changed };
-        self.audited(asker.namespace, Some(asker.session), asker.now, done, turn);
+        self.audited(asker.namespace, self.signed(asker), asker.now, done, turn);
     }
 
     /// Sessions were told something, or will be.
@@ -72,7 +73,7 @@ impl Engine {
         let target = if target.is_empty() { "all".into() } else { target.join(" ") };
         if changed > 0 {
             let done = Done { verb: tell.order.name(), target, reason: &tell.reason, changed };
-            self.audited(asker.namespace, Some(asker.session), asker.now, done, turn);
+            self.audited(asker.namespace, self.signed(asker), asker.now, done, turn);
         }
     }
 
@@ -90,17 +91,29 @@ impl Engine {
             if !names.is_empty() {
                 let (target, changed) = (listed(&names), names.len() as u64);
                 let done = Done { verb, target, reason, changed };
-                self.audited(asker.namespace, Some(asker.session), asker.now, done, turn);
+                self.audited(asker.namespace, self.signed(asker), asker.now, done, turn);
             }
         }
     }
 
-    fn audited(&mut self, namespace: NameId, by: Option<SessionId>, at: Ms, done: Done<'_>, turn: &mut Turn) {
+    /// Who asks: the name of the token, and the client in words.
+    fn signed(&self, asker: Asker) -> (String, String) {
+        (self.token_of(asker.session), self.worker(asker.session))
+    }
+
+    fn audited(
+        &mut self,
+        namespace: NameId,
+        (by, client): (String, String),
+        at: Ms,
+        done: Done<'_>,
+        turn: &mut Turn,
+    ) {
         let Done { verb, target, reason, changed } = done;
-        let client = by.map(|session| self.worker(session)).unwrap_or_default();
         let audit = Audit {
             namespace,
             at,
+            by,
             client: clipped(client, AUDIT_TEXT_BYTES_MAX),
             verb: verb.into(),
             target: clipped(target, AUDIT_TARGET_BYTES_MAX),

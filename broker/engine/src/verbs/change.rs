@@ -144,6 +144,7 @@ impl Engine {
             pace: change.pace,
             max: change.max,
             reason: change.reason.clone(),
+            by: self.token_of(asker.session),
             matched: *matched,
             wanted,
             changed: 0,

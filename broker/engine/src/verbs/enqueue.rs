@@ -122,9 +122,34 @@ impl Engine {
             let message = format!("the broker holds its maximum of {} jobs", self.jobs_max);
             return Err(Refusal::new(Code::Exhausted, "jobs", message).retry_after(1_000));
         }
+        if self.roster.reaches.contains_key(&asker.from.conn) {
+            self.admit_ids(asker, jobs, partial)?;
+        }
         self.admit_names(asker.namespace, jobs)?;
         self.admit_claims(jobs)?;
         self.admit_flows(asker, jobs, partial)
+    }
+
+    /// A job that is sent under an id of a queue that its producer may not see is refused: the answer would
+    /// tell how that one stands, and what came of it.
+    fn admit_ids(
+        &self,
+        asker: Asker,
+        jobs: &mut [Result<JobSpec, Refusal>],
+        partial: bool,
+    ) -> Result<(), Refusal> {
+        for (place, job) in jobs.iter_mut().enumerate() {
+            let known = job.as_ref().ok().and_then(|spec| self.find(asker.namespace, spec.id));
+            if known.is_some_and(|known| !self.is_within(asker, known.queue)) {
+                let message = "a job of a queue that the token does not reach has this id; choose another";
+                let refusal = Refusal::new(Code::Denied, &format!("jobs[{place}].id"), message);
+                if !partial {
+                    return Err(refusal);
+                }
+                *job = Err(refusal);
+            }
+        }
+        Ok(())
     }
 
     /// Each job may bring a new name of each class, and three of the last; near a bound the whole

@@ -1,6 +1,6 @@
 //! Explain: why a job is not running. The broker owns all that could keep it, so the answer is exact.
 
-use crate::command::{Code, Refusal};
+use crate::command::Refusal;
 use crate::engine::{Asker, Engine};
 use crate::flow::EdgeState;
 use crate::frame::Rows;
@@ -19,9 +19,7 @@ const LOOKS_MAX: usize = 10_000;
 
 impl Engine {
     pub(crate) fn explain(&self, asker: Asker, id: JobId) -> Result<Rows, Refusal> {
-        let job = self.find(asker.namespace, id).ok_or_else(|| {
-            Refusal::new(Code::NotFound, "select.ids", "no such job; it may have been removed")
-        })?;
+        let job = self.asked_for(asker, id)?;
         let causes = match job.state {
             State::Scheduled => {
                 [Cause::Scheduled { for_ms: job.run_at.saturating_sub(asker.now), attempt: job.attempt }]

@@ -1,9 +1,9 @@
 //! Logs: pages of the lines that handlers have written, the written ones and those that still wait.
 
-use crate::command::{Code, Refusal};
-use crate::engine::Engine;
+use crate::command::Refusal;
+use crate::engine::{Asker, Engine};
 use crate::frame::{LogRows, Rows};
-use crate::ids::{JobId, NameId};
+use crate::ids::JobId;
 use crate::limits::PAGE_CHUNKS_MAX;
 use crate::part::Slot;
 use crate::verbs::query::rows;
@@ -14,14 +14,12 @@ impl Engine {
     /// The lines of a job from a chunk on, without so many of its first ones.
     pub(super) fn logs_page(
         &self,
-        namespace: NameId,
+        asker: Asker,
         id: JobId,
         after: (u32, u32),
         limit: usize,
     ) -> Result<Rows, Refusal> {
-        let job = self.find(namespace, id).ok_or_else(|| {
-            Refusal::new(Code::NotFound, "select.ids", "no such job; it may have been removed")
-        })?;
+        let job = self.asked_for(asker, id)?;
         let logs = job.reports().map(|reports| reports.logs).unwrap_or_default();
         let fresh = self.run_of(job.seq).and_then(|run| run.told.fresh_logs());
         let (asked, limit) = (after.0.max(logs.first), rows(limit));

@@ -117,7 +117,7 @@ impl Engine {
         window_ms: Ms,
         limit: usize,
     ) -> Rows {
-        let named = self.queues_after(asker.namespace, after);
+        let named = self.queues_after(asker, after);
         let Page { rows, cursor, total } = page(named, (name, after), limit);
         let mut scales: Vec<ScaleView> =
             rows.into_iter().map(|(text, id)| self.scale_view(text, id, window_ms)).collect();
@@ -149,7 +149,7 @@ impl Engine {
         let limit = if query.limit == 0 { PAGE_ROWS_DEFAULT } else { query.limit };
         let (mut queues, mut cursor) = (Vec::new(), None);
         if query.each {
-            let named = self.queues_after(asker.namespace, &query.after);
+            let named = self.queues_after(asker, &query.after);
             let page = page(named, ("", &query.after), (limit / metrics.len()).max(1));
             queues.extend(page.rows.into_iter().map(|(text, id)| Some((id, String::from(text)))));
             cursor = page.cursor;
@@ -175,15 +175,19 @@ impl Engine {
         Ok(Rows { series: series.collect(), cursor, ..Rows::default() })
     }
 
-    /// The queues of a namespace whose names come after one, by name.
+    /// The queues of a namespace whose names come after one, by name, as far as the asker may see them.
     pub(super) fn queues_after(
         &self,
-        namespace: NameId,
+        asker: Asker,
         after: &str,
     ) -> impl Iterator<Item = (&str, NameId)> + use<'_> {
-        self.ledger.names.after(&Name::Queue(namespace, after.into())).map_while(move |(id, row)| {
-            let Name::Queue(of, text) = row else { return None };
-            (*of == namespace).then_some((text.as_str(), id))
-        })
+        let namespace = asker.namespace;
+        let queues =
+            self.ledger.names.after(&Name::Queue(namespace, after.into())).map_while(move |(id, row)| {
+                let Name::Queue(of, text) = row else { return None };
+                (*of == namespace).then_some((text.as_str(), id))
+            });
+        let reach = self.roster.reaches.get(&asker.from.conn);
+        queues.filter(move |(name, _)| reach.is_none_or(|reach| reach.covers(name)))
     }
 }

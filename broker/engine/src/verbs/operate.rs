@@ -135,5 +135,6 @@ fn view(id: OperationId, operation: &Operation) -> OperationView {
         finished_at: operation.finished_at,
         reason: operation.reason.clone(),
         stopped_why: operation.stopped_why.clone(),
+        by: operation.by.clone(),
     }
 }

@@ -64,6 +64,11 @@ impl Engine {
         }
     }
 
+    /// Name of the token that a session came with; "" = none.
+    pub(crate) fn token_of(&self, session: crate::ids::SessionId) -> String {
+        self.ledger.sessions.get(&session).map(|row| row.session.token.clone()).unwrap_or_default()
+    }
+
     /// The attempt failed: the job waits for its next one, or is dead.
     pub(crate) fn fail(&mut self, seq: Seq, failure: Failure, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq) else { return };

@@ -5,7 +5,7 @@ use crate::engine::{Asker, Engine, Turn};
 use crate::fact::ResourceKey;
 use crate::frame::{Body, Cursor, Rows};
 use crate::ids::{JobId, Ms, NameId, SessionId};
-use crate::ledger::job::State;
+use crate::ledger::job::{Job, State};
 use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::view::{DiskView, QueueView, ServerView, SessionView};
 use alloc::boxed::Box;
@@ -17,7 +17,7 @@ use core::ops::Bound;
 impl Engine {
     pub(crate) fn query(&mut self, asker: Asker, query: Query, turn: &mut Turn) {
         let rows = match query {
-            Query::Job(id) => self.one_job(asker.namespace, id),
+            Query::Job(id) => self.one_job(asker, id),
             Query::Jobs(query) => Ok(self.jobs_page(asker.namespace, &query)),
             Query::Queues { name, after, limit } => Ok(self.queues_page(asker, &name, &after, rows(limit))),
             Query::Kinds { name, after, limit } => Ok(self.kinds_page(asker, &name, &after, rows(limit))),
@@ -35,7 +35,7 @@ impl Engine {
                 Ok(self.audits_page(asker, after, rows(limit), newest_first))
             }
             Query::Explain(id) => self.explain(asker, id),
-            Query::Logs { id, after, limit } => self.logs_page(asker.namespace, id, after, limit),
+            Query::Logs { id, after, limit } => self.logs_page(asker, id, after, limit),
             Query::Limits { name, after, limit } => Ok(self.limits_page(asker, &name, &after, rows(limit))),
             Query::Schedules { name, after, limit } => {
                 Ok(self.schedules_page(asker, &name, &after, rows(limit)))
@@ -48,16 +48,26 @@ impl Engine {
         }
     }
 
-    fn one_job(&self, namespace: NameId, id: JobId) -> Result<Rows, Refusal> {
-        let job = self.find(namespace, id).ok_or_else(|| {
-            Refusal::new(Code::NotFound, "select.ids", "no such job; it may have been removed")
-        })?;
+    /// The job that is asked for, if the asker may see it.
+    pub(super) fn asked_for(&self, asker: Asker, id: JobId) -> Result<&Job, Refusal> {
+        let job = self.find(asker.namespace, id).filter(|job| self.is_within(asker, job.queue));
+        job.ok_or_else(|| Refusal::new(Code::NotFound, "select.ids", "no such job; it may have been removed"))
+    }
+
+    /// The asker may see what is in this queue.
+    pub(super) fn is_within(&self, asker: Asker, queue: NameId) -> bool {
+        let reach = self.roster.reaches.get(&asker.from.conn);
+        reach.is_none_or(|reach| reach.covers(self.ledger.names.text(queue)))
+    }
+
+    fn one_job(&self, asker: Asker, id: JobId) -> Result<Rows, Refusal> {
+        let job = self.asked_for(asker, id)?;
         let view = self.job_view(job, Fields::ALL);
         Ok(Rows { jobs: [view].into(), total: Some(1), ..Rows::default() })
     }
 
     fn queues_page(&self, asker: Asker, name: &str, after: &str, limit: usize) -> Rows {
-        let named = self.queues_after(asker.namespace, after);
+        let named = self.queues_after(asker, after);
         let Page { rows, cursor, total } = page(named, (name, after), limit);
         let queues = rows.into_iter().map(|(_, id)| self.queue_view(id, asker.now)).collect();
         Rows { queues, cursor, total, ..Rows::default() }
@@ -132,6 +142,7 @@ impl Engine {
             kinds: texts(streams().flat_map(|stream| stream.kinds.iter().copied()).collect()),
             beat: presence.beat.clone(),
             told: row.told,
+            token: session.token.clone(),
         })
     }
 

@@ -24,7 +24,10 @@ impl Engine {
             let refusal = Refusal::new(Code::Invalid, "", "this connection said Hello before");
             return turn.refuse(from, refusal);
         }
-        let known = hello.resume.filter(|id| self.ledger.sessions.contains_key(id));
+        // A session of another token is as good as none: its leases stay where they are.
+        let is_theirs =
+            |id: &SessionId| self.ledger.sessions.get(id).is_some_and(|row| row.session.token == hello.token);
+        let known = hello.resume.filter(is_theirs);
         let outcome = match (hello.resume, known) {
             (Some(_), None) if hello.running.is_none() => {
                 Err(Refusal::new(Code::NotFound, "resume_session", "the session has ended; open a new one"))
@@ -37,6 +40,9 @@ impl Engine {
             Err(refusal) => return turn.refuse(from, refusal),
         };
         self.attach(now, from.conn, id);
+        if !hello.reach.is_all() {
+            self.roster.reaches.insert(from.conn, hello.reach);
+        }
         let Some(row) = self.ledger.sessions.get(&id) else { return };
         let welcome = Welcome {
             session: id,
@@ -88,6 +94,7 @@ impl Engine {
             host: hello.host.clone(),
             pid: hello.pid,
             labels: hello.labels.clone(),
+            token: hello.token.clone(),
         };
         let id = hello.fresh;
         self.decide(turn, Fact::SessionOpened { id, session: Box::new(session) });
@@ -221,8 +228,7 @@ impl Engine {
         let Some(presence) = self.roster.sessions.get_mut(&id) else { return };
         presence.hangup_at = now;
         for conn in core::mem::take(&mut presence.conns) {
-            self.roster.conns.remove(&conn);
-            self.roster.choked.remove(&conn);
+            self.roster.forget_conn(conn);
             turn.frames.push(Frame::push(conn, Body::Cut));
         }
         self.roster.rearm(id);
@@ -233,8 +239,7 @@ impl Engine {
         if let Some(presence) = self.roster.sessions.remove(&id) {
             self.roster.timers.remove(presence.timer_at, Timer::Session(id));
             for conn in presence.conns {
-                self.roster.conns.remove(&conn);
-                self.roster.choked.remove(&conn);
+                self.roster.forget_conn(conn);
                 if Some(conn) != bye {
                     turn.frames.push(Frame::push(conn, Body::Cut));
                 }
@@ -251,8 +256,7 @@ impl Engine {
 
     /// Forgets a connection and its streams.
     fn forget_conn(&mut self, conn: ConnId) -> Option<SessionId> {
-        let id = self.roster.conns.remove(&conn)?;
-        self.roster.choked.remove(&conn);
+        let id = self.roster.forget_conn(conn)?;
         for key in self.streams_of(conn) {
             self.drop_stream(key);
         }

@@ -7,13 +7,14 @@ use crate::event::{Event, EventJob, EventName};
 use crate::fact::{Counts, DeadReason, Fact, Note};
 use crate::frame::{Body, Frame};
 use crate::ids::{ConnId, JobId, NameId, Request, Seq, SessionId};
-use crate::ledger::job::State;
+use crate::ledger::job::{Job, State};
 use crate::ledger::names::Name;
 use crate::limits::{
     DELIVER_BYTES_MAX, EVENT_NOTE_BYTES_MAX, EVENTS_PER_WATCH, OUTPUT_IDS_MAX, STREAMS_MAX, WATCHED_IDS_MAX,
     WIDE_WATCHES_MAX,
 };
 use crate::part::Slot;
+use crate::reach::Reach;
 use crate::roster::watches::{Interest, Watch, WatchKey};
 use crate::sink;
 use crate::verbs::outcome::clipped;
@@ -80,7 +81,7 @@ impl Engine {
         let mut watch =
             Watch { with_result: asked.with_result, with_stream: asked.with_stream, ..Watch::default() };
         if asked.until_finished {
-            let has_ended = |&id: &JobId| self.find(namespace, id).is_none_or(|job| job.state.is_final());
+            let has_ended = |&id: &JobId| self.asked_for(asker, id).map_or(true, |job| job.state.is_final());
             let (owed, open) = ids.iter().copied().partition(has_ended);
             watch.owed = owed;
             watch.until = Some(open);
@@ -93,6 +94,7 @@ impl Engine {
             kind: asked.kind,
             key: asked.key,
             states: asked.states,
+            within: self.roster.reaches.get(&key.conn).cloned().unwrap_or_default(),
         };
         if asked.with_stream {
             let has_output =
@@ -406,7 +408,8 @@ impl Engine {
             && let Some(id) = watch.owed.pop_first()
         {
             let namespace = watch.interest.namespace;
-            let event = self.ended_event(namespace, id);
+            let within = watch.interest.within.clone();
+            let event = self.ended_event(namespace, id, &within);
             let (slot, len) = self.result_of(&event);
             let Some(watch) = self.roster.watches.open.get_mut(&key) else { return };
             if watch.interest.takes_name(event.name) {
@@ -442,9 +445,11 @@ impl Engine {
         bytes
     }
 
-    /// How a job that has ended stands now: it may be gone, or run again.
-    fn ended_event(&mut self, namespace: NameId, id: JobId) -> Arc<Event> {
-        let Some(job) = self.find(namespace, id) else {
+    /// How a job that has ended stands now: it may be gone, or run again. To whoever may not see it, it is
+    /// gone.
+    fn ended_event(&mut self, namespace: NameId, id: JobId, within: &Reach) -> Arc<Event> {
+        let is_theirs = |job: &&Job| within.covers(self.ledger.names.text(job.queue));
+        let Some(job) = self.find(namespace, id).filter(is_theirs) else {
             let (number, at, name) = (self.roster.watches.skip_number(), self.now, EventName::JobRemoved);
             let job = EventJob { id, seq: 0, state: None, delivery: 0, queue: None, kind: None, key: None };
             let (job, queue) = (Some(job), None);

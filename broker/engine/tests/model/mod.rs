@@ -259,6 +259,8 @@ impl History {
             resume,
             running,
             fresh: SessionId(fresh),
+            token: String::new(),
+            reach: windlass_engine::Reach::default(),
         };
         self.play(conn, Command::Hello(Box::new(hello)));
         conn

@@ -182,6 +182,10 @@ impl World {
             resume,
             running,
             fresh: fresh.into_iter().find(|id| !known.contains(id)).expect("numbers do not end"),
+            token: words.text("token", ""),
+            reach: windlass_engine::Reach::of(
+                words.text("reach", "*").split(',').map(str::to_owned).collect(),
+            ),
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) struct AuditArgs {
     /// Only those of the last while, like 2h, among the last 1,000
     #[arg(long, value_parser = duration, value_name = "TIME")]
     since: Option<Duration>,
-    /// Only those of a client with this in its name, among the last 1,000
+    /// Only those of a token or client with this in its name, among the last 1,000
     #[arg(long, value_name = "TEXT")]
     who: Option<String>,
 }
@@ -31,7 +31,10 @@ impl AuditArgs {
     fn fits(&self, entry: &AuditView, now_ms: u64) -> bool {
         let is_young = |since: Duration| u128::from(now_ms.saturating_sub(entry.at_ms)) <= since.as_millis();
         self.since.is_none_or(is_young)
-            && self.who.as_ref().is_none_or(|who| entry.client.contains(who.as_str()))
+            && self
+                .who
+                .as_ref()
+                .is_none_or(|who| [&entry.by, &entry.client].iter().any(|by| by.contains(who.as_str())))
     }
 }
 
@@ -42,7 +45,7 @@ pub(super) async fn run(desk: &Desk, args: &AuditArgs) -> Outcome {
     let fitting = entries.into_iter().filter(|entry| args.fits(entry, desk.now_ms()));
     let mut rows: Vec<Value> = fitting.take(args.limit as usize).map(row).collect();
     rows.reverse();
-    desk.rows(&["at", "verb", "changed", "target", "client", "reason"], &rows)?;
+    desk.rows(&["at", "verb", "changed", "target", "by", "client", "reason"], &rows)?;
     done()
 }
 

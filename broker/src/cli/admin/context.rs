@@ -31,6 +31,9 @@ pub(super) enum Which {
         /// Its key
         #[arg(long = "key", value_name = "FILE", requires = "cert")]
         key: Option<PathBuf>,
+        /// The file with the token that the broker asks for
+        #[arg(long = "token-in", value_name = "FILE")]
+        token: Option<PathBuf>,
         /// Whoever is about to lose something has to type how much
         #[arg(long)]
         protected: bool,
@@ -63,13 +66,14 @@ pub(super) fn run(out: &Output, yes: bool, what: Option<&Which>) -> Outcome {
                 out.hint("next: windlass admin context add NAME ADDR");
             }
         }
-        Some(Which::Add { name, at, within, ca, cert, key, protected }) => {
+        Some(Which::Add { name, at, within, token, ca, cert, key, protected }) => {
             if name.is_empty() || name == "-" {
                 return Err(Failure::usage("a context needs a name other than \"-\""));
             }
             let context = Context {
                 addr: at.clone(),
                 namespace: within.clone(),
+                token_file: whole(token.as_ref())?,
                 tls_ca: whole(ca.as_ref())?,
                 tls_cert: whole(cert.as_ref())?,
                 tls_key: whole(key.as_ref())?,
@@ -126,6 +130,7 @@ fn row(contexts: &Contexts, name: &str) -> Value {
         "tls_ca": context.tls_ca,
         "tls_cert": context.tls_cert,
         "tls_key": context.tls_key,
+        "token_file": context.token_file,
         "protected": context.protected,
         "current": contexts.current.as_deref() == Some(name),
     })

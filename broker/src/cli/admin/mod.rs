@@ -23,6 +23,7 @@ mod server;
 mod status;
 mod survey;
 mod tail;
+mod tokens;
 mod top;
 mod watch;
 mod webhooks;
@@ -105,6 +106,9 @@ enum What {
     },
     /// What was changed, when, by whom and why
     Audit(audit::AuditArgs),
+    /// Tokens: who may speak to the broker, and for what; `windlass token` makes them
+    #[command(alias = "token")]
+    Tokens,
     /// Limits and pauses: list them with what is in use, set, delete
     #[command(alias = "limit")]
     Limits {
@@ -208,6 +212,7 @@ impl What {
             | Self::Config
             | Self::Errors(_)
             | Self::Audit(_)
+            | Self::Tokens
             | Self::Explain { .. }
             | Self::Stats => true,
             Self::Top(_)
@@ -236,6 +241,7 @@ async fn perform(desk: &Desk, what: &What) -> Outcome {
         What::Redrive(redrive) => change::redrive(desk, redrive).await,
         What::Operations { what } => operations::run(desk, what.as_ref()).await,
         What::Audit(which) => audit::run(desk, which).await,
+        What::Tokens => tokens::run(desk).await,
         What::Limits { what } => limits::run(desk, what.as_ref()).await,
         What::Kinds { what } => kinds::run(desk, what.as_ref()).await,
         What::Dead { what } => dead::run(desk, what).await,

@@ -52,6 +52,8 @@ fn hello() -> Command {
         resume: None,
         running: None,
         fresh: SessionId([9; 16]),
+        token: String::new(),
+        reach: windlass_engine::Reach::default(),
     }))
 }
 

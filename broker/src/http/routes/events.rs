@@ -59,7 +59,7 @@ async fn events(call: Call<EventsWords>) -> Result<Response, Problem> {
         Some(_) => return Err(Problem::invalid("snapshots come every 1 to 3600 seconds").at("/snapshot")),
         None => None,
     };
-    let (local, stream) = call.gateway.locals().watch(&call.namespace, watch).await?;
+    let (local, stream) = call.gateway.locals().watch(&call.speaker, &call.namespace, watch).await?;
     let (pieces, body) = pour();
     tokio::spawn(async move {
         let _lives_as_long = local;

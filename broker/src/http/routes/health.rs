@@ -1,6 +1,7 @@
 //! Is it alive, is it ready: for load balancers, orchestrators and `windlass healthcheck`.
 
 use super::super::{Gateway, UNAVAILABLE};
+use crate::tokens::Speaker;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -81,7 +82,7 @@ fn health(failing: Vec<String>) -> (StatusCode, Json<Health>) {
 
 async fn server(gateway: &Gateway) -> Result<ServerView, String> {
     let query = Query { what: What::Server.into(), ..Query::default() };
-    let asked = gateway.locals().ask("default", Request::Query(query));
+    let asked = gateway.locals().ask(&Speaker::Broker, "default", Request::Query(query));
     match tokio::time::timeout(LOOP_PATIENCE, asked).await {
         Ok(Ok(Body::Rows(rows))) => rows.server.into_iter().next().ok_or_else(|| "no answer".to_owned()),
         Ok(Ok(_)) => Err("an answer of another verb".to_owned()),

@@ -170,7 +170,7 @@ struct Visit {
 
 impl Visit {
     async fn open<W>(call: &Call<W>, hello: Hello) -> Result<Self, Problem> {
-        Ok(Self { local: Some(call.gateway.locals().visit(hello).await?), owes: true })
+        Ok(Self { local: Some(call.gateway.locals().visit(&call.speaker, hello).await?), owes: true })
     }
 
     fn local(&self) -> &Local {
@@ -247,7 +247,7 @@ impl Held {
             ..Hello::default()
         };
         let fence = u64::from_be_bytes([*f0, *f1, *f2, *f3, *f4, *f5, *f6, *f7]);
-        match call.gateway.locals().visit(hello).await {
+        match call.gateway.locals().visit(&call.speaker, hello).await {
             Ok(local) => Ok(Self { local, id: copy(&session[48..]), fence }),
             Err(error) => Err(match Problem::from(error) {
                 Problem { code: "NOT_FOUND", .. } => {

@@ -26,6 +26,12 @@ pub(super) fn routes() -> OpenApiRouter<Gateway> {
 #[utoipa::path(get, path = "/metrics", tag = "metrics",
     params(("queue" = Option<Vec<String>>, Query, description = "Only these queues, repeated")), responses((status = 200, description = "Metrics", body = String)))]
 async fn metrics(call: Call<Vec<(String, String)>>) -> Result<Response, Problem> {
+    if let Some(grant) = call.speaker.grant()
+        && !(grant.looks() && grant.queues().is_all() && grant.namespaces().is_all())
+    {
+        let message = "metrics are of all queues and namespaces; they need a viewer of `*` and `*`";
+        return Err(Problem::new(Code::Denied, message));
+    }
     let mut queues = Vec::new();
     for (name, value) in &call.words {
         if name != "queue" {

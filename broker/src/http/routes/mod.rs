@@ -17,6 +17,7 @@ mod schedules;
 mod seeds;
 mod stats;
 mod stored;
+mod tokens;
 mod webhooks;
 mod workers;
 
@@ -43,4 +44,5 @@ pub(super) fn all() -> OpenApiRouter<Gateway> {
         .merge(audit::routes())
         .merge(config::routes())
         .merge(webhooks::routes())
+        .merge(tokens::routes())
 }

@@ -72,6 +72,7 @@ pub(super) fn error(refusal: Refusal) -> v1::Error {
         Code::TooLarge => v1::Code::TooLarge,
         Code::Draining => v1::Code::Draining,
         Code::Unsupported => v1::Code::Unsupported,
+        Code::Denied => v1::Code::Denied,
     };
     v1::Error { code: code.into(), message: cut(message, REASON_BYTES_MAX), retry_after_ms, field }
 }

@@ -335,6 +335,7 @@ fn session(view: SessionView) -> v1::SessionView {
         mut kinds,
         beat,
         told,
+        token,
     } = view;
     let Beat { phase, busy, slots: _, rss_bytes, loop_lag_ms, labels: _ } = beat.unwrap_or_default();
     let phase = phase.max(told_phase(told).into());
@@ -358,7 +359,7 @@ fn session(view: SessionView) -> v1::SessionView {
         rss_bytes,
         loop_lag_ms,
         busy,
-        ..v1::SessionView::default()
+        token,
     }
 }
 
@@ -401,12 +402,12 @@ fn error(view: ErrorView) -> v1::ErrorGroupView {
 
 fn audit(view: AuditView) -> v1::AuditView {
     let AuditView { number, audit } = view;
-    let Audit { namespace: _, at, client, verb, target, reason, changed } = audit;
-    v1::AuditView { seq: number, at_ms: at, by: String::new(), client, verb, target, reason, changed }
+    let Audit { namespace: _, at, by, client, verb, target, reason, changed } = audit;
+    v1::AuditView { seq: number, at_ms: at, by, client, verb, target, reason, changed }
 }
 
 fn operation(view: OperationView) -> v1::OperationView {
-    let OperationView { id, to, matched, changed, started_at, finished_at, reason, stopped_why } = view;
+    let OperationView { id, to, matched, changed, started_at, finished_at, reason, stopped_why, by } = view;
     v1::OperationView {
         id: Bytes::copy_from_slice(&id.0),
         to: to.to_owned(),
@@ -416,7 +417,7 @@ fn operation(view: OperationView) -> v1::OperationView {
         finished_at_ms: finished_at,
         reason,
         stopped_why,
-        by: String::new(),
+        by,
     }
 }
 

@@ -3,6 +3,7 @@
 mod desk;
 mod fuzz;
 mod refusals;
+mod rights;
 mod unsupported;
 mod wire;
 
@@ -28,7 +29,7 @@ fn terms() -> Terms {
 }
 
 fn session(terms: Terms) -> Session {
-    Session::new(Arc::new(terms))
+    Session::new(Arc::new(terms), None)
 }
 
 /// A session behind its Welcome.
@@ -91,21 +92,27 @@ fn stream() -> Request {
 fn closed(verdict: Verdict) -> (u64, Code, String) {
     match verdict {
         Verdict::Close(id, error) => (id, error.code(), error.field),
-        other @ (Verdict::Ask(_) | Verdict::Refuse(..)) => panic!("not closed: {other:?}"),
+        other @ (Verdict::Ask(_) | Verdict::Answer(..) | Verdict::Refuse(..)) => {
+            panic!("not closed: {other:?}")
+        }
     }
 }
 
 fn refused(verdict: Verdict) -> (u64, Code, String) {
     match verdict {
         Verdict::Refuse(id, error) => (id, error.code(), error.field),
-        other @ (Verdict::Ask(_) | Verdict::Close(..)) => panic!("not refused: {other:?}"),
+        other @ (Verdict::Ask(_) | Verdict::Answer(..) | Verdict::Close(..)) => {
+            panic!("not refused: {other:?}")
+        }
     }
 }
 
 fn asked(verdict: Verdict) -> Command {
     match verdict {
         Verdict::Ask((_, command, _)) => command,
-        other @ (Verdict::Refuse(..) | Verdict::Close(..)) => panic!("not asked: {other:?}"),
+        other @ (Verdict::Answer(..) | Verdict::Refuse(..) | Verdict::Close(..)) => {
+            panic!("not asked: {other:?}")
+        }
     }
 }
 

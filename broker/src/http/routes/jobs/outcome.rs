@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::server_frame::Body;
-use windlass_proto::v1::{JobView, State, Watch};
+use windlass_proto::v1::{Code, JobView, State, Watch};
 
 /// Longest wait for a result, in seconds.
 const WAIT_S_MAX: u64 = 60;
@@ -36,7 +36,7 @@ async fn result(call: Call, Id(id): Id) -> Result<Response, Problem> {
     let ended = async {
         let select = Some(call::one(id));
         let watch = Watch { select, until_finished: true, ..Watch::default() };
-        let (_local, mut events) = call.gateway.locals().watch(&call.namespace, watch).await?;
+        let (_local, mut events) = call.gateway.locals().watch(&call.speaker, &call.namespace, watch).await?;
         while let Some(word) = events.next().await {
             if let Body::Error(error) = word {
                 return Err(Problem::from(error));
@@ -65,6 +65,9 @@ pub(in super::super) async fn outcome<W>(call: &Call<W>, id: Uuid) -> Result<Res
     };
     let word = crate::json::word(job.state().as_str_name(), "STATE_");
     match job.state() {
+        State::Completed if job.bodies_hidden => {
+            Err(Problem::new(Code::Denied, "the token may not see what jobs carry and return"))
+        }
         State::Completed if job.result_dropped => Err(gone("the result was dropped to save room")),
         State::Completed => Ok(returned(job)),
         State::Dead | State::Cancelled | State::Expired => {
