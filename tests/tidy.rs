@@ -41,6 +41,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sled::",
         ],
     ),
+    (
+        "broker/src/tokens",
+        &[
+            "crate::store",
+            "crate::driver",
+            "crate::session",
+            "crate::net",
+            "crate::http",
+            "crate::cli",
+            "sled::",
+        ],
+    ),
     ("broker/src/net", &["crate::store", "crate::driver", "crate::cli", "sled::"]),
     ("broker/src/cli", &["windlass_engine", "crate::store", "crate::driver", "crate::session"]),
     (

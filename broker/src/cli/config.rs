@@ -140,6 +140,7 @@ fn values(settings: &Settings) -> BTreeMap<&'static str, Value> {
         ("tls_key", json!(settings.tls.as_ref().map(|tls| &tls.key))),
         ("tls_client_ca", json!(settings.tls.as_ref().and_then(|tls| tls.client_authority.as_ref()))),
         ("insecure", json!(settings.exposed.is_some())),
+        ("tokens", json!(settings.tokens)),
         ("webhook_link_local", json!(settings.webhook_link_local)),
         ("log", json!(format!("{:?}", settings.log).to_lowercase())),
         ("log_level", json!(settings.log_level)),

@@ -320,7 +320,7 @@ mod tests {
             ("[token.CI]\nhash = \"\"\nroles = []".into(), "t", "a-z"),
             ("[token.ci]\nhash = \"12\"\nroles = [\"viewer\"]".into(), "t:2", "64 hex"),
             ("[token.ci]\nroles = [\"viewer\"]".into(), "t:1", "hash"),
-            ("[[token]]".into(), "t", "token"),
+            ("[[token]]".into(), "t:1", "map"),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.starts_with(line) && error.contains(word), "{text}\n{error}");

@@ -171,7 +171,6 @@ impl Grant {
     }
 
     /// Waits until it is not good any more.
-    #[must_use]
     pub fn ended(&self) -> WaitForCancellationFutureOwned {
         self.end.clone().cancelled_owned()
     }

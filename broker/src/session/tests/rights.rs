@@ -128,10 +128,8 @@ fn all() -> Selector {
 }
 
 fn to(to: To) -> Request {
-    let (select, operation) = match to {
-        To::Stop(_) => (None, id()),
-        _ => (Some(all()), Bytes::new()),
-    };
+    let is_stop = matches!(to, To::Stop(_));
+    let (select, operation) = if is_stop { (None, id()) } else { (Some(all()), Bytes::new()) };
     Request::Change(Change { select, operation, to: Some(to), ..Change::default() })
 }
 
@@ -199,11 +197,7 @@ fn request(line: &str) -> Request {
             let (noun, by) = noun.split_once(' ').unwrap_or((noun, ""));
             let what = What::from_str_name(&format!("WHAT_{noun}")).unwrap();
             let by_id = matches!(what, What::Job | What::Explain | What::Logs) || by == "ids";
-            let select = match what {
-                What::Jobs if by.is_empty() => Some(all()),
-                _ if by_id => Some(ids()),
-                _ => None,
-            };
+            let select = if by_id { Some(ids()) } else { (what == What::Jobs).then(all) };
             query(what, select)
         }
         _ => panic!("{line}?"),
