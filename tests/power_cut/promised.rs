@@ -1,18 +1,23 @@
 //! What was promised up to a moment, and whether a store that comes back keeps it.
 
 use super::notes::Note;
-use super::talk::Talk;
+use super::talk::{SEGMENT_BYTES, Talk};
 use crate::simulation::bodies::{payload_of, result_of};
 use crate::simulation::random::Random;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::path::Path;
+use windlass_broker::broker::Options;
+use windlass_broker::clock::Clock;
+use windlass_broker::driver::core::CoreOptions;
 use windlass_broker::store::StoreError;
-use windlass_engine::command::{Enqueue, Fetch, JobSpec, Query};
+use windlass_broker::store::disk::DiskOptions;
+use windlass_broker::vault::Vault;
+use windlass_engine::command::{Enqueue, Fetch, JobSpec};
 use windlass_engine::frame::{Body, Outcome, Work};
 use windlass_engine::ledger::job::{Job, State};
-use windlass_engine::part::Slot;
+use windlass_engine::part::{Part, PartKey};
 use windlass_engine::{Command, JobId};
 use windlass_proto::v1::Complete;
 
@@ -20,6 +25,8 @@ use windlass_proto::v1::Complete;
 const ASKED_AGAIN: usize = 5;
 /// Jobs whose bytes are compared in one state; thousands of states see them all.
 const LOOKED_AT: usize = 60;
+/// States in which work goes on after the look.
+const PERCENT_WORKED_WITH: u64 = 25;
 
 /// All jobs that anybody ever spoke of.
 #[derive(Clone, Default)]
@@ -80,9 +87,36 @@ impl Promised {
     /// Opens what a cut left. Whatever was acknowledged must be there, whatever is there must have
     /// been asked for, and the store must go on working.
     pub fn check(&self, data: &Path, now: u64, seed: u64) -> Result<(), StoreError> {
-        let mut talk = Talk::start(data, now, seed)?;
-        let jobs: BTreeMap<JobId, Job> =
-            talk.engine().ledger().jobs.iter().map(|job| (job.id, job.clone())).collect();
+        let options = Options {
+            data: data.to_path_buf(),
+            segment_bytes_first: SEGMENT_BYTES,
+            segment_bytes_max: SEGMENT_BYTES,
+            leaves_cache_bytes: 8 << 20,
+            core: CoreOptions::default(),
+            disk: DiskOptions { low_bytes: Some(0), reserve_bytes: 0 },
+            clock: Clock::Wall,
+        };
+        let mut vault = Vault::open(&options)?;
+        let mut random = Random::new(seed);
+        let jobs: Vec<Job> = vault.engine().ledger().jobs.iter().cloned().collect();
+        self.compare(&jobs);
+        for _ in 0..LOOKED_AT.min(jobs.len()) {
+            look(&mut vault, &jobs[random.place(jobs.len())])?;
+        }
+        drop(vault);
+        if random.chance(PERCENT_WORKED_WITH) {
+            let mut talk = Talk::start(data, now, seed)?;
+            self.enqueue_again(&mut talk, &mut random)?;
+            self.fetch(&mut talk)?;
+            talk.fold_all()?;
+            talk.engine().audit().expect("the engine agrees with itself");
+            talk.stop()?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, jobs: &[Job]) {
+        let jobs: BTreeMap<JobId, &Job> = jobs.iter().map(|job| (job.id, job)).collect();
         for id in jobs.keys() {
             let told = self.jobs.get(id).unwrap_or_else(|| panic!("nobody enqueued {id}"));
             assert!(!told.deleted, "job {id} was deleted and is back: {told:?}");
@@ -99,19 +133,6 @@ impl Promised {
                 assert!(told.settling, "nobody settled {id}: {told:?}");
             }
         }
-        let mut random = Random::new(seed);
-        let all: Vec<&Job> = jobs.values().collect();
-        for _ in 0..LOOKED_AT.min(all.len()) {
-            look(&mut talk, all[random.place(all.len())])?;
-        }
-        self.enqueue_again(&mut talk, &mut random)?;
-        self.fetch(&mut talk)?;
-        talk.engine().audit().expect("the engine agrees with itself");
-        if random.chance(25) {
-            talk.fold_all()?;
-            talk.stop()?;
-        }
-        Ok(())
     }
 
     /// A producer that never got its answer sends again.
@@ -164,22 +185,16 @@ impl Promised {
 }
 
 /// The job's bytes are those that its id asks for.
-fn look(talk: &mut Talk, job: &Job) -> Result<(), StoreError> {
+fn look(vault: &mut Vault, job: &Job) -> Result<(), StoreError> {
     let id: JobId = job.id;
-    let frames = talk.ask(Command::Query(Query::Job(id)))?;
-    let view = frames.into_iter().find_map(|frame| match frame.body {
-        Body::Rows(rows) => rows.jobs.into_iter().next(),
-        _ => None,
-    });
-    let view = view.expect("the job is there");
-    let bytes = |slot: &Slot| match slot {
-        Slot::Bytes(bytes) => Bytes::copy_from_slice(bytes),
-        Slot::Empty => Bytes::new(),
-        Slot::Part(_) | Slot::Pieces(..) | Slot::Note(_) => panic!("{id} has a slot that is not filled"),
+    let keys: Vec<PartKey> = job.parts().collect();
+    let mut read = |part| match keys.iter().find(|key| key.part == part) {
+        Some(&key) => vault.read(key).map(|blob| Bytes::copy_from_slice(&blob)),
+        None => Ok(Bytes::new()),
     };
-    assert!(bytes(&view.payload) == payload_of(id)[..], "the payload of {id}");
+    assert!(read(Part::Payload)? == payload_of(id)[..], "the payload of {id}");
     if job.state == State::Completed {
-        let result = Complete::decode(bytes(&view.result)).expect("a result with its type").result;
+        let result = Complete::decode(read(Part::Result)?).expect("a result with its type").result;
         assert!(result == result_of(id, job.fence)[..], "the result of {id}");
     }
     Ok(())

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/fs.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -186,6 +187,39 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int number, off_t at) {
     REAL(ssize_t, pwritev64, int, const struct iovec *, int, off_t);
     refuse(fd, "pwritev");
     return real(fd, parts, number, at);
+}
+
+/* Copies inside the kernel are not seen: whoever asks for one must read and write instead. */
+
+ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *place, size_t length, unsigned flags) {
+    REAL(ssize_t, copy_file_range, int, off64_t *, int, off64_t *, size_t, unsigned);
+    char path[4096];
+    if (!watched(to, path, sizeof path)) return real(from, at, to, place, length, flags);
+    errno = EXDEV;
+    return -1;
+}
+
+static ssize_t do_sendfile(int to, int from, off64_t *at, size_t length) {
+    REAL(ssize_t, sendfile64, int, int, off64_t *, size_t);
+    char path[4096];
+    if (!watched(to, path, sizeof path)) return real(to, from, at, length);
+    errno = EINVAL;
+    return -1;
+}
+
+ssize_t sendfile(int to, int from, off_t *at, size_t length) { return do_sendfile(to, from, at, length); }
+ssize_t sendfile64(int to, int from, off64_t *at, size_t length) { return do_sendfile(to, from, at, length); }
+
+int ioctl(int fd, unsigned long request, ...) {
+    REAL(int, ioctl, int, unsigned long, void *);
+    char path[4096];
+    va_list rest;
+    va_start(rest, request);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    if (request != FICLONE || !watched(fd, path, sizeof path)) return real(fd, request, argument);
+    errno = EOPNOTSUPP;
+    return -1;
 }
 
 static int do_truncate(int fd, off_t size) {

@@ -15,7 +15,7 @@ use windlass_engine::command::Hello;
 use windlass_engine::{Command, Engine, Frame, SessionId};
 
 /// Small segments, so that a short life uses many.
-const SEGMENT_BYTES: u64 = 65_536;
+pub const SEGMENT_BYTES: u64 = 65_536;
 
 /// A broker on disk and one client of it.
 pub struct Talk {
@@ -30,7 +30,7 @@ impl Talk {
     /// Starts a broker over what lies in `data`, and says Hello. `seed` makes the session.
     pub fn start(data: &Path, now: u64, seed: u64) -> Result<Self, StoreError> {
         let (directory, opened) = open_store(data, SEGMENT_BYTES)?;
-        let core = CoreOptions { unfolded_bytes_max: 200_000, cache_bytes_max: 30_000, jobs_max: 100_000 };
+        let core = CoreOptions { unfolded_bytes_max: 8 << 20, cache_bytes_max: 30_000, jobs_max: 100_000 };
         let setup = Setup { now, seed, core, leaves_per_slice: 4 };
         let process = Process::start(opened, &setup, &Tape::default())?;
         let line = process.door.open();

@@ -62,6 +62,20 @@ impl NameOp {
     }
 }
 
+impl NameOp {
+    /// The same below another folder.
+    fn rebased(self, from: &Path, to: &Path) -> Self {
+        let moved = |path: PathBuf| path.strip_prefix(from).map(|rest| to.join(rest)).unwrap_or(path);
+        match self {
+            Self::Link { file, path } => Self::Link { file, path: moved(path) },
+            Self::Rename { from, to } => Self::Rename { from: moved(from), to: moved(to) },
+            Self::Unlink { path } => Self::Unlink { path: moved(path) },
+            Self::MakeFolder { path } => Self::MakeFolder { path: moved(path) },
+            Self::RemoveFolder { path } => Self::RemoveFolder { path: moved(path) },
+        }
+    }
+}
+
 /// Reads a trace: each op, and where in the trace it stands. Paths become relative to `root`.
 pub fn read(trace: &Path, root: &Path) -> Vec<(u64, Op)> {
     let bytes = fs::read(trace).expect("the process was watched");
@@ -222,6 +236,15 @@ impl Disk {
                 self.pending = rest;
                 synced.iter().for_each(|op| self.durable.apply(op));
             }
+            Op::Name(NameOp::Rename { from, to }) => {
+                // What waits inside a folder waits on under its new name.
+                let (inside, mut others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending)
+                    .into_iter()
+                    .partition(|op| op.folder().starts_with(from));
+                others.push(NameOp::Rename { from: from.clone(), to: to.clone() });
+                others.extend(inside.into_iter().map(|op| op.rebased(from, to)));
+                self.pending = others;
+            }
             Op::Name(op) => self.pending.push(op.clone()),
             Op::Sent { .. } => {}
         }
@@ -273,9 +296,16 @@ impl Names {
                 self.files.insert(path.clone(), *file);
             }
             NameOp::Rename { from, to } => {
-                if let Some(file) = self.files.remove(from) {
-                    self.files.insert(to.clone(), file);
-                }
+                // A folder takes along what lies in it.
+                let moved = |path: &PathBuf| path.strip_prefix(from).ok().map(|rest| to.join(rest));
+                let files = self.files.iter().filter_map(|(path, file)| Some((moved(path)?, *file)));
+                let files: Vec<(PathBuf, usize)> = files.collect();
+                let folders: Vec<PathBuf> = self.folders.iter().filter_map(moved).collect();
+                self.files.retain(|path, _| !path.starts_with(from));
+                self.folders.retain(|path| !path.starts_with(from));
+                // A file that is replaced goes. Joining nothing to a path would end it with a slash.
+                self.files.extend(files.into_iter().map(|(path, file)| (trimmed(&path), file)));
+                self.folders.extend(folders.iter().map(|path| trimmed(path)));
             }
             NameOp::Unlink { path } => {
                 self.files.remove(path);
@@ -336,6 +366,10 @@ impl Piece {
             done = end;
         }
     }
+}
+
+fn trimmed(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 fn put(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
