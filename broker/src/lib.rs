@@ -28,6 +28,7 @@ pub mod process;
 mod reload;
 pub mod session;
 pub mod store;
+mod strangers;
 mod systemd;
 pub mod tls;
 pub mod tokens;

@@ -35,6 +35,14 @@ pub const OUTBOXES_BYTES_MAX: usize = 512 << 20;
 pub const ARRIVED_BYTES_MAX: usize = 512 << 20;
 /// Open connections; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections of each port that have not said who they are; further ones are accepted a moment later.
+pub const STRANGERS_MAX: usize = 256;
+/// How long such a connection keeps its place though others wait for it.
+pub const STRANGER_MOMENT: Duration = Duration::from_secs(1);
+/// Time until a peer that vanished without a word is asked for a sign by the system, and between signs.
+pub const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Time in which a peer must acknowledge what was sent, or offer room for it.
+pub const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// Time from accept to a whole Hello.
 pub const HANDSHAKE_SECONDS: u64 = 5;
 /// Time from the first to the last byte of a frame.
@@ -54,8 +62,24 @@ pub const LOCALS_MAX: usize = 256;
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 /// Time for a request's head to arrive.
 pub const HTTP_HEAD_SECONDS: u64 = 10;
-/// Time for a request's body to arrive.
+/// Bytes of a request's head.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Headers of a request.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// Time for a request's body to arrive, beside that for its bytes.
 pub const HTTP_BODY_SECONDS: u64 = 30;
+/// Least bytes of a body in a second after that.
+pub const HTTP_BODY_BYTES_PER_SECOND: u64 = 64 << 10;
+/// Bytes of the bodies of all requests under way; beyond, requests with large ones are refused.
+pub const HTTP_BODIES_BYTES_MAX: usize = 256 << 20;
+/// Bytes of a body that is always let in.
+pub const HTTP_BODY_BYTES_SMALL: usize = 64 << 10;
+/// Bytes of a body of configuration: read into trees of values, it takes many times its length.
+pub const HTTP_CONF_BYTES_MAX: usize = 1 << 20;
+/// Jobs of one body with a job a line.
+pub const HTTP_LINES_MAX: usize = 100_000;
+/// Bytes that a client must take of an answer in the time of [`WRITE_STALL_SECONDS`].
+pub const HTTP_ANSWER_BYTES_MIN: usize = 16 << 10;
 /// Bytes of a request's body; many jobs at once.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 << 20;
 /// Leaves copied for the fold in one slice: 256 records.

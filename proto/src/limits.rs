@@ -12,8 +12,10 @@ pub const PROTO_VERSION: u32 = 1;
 pub const FRAME_BYTES_DEFAULT: usize = 4 * MIB;
 /// No configuration allows a larger frame: one payload of the largest size and what goes with it.
 pub const FRAME_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * KIB;
-/// Largest frame before Welcome, because its sender is not known yet. It is not smaller because
-/// `Hello.running` lists every lease of a worker that comes back.
+/// Largest frame before Welcome, because its sender is not known yet.
+pub const STRANGER_BYTES_MAX: usize = 4 * KIB;
+/// Largest Hello that begins with the proof of a session: `Hello.running` lists every lease of a worker
+/// that comes back.
 pub const HELLO_BYTES_MAX: usize = 64 * KIB;
 /// Leases in `Hello.running`; at 30 bytes each they leave room for labels and token.
 pub const RUNNING_MAX: usize = 1_500;

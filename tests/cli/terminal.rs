@@ -13,6 +13,8 @@ use windlass_proto::v1::{JobSpec, State};
 struct Terminal {
     keyboard: File,
     shown: Arc<Mutex<String>>,
+    /// Ends when the program has closed the terminal and all is read.
+    reading: std::thread::JoinHandle<()>,
     child: Child,
 }
 
@@ -33,13 +35,13 @@ impl Terminal {
         let shown = Arc::new(Mutex::new(String::new()));
         let (mut screen, heard) = (keyboard.try_clone().unwrap(), Arc::clone(&shown));
         // A terminal whose other end is closed answers with an error, which ends the thread.
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             let mut bytes = [0; 4_096];
             while let Ok(count @ 1..) = screen.read(&mut bytes) {
                 heard.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         });
-        Self { keyboard, shown, child }
+        Self { keyboard, shown, child, reading }
     }
 
     fn shown(&self) -> String {
@@ -57,11 +59,7 @@ impl Terminal {
     fn ends(mut self) -> (i32, String) {
         let status = eventually("it ends", || self.child.try_wait().unwrap());
         // What it said last may still be on its way to the thread.
-        let mut length = 0;
-        eventually("all is read", || {
-            let before = std::mem::replace(&mut length, self.shown().len());
-            (before == length).then_some(())
-        });
+        eventually("all is read", || self.reading.is_finished().then_some(()));
         (status.code().unwrap(), self.shown())
     }
 }

@@ -1,12 +1,17 @@
 //! Bodies of requests: JSON that has no field it should not have, and says where it is wrong.
 
+use super::intake::{self, Refused};
 use super::problem::Problem;
+use crate::limits::HTTP_CONF_BYTES_MAX;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use windlass_proto::v1::Code;
+
+/// When a body for which there was no room may come again.
+const RETRY_AFTER_MS: u64 = 1_000;
 
 /// A JSON body. An empty one is an empty object.
 pub(super) struct Json<T>(pub(super) T);
@@ -27,6 +32,16 @@ pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result
     let content = content.and_then(|content| content.to_str().ok()).unwrap_or("application/json");
     let essence = content.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        match intake::refused(&rejection) {
+            Some(slow @ Refused::Slow) => {
+                return Problem::invalid(slow.to_string()).with_status(StatusCode::REQUEST_TIMEOUT);
+            }
+            Some(full @ Refused::Full) => {
+                let problem = Problem::new(Code::Exhausted, full.to_string());
+                return Problem { retry_after_ms: Some(RETRY_AFTER_MS), ..problem };
+            }
+            None => {}
+        }
         let code =
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::Invalid };
         Problem::new(code, rejection.body_text())
@@ -58,10 +73,42 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Written<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Json(mut value) = Json::<serde_json::Value>::from_request(request, state).await?;
+        let (essence, bytes) = bytes(request, state).await?;
+        is_json(&essence)?;
+        if bytes.len() > HTTP_CONF_BYTES_MAX {
+            let message = format!("a body of configuration has at most {HTTP_CONF_BYTES_MAX} bytes");
+            return Err(Problem::new(Code::TooLarge, message));
+        }
+        let mut value: serde_json::Value = parse(if is_blank(&bytes) { b"{}" } else { &bytes })?;
         super::written::plain(&mut value, "")?;
         read(value).map(Self)
     }
+}
+
+/// A list that ends with a fault where it has too many, before the rest of it is read.
+pub(super) fn at_most<'de, const MOST: usize, T: serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Few<T, const MOST: usize>(std::marker::PhantomData<T>);
+    impl<'de, T: serde::Deserialize<'de>, const MOST: usize> serde::de::Visitor<'de> for Few<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a list of at most {MOST}")
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = list.next_element()? {
+                if all.len() == MOST {
+                    return Err(serde::de::Error::custom(format_args!("there are more than {MOST}")));
+                }
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+    from.deserialize_seq(Few::<T, MOST>(std::marker::PhantomData))
 }
 
 /// Reads JSON; a fault points at its field.

@@ -14,6 +14,7 @@ mod call;
 mod etag;
 mod guard;
 mod idempotency;
+mod intake;
 mod openapi;
 mod page;
 mod path;
@@ -22,6 +23,7 @@ mod problem;
 mod routes;
 mod server;
 mod span;
+mod stall;
 mod terms;
 mod ui;
 mod written;
@@ -37,7 +39,6 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -45,7 +46,7 @@ use tower_http::csrf::CsrfLayer;
 use utoipa_axum::router::OpenApiRouter;
 use windlass_proto::v1::SessionView;
 
-use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_BODY_SECONDS};
+use crate::limits::HTTP_BODY_BYTES_MAX;
 
 /// Name that the gateway's own sessions are listed under.
 pub const CLIENT: &str = "gateway";
@@ -67,6 +68,7 @@ struct Inner {
     shown: Arc<Shown>,
     since_ms: u64,
     requests: AtomicU64,
+    intake: Arc<intake::Intake>,
 }
 
 impl Gateway {
@@ -76,7 +78,9 @@ impl Gateway {
         hosts.push(address.ip().to_string());
         let (farewell, shown) = (CancellationToken::new(), Arc::default());
         let (since_ms, requests) = (locals.now_ms(), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { locals, hosts, farewell, meters, shown, since_ms, requests }) }
+        let intake = Arc::default();
+        let inner = Inner { locals, hosts, farewell, meters, shown, since_ms, requests, intake };
+        Self { inner: Arc::new(inner) }
     }
 
     /// From now on `/readyz` says that there is nothing more to come here for, and streams end.
@@ -103,6 +107,10 @@ impl Gateway {
     /// The session is a conversation of the gateway's own, which is of no interest to anybody.
     fn is_own(&self, session: &SessionView) -> bool {
         session.pid == std::process::id() && session.client == CLIENT && session.leases == 0
+    }
+
+    fn intake(&self) -> Arc<intake::Intake> {
+        Arc::clone(&self.inner.intake)
     }
 
     fn locals(&self) -> &Locals {
@@ -133,7 +141,7 @@ fn router(gateway: Gateway) -> Router {
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
-        .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_secs(HTTP_BODY_SECONDS)))
+        .layer(axum::middleware::from_fn_with_state(gateway.clone(), intake::measured))
         .layer(CsrfLayer::new())
         .layer(axum::middleware::from_fn_with_state(gateway.clone(), guard::known_host))
         .layer(CatchPanicLayer::custom(problem::panicked))

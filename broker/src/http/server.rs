@@ -2,18 +2,25 @@
 //! stops; then each finishes the request at hand.
 
 use super::bearer::Peer;
+use super::stall::Stalling;
 use super::{Gateway, router};
-use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_SECONDS};
+use crate::limits::{
+    HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_SECONDS, HTTP_HEADERS_MAX, STRANGER_MOMENT,
+    STRANGERS_MAX,
+};
+use crate::strangers::{Stranger, Strangers};
 use crate::tls::{self, HANDSHAKE, Port, Tls};
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -35,26 +42,34 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
     server
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECONDS))
-        .max_buf_size(64 << 10)
-        .pipeline_flush(true);
+        .max_buf_size(HTTP_HEAD_BYTES_MAX)
+        .max_headers(HTTP_HEADERS_MAX);
+    let mut strangers = Strangers::new(STRANGERS_MAX, STRANGER_MOMENT);
     let accept = async {
         loop {
+            let stranger = strangers.place().await;
             // The kernel keeps those for whom there is no room yet.
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let (socket, peer) = accept(&listener).await;
             let (server, routes, tls) = (server.clone(), routes.clone(), tls.clone());
             let watcher = graceful.watcher();
             tokio::spawn(async move {
-                let shaken = tls::welcome(tls.as_ref(), socket, Port::Http, Instant::now() + HANDSHAKE).await;
-                match shaken {
-                    Ok(wire) => {
-                        let connection = server.serve_connection(TokioIo::new(wire), service(routes, peer));
-                        if let Err(error) = watcher.watch(connection).await {
-                            tracing::debug!(%error, "an HTTP connection broke");
+                let displaced = stranger.displaced();
+                let converse = async {
+                    let until = Instant::now() + HANDSHAKE;
+                    match tls::welcome(tls.as_ref(), socket, Port::Http, until).await {
+                        Ok(wire) => {
+                            let wire = TokioIo::new(Stalling::new(wire));
+                            let connection = server.serve_connection(wire, service(routes, peer, stranger));
+                            if let Err(error) = watcher.watch(connection).await {
+                                tracing::debug!(%error, "an HTTP connection broke");
+                            }
                         }
+                        Err(error) => tracing::info!(%error, "no TLS with an HTTP client"),
                     }
-                    Err(error) => tracing::info!(%error, "no TLS with an HTTP client"),
-                }
+                };
+                // Only who has not asked anything yet has a place that others may need.
+                displaced.run_until_cancelled(Box::pin(converse)).await;
                 drop(place);
             });
         }
@@ -69,14 +84,17 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
     }
 }
 
-/// The routes for one connection: each request knows the address that it comes from.
+/// The routes, for a connection from this address, which is a stranger's until its first request.
 fn service(
     routes: Router,
     peer: IpAddr,
+    stranger: Stranger,
 ) -> TowerToHyperService<
-    tower::util::MapRequest<Router, impl FnMut(hyper::Request<Incoming>) -> hyper::Request<Body> + Clone>,
+    impl tower::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone,
 > {
+    let stranger = Arc::new(Mutex::new(Some(stranger)));
     TowerToHyperService::new(routes.map_request(move |request: hyper::Request<Incoming>| {
+        drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         request

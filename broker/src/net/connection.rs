@@ -14,6 +14,7 @@ use super::{Clock, NetOptions};
 use crate::door::{Door, Line};
 use crate::limits::{CONNECTION_INBOX_BYTES, INBOX_BYTES, OUTBOX_CHOKE_BYTES};
 use crate::session::{self, Asked, Session, Terms, Verdict};
+use crate::strangers::Stranger;
 use crate::tls::Wire;
 use bytes::{Buf, BytesMut};
 use std::fmt;
@@ -35,9 +36,20 @@ const LEAVING_BYTES: usize = 256 << 10;
 /// Time for a peer to read our last words before its unread bytes turn the close into a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Who has just come in.
+pub(super) struct Guest {
+    pub(super) wire: Wire,
+    /// When it was accepted.
+    pub(super) since: Instant,
+    /// Its place until it is welcomed.
+    pub(super) stranger: Stranger,
+}
+
 /// A socket, plain or under TLS, with its session and its line to the driver.
 pub(super) struct Connection {
     wire: Wire,
+    /// Its place among those that are not known yet.
+    stranger: Option<Stranger>,
     door: Door,
     line: Line,
     session: Session,
@@ -73,14 +85,16 @@ enum End {
     Overfed,
     /// Too many peers have too much of a frame unfinished.
     Crowded,
+    /// It has said nothing for a while, and others want to.
+    Displaced,
     /// All is said.
     Said,
 }
 
 impl Connection {
-    /// A connection that was accepted at `since`.
+    /// A connection that has just been accepted.
     pub(super) fn new(
-        (wire, since): (Wire, Instant),
+        Guest { wire, since, stranger }: Guest,
         door: &Door,
         terms: Arc<Terms>,
         options: Arc<NetOptions>,
@@ -89,6 +103,7 @@ impl Connection {
         let peer = wire.socket().peer_addr().ok().map(|peer| peer.ip());
         Self {
             wire,
+            stranger: Some(stranger),
             line: door.open(),
             door: door.clone(),
             session: Session::new(terms, peer),
@@ -113,7 +128,9 @@ impl Connection {
         let conn = self.line.conn();
         match end {
             End::Gone | End::Said => tracing::debug!(conn, %end, "connection closed"),
-            End::Overdue(_) | End::Overfed | End::Crowded => tracing::info!(conn, %end, "connection cut"),
+            End::Overdue(_) | End::Overfed | End::Crowded | End::Displaced => {
+                tracing::info!(conn, %end, "connection cut")
+            }
         }
         let Self { wire, line, .. } = self;
         // The driver hears of it before the peer has taken our last words.
@@ -128,6 +145,8 @@ impl Connection {
         // Each of these keeps its place in its queue from one wake-up to the next.
         let mut released = pin!(outbox.frames());
         let mut stopped = pin!(stop.cancelled());
+        let displaced = self.stranger.as_ref().map(Stranger::displaced).unwrap_or_default();
+        let mut displaced = pin!(displaced.cancelled());
         let mut alarm = pin!(tokio::time::sleep(TICK));
         let mut is_armed = true;
         let mut revoked = pin!(None);
@@ -135,6 +154,9 @@ impl Connection {
             if !self.is_stopping && stopped.as_mut().poll(cx).is_ready() {
                 self.is_stopping = true;
                 self.patience.for_farewell();
+            }
+            if self.stranger.is_some() && displaced.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Displaced);
             }
             loop {
                 let mut is_idle = true;
@@ -304,6 +326,9 @@ impl Connection {
             if self.leaving_weight == 0 && self.session.has_words() {
                 self.leaving_weight = self.session.speak((self.clock)(), LEAVING_BYTES, &mut self.leaving);
                 self.patience.for_hello(self.session.awaits_hello());
+                if self.session.is_welcome() {
+                    self.stranger = None;
+                }
             }
             if self.leaving.is_empty() {
                 // Under TLS, what was written may still wait for the socket to take it.
@@ -402,6 +427,7 @@ impl fmt::Display for End {
             Self::Overdue(what) => what.fmt(f),
             Self::Overfed => f.write_str("the peer has too much unread"),
             Self::Crowded => f.write_str("too many large frames are unfinished"),
+            Self::Displaced => f.write_str("it said nothing yet, and others want to"),
             Self::Said => f.write_str("all is said"),
         }
     }

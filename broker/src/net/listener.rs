@@ -1,11 +1,14 @@
 //! The listener: lets connections in, as many as there is room for, until the broker stops.
 
-use super::connection::Connection;
+use super::connection::{Connection, Guest};
 use super::{Clock, NetOptions};
 use crate::door::Door;
+use crate::limits::{KEEPALIVE, STRANGER_MOMENT, UNACKNOWLEDGED};
 use crate::session;
+use crate::strangers::{Stranger, Strangers};
 use crate::tls::{self, Port, Wire};
 use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,15 +26,18 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: u32 = 1_024;
 
-/// Binds an address. Connections inherit the keepalive, which finds peers that vanished without a
-/// word even where no session watches them.
+/// Binds an address. Connections inherit what finds peers that vanished without a word, even where no
+/// session watches them: signs of life while nothing is said, and a time for what was said to arrive.
 ///
 /// # Errors
 /// When the address is in use or not ours.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket.set_keepalive(true)?;
+    let options = SockRef::from(&socket);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(2);
+    options.set_tcp_keepalive(&keepalive)?;
+    options.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -49,8 +55,10 @@ pub async fn serve(
     let options = Arc::new(options);
     let terms = Arc::new(options.terms.clone());
     let open = TaskTracker::new();
+    let mut strangers = Strangers::new(options.strangers_max, STRANGER_MOMENT);
     let accept = async {
         loop {
+            let stranger = strangers.place().await;
             let (socket, peer) = accept(&listener).await;
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
                 tracing::debug!("a connection was refused: there are too many");
@@ -64,12 +72,13 @@ pub async fn serve(
             // Who has shown wrong tokens is served later.
             let delay = terms.tokens().map_or(Duration::ZERO, |tokens| tokens.delay(peer, clock()));
             open.spawn(async move {
-                if delay > Duration::ZERO {
-                    tokio::time::sleep(delay).await;
+                if delay > Duration::ZERO && !is_its_turn(delay, &stranger, &stop).await {
+                    return;
                 }
                 let since = Instant::now();
-                if let Some(wire) = shake_hands(socket, &options, since, &stop).await {
-                    Connection::new((wire, since), &door, terms, options, clock).run(stop).await;
+                if let Some(wire) = shake_hands(socket, &options, (since, &stranger), &stop).await {
+                    let guest = Guest { wire, since, stranger };
+                    Connection::new(guest, &door, terms, options, clock).run(stop).await;
                 }
                 drop(place);
             });
@@ -84,17 +93,31 @@ pub async fn serve(
     open.wait().await;
 }
 
+/// Waits for so long; false if nothing more is to come of it.
+async fn is_its_turn(delay: Duration, stranger: &Stranger, stop: &CancellationToken) -> bool {
+    let displaced = stranger.displaced();
+    tokio::select! {
+        () = tokio::time::sleep(delay) => true,
+        () = displaced.cancelled() => false,
+        () = stop.cancelled() => false,
+    }
+}
+
 /// The connection once its handshake is done, where there is one; `None` if nothing came of it.
 async fn shake_hands(
     socket: TcpStream,
     options: &NetOptions,
-    since: Instant,
+    (since, stranger): (Instant, &Stranger),
     stop: &CancellationToken,
 ) -> Option<Wire> {
-    let until = since + options.handshake;
+    if options.tls.is_none() {
+        return Some(Wire::Plain(socket));
+    }
+    let (until, displaced) = (since + options.handshake, stranger.displaced());
     let shaken = tokio::select! {
         shaken = tls::welcome(options.tls.as_ref(), socket, Port::Net, until) => shaken,
         () = stop.cancelled() => return None,
+        () = displaced.cancelled() => return None,
     };
     shaken.inspect_err(|error| tracing::info!(%error, "no TLS with a client")).ok()
 }

@@ -13,7 +13,7 @@ pub use listener::{bind, serve};
 
 use crate::limits::{
     ARRIVED_BYTES_MAX, HALF_FRAME_SECONDS, HANDSHAKE_SECONDS, OUTBOX_BYTES_MAX, OUTBOXES_BYTES_MAX,
-    WRITE_STALL_SECONDS,
+    STRANGERS_MAX, WRITE_STALL_SECONDS,
 };
 use crate::session::Terms;
 use crate::tls::Tls;
@@ -34,6 +34,8 @@ pub struct NetOptions {
     pub connections_max: usize,
     /// TLS, where it is spoken.
     pub tls: Option<Tls>,
+    /// Connections that were not welcomed yet; further ones are accepted a moment later.
+    pub strangers_max: usize,
     /// Time from accept to a whole Hello, the handshake of TLS included.
     pub handshake: Duration,
     /// Time from the first to the last byte of a frame.
@@ -61,6 +63,7 @@ impl NetOptions {
             terms: Terms::new(secret_key).with_bytes_max(frame_bytes_max, payload_bytes_max),
             connections_max,
             tls: None,
+            strangers_max: STRANGERS_MAX,
             handshake: Duration::from_secs(HANDSHAKE_SECONDS),
             half_frame: Duration::from_secs(HALF_FRAME_SECONDS),
             write_stall: Duration::from_secs(WRITE_STALL_SECONDS),

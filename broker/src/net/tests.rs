@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::door::{Door, Notice, Outbox, Taken, weight};
-use crate::limits::OUTBOX_CHOKE_BYTES;
+use crate::limits::{KEEPALIVE, OUTBOX_CHOKE_BYTES, UNACKNOWLEDGED};
 use bytes::{Bytes, BytesMut};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -250,6 +250,35 @@ fn deliver(bytes: usize) -> Body {
         run: None,
     };
     Body::Deliver { works: vec![work], end: false }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn connections_inherit_what_finds_peers_that_vanished() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let options = socket2::SockRef::from(&socket);
+    assert_eq!(options.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+    assert!(options.keepalive().unwrap());
+    assert_eq!(options.tcp_keepalive_time().unwrap(), KEEPALIVE);
+    assert_eq!(options.tcp_keepalive_retries().unwrap(), 2);
+}
+
+/// Whoever says nothing gives its place to those who have something to say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_crowd_that_says_nothing_keeps_nobody_out() {
+    let hour = Duration::from_secs(3_600);
+    let mut fake = Fake::start(NetOptions { strangers_max: 3, handshake: hour, ..options() });
+    let (mut welcomed, _) = fake.welcomed().await;
+    let mut crowd = Vec::new();
+    for _ in 0..3 {
+        crowd.push(Peer::connect(fake.address).await);
+    }
+    let (_peer, _) = fake.welcomed().await;
+    assert!(crowd[0].hear().await.is_none());
+    // Who was welcomed is no stranger, however silent.
+    welcomed.send([(2, enqueue())]).await;
+    assert!(matches!(fake.next_but_signs().1, Command::Enqueue(_) | Command::Hangup));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

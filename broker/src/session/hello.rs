@@ -124,17 +124,29 @@ fn resumed(hello: &v1::Hello, terms: &Terms) -> Result<Option<SessionId>, v1::Er
     }
     let id = <[u8; 16]>::try_from(&hello.resume_session[..]).map(SessionId);
     let id = id.map_err(|_| outbound::error(invalid("resume_session", "the id of a session is 16 bytes")))?;
-    let given = <[u8; 32]>::try_from(&hello.resume_secret[..]);
-    // Hashes are compared in constant time, so that a secret cannot be felt out byte by byte.
-    if given.is_ok_and(|given| blake3::Hash::from(given) == secret(id, terms)) {
+    if is_secret_of(&hello.resume_session, &hello.resume_secret, terms) {
         return Ok(Some(id));
     }
-    Err(v1::Error {
+    Err(unproven())
+}
+
+/// The secret is not that of the session.
+pub(super) fn unproven() -> v1::Error {
+    v1::Error {
         code: Code::Unauthenticated.into(),
         message: "the session is not yours, or its broker is another one; open a new session".to_owned(),
         retry_after_ms: 0,
         field: "resume_secret".to_owned(),
-    })
+    }
+}
+
+/// The secret is that of the session.
+pub(super) fn is_secret_of(session: &[u8], given: &[u8], terms: &Terms) -> bool {
+    let (Ok(session), Ok(given)) = (<[u8; 16]>::try_from(session), <[u8; 32]>::try_from(given)) else {
+        return false;
+    };
+    // Hashes are compared in constant time, so that a secret cannot be felt out byte by byte.
+    blake3::Hash::from(given) == secret(SessionId(session), terms)
 }
 
 /// A keyed hash of the id, so that nothing secret is stored and every restart still knows it.

@@ -23,6 +23,7 @@ mod inbound;
 mod outbound;
 mod passive;
 mod rights;
+mod stranger;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -46,6 +47,7 @@ use windlass_engine::{Command, Frame};
 use windlass_proto::frame::{BrokerCodec, FrameError, Inbound};
 use windlass_proto::limits::{
     FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, HELLO_BYTES_MAX, PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX,
+    STRANGER_BYTES_MAX,
 };
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::server_frame::Body as Words;
@@ -213,7 +215,7 @@ impl Session {
             peer: None,
             namespace: String::new(),
             state: State::Greeting,
-            codec: BrokerCodec::new(HELLO_BYTES_MAX),
+            codec: BrokerCodec::new(STRANGER_BYTES_MAX),
             window: Window::new(terms.outstanding_max),
             released: VecDeque::new(),
             terms,
@@ -224,6 +226,12 @@ impl Session {
     #[must_use]
     pub fn awaits_hello(&self) -> bool {
         self.state == State::Greeting
+    }
+
+    /// The client was welcomed.
+    #[must_use]
+    pub fn is_welcome(&self) -> bool {
+        self.state == State::Open
     }
 
     /// The engine knows the client, or is about to: its silence is watched.
@@ -253,6 +261,13 @@ impl Session {
 
     /// Takes the next request off the bytes that arrived. None = it is not whole yet.
     pub fn read(&mut self, arrived: &mut BytesMut, now_ms: u64) -> Option<Verdict> {
+        if self.awaits_hello() {
+            match stranger::look(arrived, &self.terms) {
+                stranger::Beginning::Unclear => return None,
+                stranger::Beginning::Unproven => return Some(self.close(0, hello::unproven())),
+                stranger::Beginning::AtMost(bytes) => self.codec.set_limit(bytes),
+            }
+        }
         match self.codec.decode(arrived) {
             Ok(inbound) => inbound.map(|inbound| self.receive(inbound, now_ms)),
             Err(fault) => Some(self.broken(&fault)),

@@ -4,6 +4,7 @@ mod desk;
 mod fuzz;
 mod refusals;
 mod rights;
+mod stranger;
 mod unsupported;
 mod wire;
 

@@ -7,6 +7,7 @@ use super::super::super::idempotency;
 use super::super::super::problem::Problem;
 use super::spec::NewJob;
 use crate::json::{content, id, word};
+use crate::limits::HTTP_LINES_MAX;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -18,10 +19,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use windlass_proto::limits::JOBS_PER_FRAME_MAX;
 use windlass_proto::v1::enqueue::Wait;
 use windlass_proto::v1::enqueued::{One, Outcome};
 use windlass_proto::v1::query::What;
-use windlass_proto::v1::{Enqueue, JobSpec};
+use windlass_proto::v1::{Code, Enqueue, JobSpec};
 
 /// Jobs of an NDJSON body that go to the engine at once.
 const LINES_AT_ONCE: usize = 1_000;
@@ -40,6 +42,7 @@ pub(super) fn routes() -> OpenApiRouter<Gateway> {
 struct NewJobs {
     /// 1 to 10,000 of them.
     #[schema(min_items = 1, max_items = 10000, value_type = Vec<NewJob>)]
+    #[serde(deserialize_with = "body::at_most::<JOBS_PER_FRAME_MAX, _, _>")]
     jobs: Vec<Box<RawValue>>,
     /// Take the valid ones though others are refused; default: all or none.
     #[serde(default)]
@@ -218,6 +221,10 @@ async fn lines(call: &Call<Rehearsal>, text: &[u8]) -> Result<Answer, Problem> {
     let mut results = Vec::new();
     let (mut specs, mut size) = (Vec::new(), 0);
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    if lines.clone().nth(HTTP_LINES_MAX).is_some() {
+        let message = format!("the body has more than {HTTP_LINES_MAX} lines; send several requests");
+        return Err(Problem::new(Code::TooLarge, message));
+    }
     for (number, line) in lines.enumerate() {
         let read = body::parse(line).and_then(|job: NewJob| spec(call, job, number, text));
         let is_full = specs.len() >= LINES_AT_ONCE || size + line.len() > BYTES_AT_ONCE;
