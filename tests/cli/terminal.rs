@@ -81,7 +81,8 @@ fn a_person_sees_columns_colours_and_times_that_are_near() {
     let (code, shown) = Terminal::start(&broker, &list, &[]).ends();
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains(&hex(&dead)) && shown.contains("\x1b[31mdead\x1b[0m"), "{shown}");
-    assert!(shown.contains("ago") && shown.contains('…'), "{shown}");
+    // How long ago may itself be cut, on a machine that takes its time.
+    assert!(shown.contains("s a") && shown.contains('…'), "{shown}");
     for (env, colour) in
         [(("NO_COLOR", "1"), false), (("TERM", "dumb"), false), (("CLICOLOR_FORCE", "1"), true)]
     {
