@@ -118,13 +118,7 @@ async fn serve(
         tokio::spawn(crate::tokens::watch(tokens, Arc::clone(&clock), stop.clone()));
     }
     let network = tokio::spawn(net::serve(sockets.net, broker.door.clone(), options, clock, stop.clone()));
-    // In one write: whoever starts a broker may read no further than the first line.
-    let mut said = format!("windlass listening on {}", sockets.addr);
-    if let Some((_, addr, _)) = &gateway {
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        said.push_str(&format!("\ndashboard and HTTP on {scheme}://{addr}"));
-    }
-    output::announce(&said);
+    announce(sockets.addr, gateway.as_ref().map(|(_, addr, _)| *addr), tls.is_some());
     let systemd = tokio::spawn(systemd::report(locals, stop.clone()));
     tokio::select! {
         () = first_of(&mut terminate, &mut interrupt) => {}
@@ -156,6 +150,13 @@ async fn serve(
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Says where it listens, in one write: whoever starts a broker may read no further than the first line.
+fn announce(net: SocketAddr, http: Option<SocketAddr>, is_encrypted: bool) {
+    let scheme = if is_encrypted { "https" } else { "http" };
+    let http = http.map(|addr| format!("\ndashboard and HTTP on {scheme}://{addr}")).unwrap_or_default();
+    output::announce(&format!("windlass listening on {net}{http}"));
 }
 
 /// What SIGHUP reads anew.
