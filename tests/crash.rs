@@ -1,6 +1,8 @@
 //! kill -9 of workers and of the broker, a broker that is stopped for a while, signals to end, and data
 //! directories that a broker must not start on.
 
+// A disk that refuses, interrupts and delays.
+mod disk_faults;
 // kill -9 at named places.
 mod failpoints;
 // Clients that know what they were promised, over many deaths of a broker.
@@ -63,6 +65,32 @@ fn the_jobs_of_a_killed_worker_run_elsewhere_within_five_seconds() {
     assert_eq!(others[0].runs().len(), 1, "{:?}", others[0].runs());
     others[0].program.signal(Signal::TERM);
     assert_eq!(others[0].program.wait(), 0);
+}
+
+/// G2: a worker that was stopped for longer than its lease lasts comes back and is refused: what counts is
+/// the run of whoever had the job meanwhile.
+#[test]
+fn a_worker_that_was_stopped_past_its_lease_is_refused_when_it_goes_on() {
+    let broker = Broker::start();
+    let mut peer = broker.peer();
+    let mut first = ExampleWorker::start(broker.home(), "first", broker.addr(), 1);
+    let id = peer.enqueue(slow(3_000));
+    let lost = leased_by(&mut peer, &id);
+    first.program.signal(Signal::STOP);
+    let second = ExampleWorker::start(broker.home(), "second", broker.addr(), 1);
+    let job = completed(&mut peer, &id);
+    assert_eq!((job.attempt, job.crashes, job.deliveries, job.history.len()), (1, 1, 2, 1), "{job:?}");
+    assert_eq!((job.history[0].outcome(), &job.history[0].worker), (Outcome::Lost, &lost));
+
+    first.program.signal(Signal::CONT);
+    // Its handler goes on where it stood, and is refused; then it is a worker like any other.
+    let again = peer.enqueue(slow(0));
+    completed(&mut peer, &again);
+    first.program.signal(Signal::TERM);
+    assert_eq!(first.program.wait(), 0, "{}", first.program.stderr());
+    assert!(first.program.stderr().contains(" 1 lost"), "{}", first.program.stderr());
+    assert_eq!(peer.job(&id), job, "what counted still counts");
+    assert!(second.runs().iter().any(|run| run.contains("outcome=ok")), "{:?}", second.runs());
 }
 
 #[test]

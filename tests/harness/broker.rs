@@ -18,6 +18,8 @@ pub(crate) struct Broker {
     addr: String,
     flags: Vec<String>,
     env: Vec<(String, String)>,
+    /// A program that starts it, and its arguments; usually none.
+    launcher: Vec<String>,
     starts: u32,
     home: TempDir,
 }
@@ -38,9 +40,9 @@ impl Broker {
         let home = tempfile::tempdir().unwrap();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let env: Vec<_> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &env, 1);
+        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &env, &[], 1);
         let addr = listening(&mut program).unwrap();
-        Self { program, addr, flags, env, starts: 1, home }
+        Self { program, addr, flags, env, launcher: Vec::new(), starts: 1, home }
     }
 
     /// A new broker whose clock stands at the beginning of 2030 until somebody advances it; its data are
@@ -107,13 +109,19 @@ impl Broker {
     /// The same, if it is willing to; otherwise its exit code.
     pub(crate) fn try_restart(&mut self) -> Result<(), i32> {
         self.starts += 1;
-        self.program = serve(self.home.path(), &self.addr, &self.flags, &self.env, self.starts);
+        let (home, addr) = (self.home.path(), &self.addr);
+        self.program = serve(home, addr, &self.flags, &self.env, &self.launcher, self.starts);
         listening(&mut self.program).map(drop)
     }
 
     /// From the next start on it has this environment.
     pub(crate) fn set_env(&mut self, env: &[(&str, &str)]) {
         self.env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    }
+
+    /// From the next start on it is started by this command, which is given the broker's own.
+    pub(crate) fn set_launcher(&mut self, launcher: &[&str]) {
+        self.launcher = launcher.iter().map(|&word| word.to_owned()).collect();
     }
 
     /// Asks it to end, and waits. The exit code.
@@ -128,9 +136,17 @@ impl Broker {
     }
 }
 
-fn serve(home: &Path, listen: &str, flags: &[String], env: &[(String, String)], start: u32) -> Program {
-    let mut command = Command::new(WINDLASS);
-    command.arg("serve");
+fn serve(
+    home: &Path,
+    listen: &str,
+    flags: &[String],
+    env: &[(String, String)],
+    launcher: &[String],
+    start: u32,
+) -> Program {
+    let words: Vec<&str> = launcher.iter().map(String::as_str).chain([WINDLASS, "serve"]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
     if !flags.iter().any(|flag| flag == "--listen") {
         command.args(["--listen", listen]);
     }

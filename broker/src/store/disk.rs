@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
+use rustix::io::retry_on_intr;
 
 use super::error::StoreError;
 
@@ -174,7 +175,7 @@ fn next_level(level: Level, space: Space) -> Level {
 /// Takes real blocks for the file, so that removing it gives real room.
 fn preallocate(path: &Path, bytes: u64) -> io::Result<()> {
     let mut file = File::create(path)?;
-    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+    match retry_on_intr(|| rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
             let zeros = vec![0; 1 << 16];

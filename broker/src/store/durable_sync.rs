@@ -42,12 +42,17 @@ mod hook {
     )]
     #[unsafe(no_mangle)]
     pub(super) extern "C" fn sync_file_range(fd: c_int, _offset: i64, _bytes: i64, _flags: c_uint) -> c_int {
-        // SAFETY: fdatasync takes any number; one that is no open file answers EBADF.
-        let result = unsafe { libc::fdatasync(fd) };
-        if result == 0 {
-            super::SYNCS.fetch_add(1, Ordering::AcqRel);
+        loop {
+            // SAFETY: fdatasync takes any number; one that is no open file answers EBADF.
+            let result = unsafe { libc::fdatasync(fd) };
+            if result == 0 {
+                super::SYNCS.fetch_add(1, Ordering::AcqRel);
+            } else if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted {
+                // sled would take it for a failure of the disk.
+                continue;
+            }
+            return result;
         }
-        result
     }
 }
 

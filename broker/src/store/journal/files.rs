@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Advice, FallocateFlags};
+use rustix::io::retry_on_intr;
 
 use super::layout::PAGE;
 #[cfg(test)]
@@ -195,7 +196,8 @@ impl SegmentFile {
         if let Some((trace, id)) = &self.trace {
             trace.sync(*id).map_err(refuse)?;
         }
-        rustix::fs::fdatasync(&self.file).map_err(|errno| refuse(errno.into()))
+        // Some file systems let a signal interrupt a sync. Interrupted is not failed: nothing was dropped.
+        retry_on_intr(|| rustix::fs::fdatasync(&self.file)).map_err(|errno| refuse(errno.into()))
     }
 
     /// Makes the kernel forget the pages it holds of this file, so that what is read next comes
@@ -215,7 +217,8 @@ impl SegmentFile {
         // Asking for all of it first gives one extent where the file system can; where it cannot,
         // the zeros below do the same, and a full disk is noticed either way.
         let more = to - self.bytes;
-        let asked = rustix::fs::fallocate(&self.file, FallocateFlags::empty(), self.bytes, more);
+        let asked =
+            retry_on_intr(|| rustix::fs::fallocate(&self.file, FallocateFlags::empty(), self.bytes, more));
         if asked == Err(rustix::io::Errno::NOSPC) {
             let source = rustix::io::Errno::NOSPC.into();
             return Err(StoreError::io("preallocate a journal segment", &self.path, source));
