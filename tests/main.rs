@@ -66,6 +66,8 @@ mod protocol;
 mod readme;
 // What is kept of what has ended.
 mod retention;
+// What is logged, and what is not.
+mod logs;
 // Who has not said yet who he is.
 mod strangers;
 // Certificates, and who is trusted.

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod net;
 pub mod process;
 mod reload;
+mod secret_file;
 pub mod session;
 pub mod store;
 mod strangers;

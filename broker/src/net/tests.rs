@@ -274,11 +274,21 @@ async fn a_crowd_that_says_nothing_keeps_nobody_out() {
     for _ in 0..3 {
         crowd.push(Peer::connect(fake.address).await);
     }
-    let (_peer, _) = fake.welcomed().await;
+    let mut peer = Peer::connect(fake.address).await;
+    peer.send([(1, Ask::Hello(Hello::default()))]).await;
+    // The end of the one that gave way may be heard first.
+    let (to, _) = loop {
+        let (to, command) = fake.next();
+        if !matches!(command, Command::Hangup) {
+            break (to, command);
+        }
+    };
+    fake.say(to, true, welcome());
+    assert!(matches!(peer.hear().await.unwrap().body, Some(Words::Welcome(_))));
     assert!(crowd[0].hear().await.is_none());
     // Who was welcomed is no stranger, however silent.
     welcomed.send([(2, enqueue())]).await;
-    assert!(matches!(fake.next_but_signs().1, Command::Enqueue(_) | Command::Hangup));
+    while !matches!(fake.next_but_signs().1, Command::Enqueue(_)) {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,20 +1,16 @@
 //! The files of certificates and keys, and what can be wrong with them.
 
+use crate::secret_file;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Longest file that is read: hundreds of certificates.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Bits of a mode by which others than the owner may do something.
-const GROUP_AND_OTHERS: u32 = 0o077;
-/// All but reading by the group.
-const ALL_BUT_GROUP_READ: u32 = 0o037;
 
 /// Where certificates and keys lie, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +55,7 @@ impl Files {
     /// The broker's key.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         let mut file = open(&self.key)?;
-        keep_secret(&self.key, &file)?;
+        secret_file::check(&self.key, &file).map_err(|fault| TlsError::new(&self.key, fault))?;
         let bytes = read(&self.key, &mut file)?;
         PrivateKeyDer::from_pem_slice(&bytes)
             .map_err(|error| TlsError::new(&self.key, said(&error, "private key")))
@@ -86,25 +82,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         Ok(found) => Ok(found),
         Err(error) => Err(TlsError::new(path, said(&error, "certificate"))),
     }
-}
-
-/// Refuses a file with a secret that others may read. It is asked of the open file, so that what is
-/// looked at is what is read.
-pub(crate) fn keep_secret(path: &Path, file: &File) -> Result<(), TlsError> {
-    let mode = file.metadata().map_err(|error| TlsError::new(path, error.to_string()))?.permissions().mode();
-    // systemd lets a service read its credentials through an access list, whose mask looks like the
-    // group's right to read; the folder around them is the service's alone.
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let is_credential = credentials.is_some_and(|folder| path.starts_with(folder));
-    let forbidden = if is_credential { ALL_BUT_GROUP_READ } else { GROUP_AND_OTHERS };
-    if mode & forbidden == 0 {
-        return Ok(());
-    }
-    let shown = path.display();
-    Err(TlsError::new(
-        path,
-        format!("others than its owner may read it (mode {:o}); do `chmod 600 {shown}`", mode & 0o777),
-    ))
 }
 
 fn open(path: &Path) -> Result<File, TlsError> {

@@ -3,10 +3,11 @@
 use super::role::Role;
 use super::secret::{Hash, is_name};
 use crate::limits::{TOKENS_FILE_BYTES_MAX, TOKENS_MAX};
+use crate::secret_file;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use windlass_proto::limits::{TOKEN_LIST_MAX, is_name as is_queue};
 
@@ -148,7 +149,7 @@ impl File {
         let failed = |source| FileError::Io { what: "read", path: path.into(), source };
         let mut file = std::fs::File::open(path).map_err(failed)?;
         // Of the file that is open, so that nobody swaps it in between.
-        if file.metadata().map_err(failed)?.mode() & 0o077 != 0 {
+        if secret_file::check(path, &file).is_err() {
             return Err(FileError::Open(path.into()));
         }
         let (mut text, most) = (String::new(), TOKENS_FILE_BYTES_MAX);
