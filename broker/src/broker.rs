@@ -6,6 +6,7 @@ use crate::door::{Door, Notice};
 use crate::driver::commit::Commit;
 use crate::driver::core::{Core, CoreOptions};
 use crate::driver::sinks::Places;
+use crate::driver::snapshots::{Snapshots, Source};
 use crate::driver::{Driver, Known, folding};
 use crate::failpoint;
 use crate::history::{History, Keeper};
@@ -15,9 +16,9 @@ use crate::store::directory::Directory;
 use crate::store::disk::{Disk, DiskOptions, Level};
 use crate::store::ended;
 use crate::store::fold::Folder;
-use crate::store::journal::DiskJournal;
+use crate::store::journal::{DiskJournal, JournalOptions};
 use crate::store::record;
-use crate::store::seam::{Journal, Record};
+use crate::store::seam::{Journal, Leaves, Record};
 use crate::store::sled_leaves::SledLeaves;
 use crate::vault::Vault;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,13 @@ impl Broker {
         let history = History::load(&opened.directory.history());
         history.begin(now, core.engine());
         let keeper = keep(Keeper::new(history.clone(), opened.directory.history()));
+        let commit = Arc::new(Commit::new(first));
+        let snapshot = Source {
+            leaves: opened.leaves.reader(),
+            journal: opened.directory.journal(),
+            options: JournalOptions::new(opened.directory.id(), opened.directory.journal_secret()),
+            commit: commit.clone(),
+        };
         let folder = Folder::new(opened.leaves, opened.loaded.meta);
         let door = Door::default();
         let known = known(&opened.disk);
@@ -126,8 +134,8 @@ impl Broker {
             leaves: opened.directory.leaves(),
             history,
             meters: meters.clone(),
+            snapshot,
         };
-        let commit = Arc::new(Commit::new(first));
         let (threads, disk_watch, sinks) = run(parts, &commit);
         let directory = opened.directory;
         Ok(Self { door, secret, meters, sinks, threads, disk_watch, history: keeper, commit, directory })
@@ -164,14 +172,17 @@ struct Parts {
     leaves: PathBuf,
     history: History,
     meters: Meters,
+    snapshot: Source,
 }
 
 fn run(parts: Parts, commit: &Arc<Commit>) -> (Vec<JoinHandle<()>>, Arc<AtomicBool>, Places) {
-    let Parts { core, folder, mut journal, door, known, clock, mut disk, leaves, history, meters } = parts;
+    let Parts { core, folder, mut journal, door, known, clock, mut disk, leaves, history, meters, snapshot } =
+        parts;
     let (slices, copied) = mpsc::sync_channel(SLICES_WAITING);
     let stopped = Arc::new(AtomicBool::new(false));
     let driver = Driver::new(core, door.clone(), commit.clone(), slices, known.clone(), clock)
         .with_history(history)
+        .with_snapshots(Snapshots::of(snapshot))
         .with_meters(meters);
     let sinks = driver.sinks();
     let (writer, folded) = (commit.clone(), commit.clone());

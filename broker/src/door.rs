@@ -415,7 +415,8 @@ pub fn weight(frame: &Frame) -> usize {
             let series = rows.series.iter().map(|row| 100 + 8 * row.values.len());
             let logs = rows.logs.iter().flat_map(|logs| &logs.chunks).map(|(_, chunk)| slot(chunk));
             let jobs = rows.jobs.iter().map(|job| 400 + parts(job));
-            jobs.sum::<usize>() + logs.sum::<usize>() + series.sum::<usize>() + 400 * others
+            let export = rows.export.as_ref().map_or(0, |row| row.piece.len());
+            export + jobs.sum::<usize>() + logs.sum::<usize>() + series.sum::<usize>() + 400 * others
         }
         Body::Enqueued(ones) => ones.iter().map(|one| 64 + slot(&one.result)).sum(),
         Body::Event { event, data, .. } => {

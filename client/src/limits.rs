@@ -28,3 +28,5 @@ pub(crate) const READ_BYTES: usize = 32 * 1024;
 pub(crate) const PAGE_ROWS: u32 = 1_000;
 /// Queues and kinds whose metrics are told apart.
 pub(crate) const METRICS_KINDS_MAX: usize = 1_000;
+/// Pause while the broker reads the next piece of a snapshot.
+pub(crate) const SNAPSHOT_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);

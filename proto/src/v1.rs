@@ -1841,18 +1841,12 @@ pub struct ConfigView {
     #[prost(uint64, tag = "3")]
     pub changed_at_ms: u64,
 }
-/// A record of a backup, for Query EXPORT: a resource, or a job with its state.
-#[derive(Clone, PartialEq, ::prost::Message)]
+/// A piece of an archive, for Query EXPORT.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportView {
-    /// As Enqueue takes it.
-    #[prost(message, optional, tag = "1")]
-    pub job: ::core::option::Option<JobSpec>,
-    /// Where the job stood.
-    #[prost(enumeration = "State", tag = "2")]
-    pub state: i32,
-    /// As Put takes it.
-    #[prost(message, optional, tag = "3")]
-    pub resource: ::core::option::Option<Resource>,
+    /// The bytes that follow those of the answer before; empty: none are ready, ask again soon.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub piece: ::prost::bytes::Bytes,
 }
 /// A refusal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2250,7 +2244,8 @@ pub mod query {
         Server = 13,
         /// Resources as stored.
         Config = 14,
-        /// A backup: resources, then jobs.
+        /// A snapshot of everything, of all namespaces, as an archive that `windlass store import` takes: piece by
+        /// piece, each the next `cursor`. One is taken at a time; it is given up when nobody asks for a minute.
         Export = 15,
         /// What was changed, by whom.
         Audit = 16,

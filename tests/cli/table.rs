@@ -94,6 +94,11 @@ const TABLE: &[Row] = &[
         .missing("nobody --yes --file {dir}/tokens.toml")
         .local(),
     row("token list", "--file {dir}/tokens.toml", List).local(),
+    row("store info", "", Elsewhere),
+    row("store verify", "", Elsewhere),
+    row("store export", "", Elsewhere),
+    row("store import", "", Elsewhere),
+    row("admin snapshot", "", Elsewhere),
     row("config show", "--origin", List).local(),
     row("config check", "{dir}/broker.toml", One).local(),
     row("config example", "", Text).local(),

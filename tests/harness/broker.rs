@@ -45,6 +45,16 @@ impl Broker {
         Self { program, addr, flags, env, launcher: Vec::new(), starts: 1, home }
     }
 
+    /// A broker on a data directory that is there, with further flags.
+    pub(crate) fn on(data: &Path, flags: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(data, home.path().join("data")).unwrap();
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &[], 1);
+        let addr = listening(&mut program).unwrap();
+        Self { program, addr, flags, env: Vec::new(), starts: 1, home }
+    }
+
     /// A new broker whose clock stands at the beginning of 2030 until somebody advances it; its data are
     /// below [`Broker::home`].
     pub(crate) fn with_test_clock() -> Self {

@@ -228,7 +228,6 @@ fn queries() -> Vec<Case> {
     ];
     let unsupported = [
         (query(What::Keys, |_| ()), "what"),
-        (query(What::Export, |_| ()), "what"),
         (query(What::Tokens, |_| ()), "what"),
         (query(What::Jobs, |query| query.window_ms = 1), "window_ms"),
     ];

@@ -1,5 +1,6 @@
 //! Frames: what the engine answers. They leave when the batch of their turn is durable.
 
+use crate::blob::Blob;
 use crate::command::Refusal;
 use crate::event::Event;
 use crate::fact::RunLimits;
@@ -296,12 +297,23 @@ pub struct Rows {
     pub explains: Vec<ExplainView>,
     /// Lines of a job's log.
     pub logs: Option<Box<LogRows>>,
+    /// A piece of a snapshot.
+    pub export: Option<Box<ExportRow>>,
     /// The broker.
     pub server: Option<Box<ServerView>>,
     /// Where the next page begins; None = this was the last.
     pub cursor: Option<Cursor>,
     /// How many there are in all, if that is known.
     pub total: Option<u64>,
+}
+
+/// A piece of a snapshot, to be filled in by whoever takes it.
+#[derive(Clone, Debug, Default)]
+pub struct ExportRow {
+    /// The place it was asked for.
+    pub after: Option<u64>,
+    /// Its bytes.
+    pub piece: Blob,
 }
 
 /// Lines of a job's log: they are still in the chunks in which they came.

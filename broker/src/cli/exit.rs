@@ -96,7 +96,10 @@ impl Exit {
     /// The list as `--help` shows it.
     pub(super) fn help() -> String {
         let lines = Self::ALL.iter().map(|(exit, meaning)| format!("  {:<4}{meaning}\n", *exit as u8));
-        format!("Exit codes:\n{}  78  damaged data directory (serve)", lines.collect::<String>())
+        format!(
+            "Exit codes:\n{}  78  damaged data directory or archive (serve, store)",
+            lines.collect::<String>()
+        )
     }
 }
 

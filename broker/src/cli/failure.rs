@@ -37,7 +37,12 @@ struct Said {
     retry_after_ms: Option<u64>,
     /// What to do next, for people.
     next: String,
+    /// A data directory or an archive is damaged: code 78, as of `serve`.
+    is_damage: bool,
 }
+
+/// Exit code of damage; see `StoreError::exit_code`.
+const DAMAGED: u8 = 78;
 
 /// What a command comes to.
 pub(super) type Outcome = Result<Exit, Failure>;
@@ -53,6 +58,7 @@ impl Failure {
             field: String::new(),
             retry_after_ms: None,
             next: String::new(),
+            is_damage: false,
         }))
     }
 
@@ -69,6 +75,16 @@ impl Failure {
     /// The command could not do its work.
     pub(super) fn failed(detail: impl Into<String>) -> Self {
         Self::new(Exit::Failed, detail)
+    }
+
+    /// The store refuses, with its own exit code.
+    pub(super) fn of_store(exit_code: i32, detail: impl Into<String>) -> Self {
+        let mut failure = Self::failed(detail);
+        if exit_code == i32::from(DAMAGED) {
+            failure.0.is_damage = true;
+            failure.0.code = "DAMAGED".into();
+        }
+        failure
     }
 
     /// Adds what to do next.
@@ -90,7 +106,7 @@ impl Failure {
             "title": Exit::ALL[self.0.exit as usize].1,
             "detail": self.0.detail,
             "code": self.0.code,
-            "exit_code": self.0.exit as u8,
+            "exit_code": self.code(),
         });
         if let Some(retry_after_ms) = self.0.retry_after_ms {
             problem["retry_after_ms"] = json!(retry_after_ms);
@@ -111,7 +127,11 @@ impl Failure {
         if self.0.exit == Exit::Unreachable && form == Form::Table && std::io::stderr().is_terminal() {
             output::note(WAYS);
         }
-        self.0.exit.into()
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        if self.0.is_damage { DAMAGED } else { self.0.exit as u8 }
     }
 }
 
@@ -148,6 +168,7 @@ impl From<Error> for Failure {
             field: error.field().to_owned(),
             retry_after_ms: error.retry_after().and_then(|after| u64::try_from(after.as_millis()).ok()),
             next: next.to_owned(),
+            is_damage: false,
         }))
     }
 }

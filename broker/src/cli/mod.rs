@@ -14,6 +14,7 @@ mod healthcheck;
 mod output;
 mod pages;
 mod serve;
+mod store;
 mod target;
 mod tls;
 mod token;
@@ -53,6 +54,8 @@ enum Command {
     Admin(Box<admin::AdminArgs>),
     /// Measure a broker
     Bench(bench::BenchArgs),
+    /// Look at, check, copy and mend a data directory that no broker serves
+    Store(store::StoreArgs),
     /// Look whether this machine and its settings are fit for a broker
     Doctor(Box<doctor::DoctorArgs>),
     /// Ask a broker over HTTP whether it is ready; for containers without a shell
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Enqueue(args) => runtime.block_on(enqueue::run(*args)),
         Command::Admin(args) => runtime.block_on(admin::run(*args)),
         Command::Bench(args) => runtime.block_on(bench::run(args)),
+        Command::Store(args) => ended(&args.output, store::run(&args)),
         Command::Doctor(args) => ended(&args.output, doctor::run(&args)),
         Command::Healthcheck(args) => ended(&args.output, healthcheck::run(&args)),
         Command::Token(args) => ended(&args.output, token::run(&args)),

@@ -70,6 +70,8 @@ struct State {
     /// The journal thread is writing.
     is_busy: bool,
     recycle: Option<u64>,
+    /// Who reads the journal; nothing of it is recycled meanwhile.
+    holds: usize,
     /// What a fold freed is not recycled yet, and the figures of the journal do not show it.
     is_recycling: bool,
     is_closed: bool,
@@ -77,6 +79,18 @@ struct State {
     meters: Commits,
     /// Who waits for the journal thread; waking nobody costs a system call too.
     waiters: usize,
+}
+
+/// Somebody reads the journal.
+pub struct Hold {
+    commit: Arc<Commit>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.commit.lock().holds -= 1;
+        self.commit.work.notify_one();
+    }
 }
 
 /// What the journal thread has in hand.
@@ -87,7 +101,7 @@ pub struct Work {
 
 impl State {
     fn take(&mut self) -> Option<Work> {
-        let recycle = self.recycle.take();
+        let recycle = if self.holds == 0 { self.recycle.take() } else { None };
         if self.waiting.is_none() && recycle.is_none() {
             return None;
         }
@@ -160,6 +174,13 @@ impl Commit {
         state.is_recycling = true;
         drop(state);
         self.work.notify_one();
+    }
+
+    /// Keeps the journal as it is and grows, until the returned value is dropped.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        self.lock().holds += 1;
+        Hold { commit: self.clone() }
     }
 
     /// What commits took, since the start.

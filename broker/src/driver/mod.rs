@@ -10,6 +10,7 @@ pub mod commit;
 pub mod core;
 pub mod folding;
 pub mod sinks;
+pub mod snapshots;
 mod test_clock;
 
 use crate::clock::{self, Clock, Reading};
@@ -21,6 +22,7 @@ use crate::store::StoreError;
 use crate::store::fold::Slice;
 use commit::{Batch, Commit};
 use core::Core;
+use snapshots::Snapshots;
 use std::collections::HashMap;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,6 +62,7 @@ pub struct Driver {
     sample_at: u64,
     is_draining: bool,
     sinks: sinks::Teller,
+    snapshots: Snapshots,
 }
 
 impl Driver {
@@ -89,6 +92,7 @@ impl Driver {
             sample_at: u64::MAX,
             is_draining: false,
             sinks: sinks::Teller::new(),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -104,6 +108,13 @@ impl Driver {
     #[must_use]
     pub fn with_meters(mut self, meters: Meters) -> Self {
         self.meters = meters;
+        self
+    }
+
+    /// The same, with snapshots of what lies on its disk.
+    #[must_use]
+    pub fn with_snapshots(mut self, snapshots: Snapshots) -> Self {
+        self.snapshots = snapshots;
         self
     }
 
@@ -139,6 +150,7 @@ impl Driver {
             self.history.sample(now, self.core.engine());
             self.sample_at = self.history.due_at();
         }
+        self.snapshots.look();
         let mut batch = self.commit.begin();
         if batch.is_fresh() {
             self.copy_slice(batch.number - 1);
@@ -224,7 +236,12 @@ impl Driver {
                         self.commit.recycle(replay_from);
                     }
                 }
-                Notice::Disk(pressure) => self.core.set_disk(pressure),
+                Notice::Disk(pressure) => {
+                    if pressure.no_enqueue {
+                        self.snapshots.give_up();
+                    }
+                    self.core.set_disk(pressure);
+                }
                 Notice::Measure => self.measure(now),
                 Notice::Drain => {
                     self.is_draining = true;
@@ -293,6 +310,11 @@ impl Driver {
     fn address(&mut self, conn: ConnId, mut frames: Vec<Frame>, batch: &mut Batch) {
         let Some(outbox) = self.outboxes.get(&conn) else { return };
         for frame in &mut frames {
+            if let Body::Rows(rows) = &mut frame.body
+                && let Err(refusal) = self.snapshots.fill(rows)
+            {
+                frame.body = Body::Error(refusal);
+            }
             if let Body::Error(refusal) = &frame.body {
                 self.traffic.refusals[refusal.code as usize] += 1;
             }

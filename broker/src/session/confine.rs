@@ -147,6 +147,14 @@ fn query(grant: &Grant, query: &mut Query) -> Checked<()> {
         Query::Config { .. } => all(grant, "the configuration is of no queue"),
         Query::Operations { .. } => all(grant, "a change may be of jobs of any queue"),
         Query::Audit { .. } => all(grant, "the audit is of no queue"),
+        Query::Export { .. } if !grant.namespaces().is_all() || !grant.shows_bodies() => {
+            let message = format!(
+                "token {} does not reach all namespaces and payloads, and a snapshot holds them",
+                grant.name()
+            );
+            Err(denied("what", message))
+        }
+        Query::Export { .. } => all(grant, "a snapshot holds all"),
     }
 }
 

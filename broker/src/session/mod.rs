@@ -502,7 +502,7 @@ pub fn unchoke() -> Asked {
 fn shows_bodies(command: &Command) -> bool {
     let Command::Query(query) = command else { return false };
     match query {
-        command::Query::Job(_) | command::Query::Logs { .. } => true,
+        command::Query::Job(_) | command::Query::Logs { .. } | command::Query::Export { .. } => true,
         command::Query::Jobs(query) => query.fields != command::Fields::NONE,
         command::Query::Queues { .. }
         | command::Query::Kinds { .. }

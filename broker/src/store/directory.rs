@@ -31,7 +31,7 @@ use super::folder::{make_folder, sync_folder, sync_names_above};
 use super::journal;
 
 const MAGIC: [u8; 8] = *b"WINDLASS";
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// magic 8 | version u8 | stage u8 | id 16 | secret 32 | crc32c u32 of all before.
 /// What may stand in a data directory before it has a MANIFEST; a file system may have made the last.
 const OURS: [&str; 12] = [
@@ -112,6 +112,26 @@ impl Directory {
             directory.clear_half_made()?;
         }
         Ok(directory)
+    }
+
+    /// What the MANIFEST at `path` says, without taking the directory: its id, and whether it is
+    /// whole. None where there is no data directory.
+    ///
+    /// # Errors
+    /// `Corrupt` and `UnknownVersion` when it cannot be read.
+    pub fn look(path: &Path) -> Result<Option<(DirectoryId, bool)>, StoreError> {
+        let manifest = read_manifest(&path.join("MANIFEST"))?;
+        Ok(manifest.map(|manifest| (manifest.id, manifest.stage == Stage::Whole)))
+    }
+
+    /// The process that holds the directory at `path`, if one does.
+    #[must_use]
+    pub fn holder(path: &Path) -> Option<u32> {
+        let lock = File::open(path.join("LOCK")).ok()?;
+        let is_held = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err();
+        let mut holder = String::new();
+        (&lock).read_to_string(&mut holder).ok()?;
+        if is_held { Some(holder.trim().parse().unwrap_or(0)) } else { None }
     }
 
     /// Whether the journal and the leaves are still to be created; `seal` comes after that.

@@ -39,6 +39,12 @@ pub enum StoreError {
         /// One of the files.
         found: String,
     },
+    /// Something is where something new was to be made.
+    #[error("{}: is there already, and nothing is written over it; name another place", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
     /// A file belongs to another data directory.
     #[error(
         "{}: belongs to data directory {found}, this one is {expected}; \
@@ -172,7 +178,7 @@ pub(super) const NEXT_RESTORE: &str = "nothing has been changed; \
 
 impl StoreError {
     /// Sorts a refusal of the system by what the operator has to do about it.
-    pub(super) fn io(doing: &'static str, file: &Path, source: io::Error) -> StoreError {
+    pub(crate) fn io(doing: &'static str, file: &Path, source: io::Error) -> StoreError {
         let file = file.to_path_buf();
         let kind = source.kind();
         if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
@@ -203,6 +209,7 @@ impl StoreError {
             | StoreError::Mismatch { .. }
             | StoreError::NotDurable { .. } => 78,
             StoreError::NotOurs { .. }
+            | StoreError::Exists { .. }
             | StoreError::Locked { .. }
             | StoreError::Full { .. }
             | StoreError::ReadOnly { .. }

@@ -32,6 +32,10 @@ pub const LEAVES: &[u8] = b"L";
 /// What the keys of blocks and chunks begin with.
 pub const PARTS: &[u8] = b"P";
 
+/// Classes of entries in the order in which an archive holds them: names before the jobs that have
+/// them, jobs before their parts.
+pub const CLASSES: [&[u8]; 3] = [ROWS, LEAVES, PARTS];
+
 /// The leaf of a job.
 #[must_use]
 pub fn leaf_of(seq: Seq) -> u64 {
@@ -60,6 +64,12 @@ pub fn read_leaf(key: &[u8]) -> Option<u64> {
 #[must_use]
 pub fn parts(leaf: u64) -> Vec<u8> {
     [PARTS, &leaf.to_be_bytes()].concat()
+}
+
+/// The leaf that a block or chunk belongs to; None for another key.
+#[must_use]
+pub fn leaf_of_part(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.strip_prefix(PARTS)?.get(..8)?.try_into().ok()?))
 }
 
 /// What the keys of a leaf's blocks begin with.

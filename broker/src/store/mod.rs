@@ -5,6 +5,7 @@
 //! [`directory`]. The upper half knows facts, heads and parts: [`record`], [`keys`], [`parts`],
 //! [`fold`], [`recovery`].
 
+pub mod archive;
 pub mod before;
 pub mod directory;
 pub mod disk;

@@ -32,7 +32,7 @@ pub fn load<J: Journal>(
     parts: &mut Parts,
     fold: &mut Fold,
 ) -> Result<Loaded, StoreError> {
-    let meta = load_leaves_meta(leaves)?;
+    let meta = load_meta(leaves)?;
     if meta.to > recovered.last_batch {
         return Err(StoreError::Mismatch {
             what: format!(
@@ -83,7 +83,11 @@ pub fn load<J: Journal>(
     Ok(Loaded { meta, last_batch: recovered.last_batch, facts })
 }
 
-fn load_leaves_meta(leaves: &dyn ReadLeaves) -> Result<Meta, StoreError> {
+/// The store's own record.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn load_meta(leaves: &dyn ReadLeaves) -> Result<Meta, StoreError> {
     match leaves.read(keys::META)? {
         Some(bytes) => record::decode_meta(&bytes).map_err(|error| error.at("the store's Meta record")),
         None => Ok(Meta { replay_from: 1, seq_next: 1, stopped: true, ..Meta::default() }),

@@ -1,6 +1,12 @@
 //! A data directory, opened and recovered, without a broker around it: what a start begins with,
 //! and what is done to one while nobody serves it.
 
+mod copy;
+mod look;
+
+pub use copy::{NewArchive, import};
+pub use look::{Info, Inventory, info};
+
 use crate::broker::Options;
 use crate::driver::core::Core;
 use crate::failpoint;

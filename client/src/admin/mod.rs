@@ -21,7 +21,7 @@ use windlass_proto::v1::{client_frame::Request, server_frame::Body};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Events;
 use crate::id::JobId;
-use crate::limits::PAGE_ROWS;
+use crate::limits::{PAGE_ROWS, SNAPSHOT_PAUSE};
 use crate::link::{Link, Rules};
 
 pub use change::Changed;
@@ -157,6 +157,27 @@ impl Admin {
     pub async fn stats(&self) -> Result<ServerView> {
         let rows = self.query(Query { what: What::Server.into(), ..Query::default() }).await?;
         rows.server.into_iter().next().ok_or_else(|| Error::wrong_answer("the server's row"))
+    }
+
+    /// Takes a snapshot of everything that was acknowledged by now, of all namespaces, while the broker goes
+    /// on: hands the archive on in pieces, in order. `windlass store import` makes a data directory of it.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`], and whatever `each` returns.
+    pub async fn snapshot(&self, mut each: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<()> {
+        let mut query = Query { what: What::Export.into(), ..Query::default() };
+        loop {
+            let rows = self.query(query.clone()).await?;
+            let piece = rows.exports.first().map(|export| &export.piece[..]).unwrap_or_default();
+            each(piece).map_err(Error::io)?;
+            if rows.cursor.is_empty() {
+                return Ok(());
+            }
+            if piece.is_empty() {
+                tokio::time::sleep(SNAPSHOT_PAUSE).await;
+            }
+            query.cursor = rows.cursor;
+        }
     }
 
     /// One job in full, with payload, result and history; `None` if there is none of that id.

@@ -82,6 +82,11 @@ pub enum Query {
         /// Lines.
         limit: usize,
     },
+    /// A snapshot, piece by piece; whoever drives the engine takes it.
+    Export {
+        /// The place that the answer before named; None begins one.
+        after: Option<u64>,
+    },
     /// The broker itself.
     Server,
     /// Ways of failing, the most frequent first.

@@ -3,7 +3,7 @@
 use crate::command::{Code, Fields, Query, Refusal};
 use crate::engine::{Asker, Engine, Turn};
 use crate::fact::ResourceKey;
-use crate::frame::{Body, Cursor, Rows};
+use crate::frame::{Body, Cursor, ExportRow, Rows};
 use crate::ids::{JobId, Ms, NameId, SessionId};
 use crate::ledger::job::{Job, State};
 use crate::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
@@ -39,6 +39,10 @@ impl Engine {
             Query::Limits { name, after, limit } => Ok(self.limits_page(asker, &name, &after, rows(limit))),
             Query::Schedules { name, after, limit } => {
                 Ok(self.schedules_page(asker, &name, &after, rows(limit)))
+            }
+            Query::Export { after } => {
+                let export = Some(Box::new(ExportRow { after, ..ExportRow::default() }));
+                Ok(Rows { export, ..Rows::default() })
             }
             Query::Server => Ok(Rows { server: Some(Box::new(self.server(asker.now))), ..Rows::default() }),
         };

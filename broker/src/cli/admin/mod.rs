@@ -20,6 +20,7 @@ mod operations;
 mod queues;
 mod schedules;
 mod server;
+mod snapshot;
 mod status;
 mod survey;
 mod tail;
@@ -162,6 +163,11 @@ enum What {
     /// The broker itself
     #[command(alias = "stat")]
     Stats,
+    /// Everything there is, in one checksummed file for `store import`, while the broker serves
+    Snapshot {
+        /// The file; must not be there
+        file: std::path::PathBuf,
+    },
     /// Brokers by name: add, list, use, show, remove
     #[command(alias = "contexts")]
     Context {
@@ -222,6 +228,7 @@ impl What {
             | Self::Logs(_)
             | Self::Tail(_)
             | Self::AdvanceClock { .. }
+            | Self::Snapshot { .. }
             | Self::Context { .. } => false,
         }
     }
@@ -251,6 +258,7 @@ async fn perform(desk: &Desk, what: &What) -> Outcome {
         What::Workers { what } => workers::run(desk, what.as_ref()).await,
         What::Webhooks { what } => webhooks::run(desk, what.as_ref()).await,
         What::AdvanceClock { by, patience } => server::advance_clock(desk, *by, *patience).await,
+        What::Snapshot { file } => snapshot::run(desk, file).await,
         What::Stats => server::stats(desk).await,
         What::Check(_) | What::Context { .. } => {
             Err(Failure::failed("this asks no broker, or asks it itself"))

@@ -51,7 +51,8 @@ pub(super) fn query(query: v1::Query, rules: Rules) -> Checked<Query> {
         What::Kinds => kinds,
         What::Scale => scale,
         What::Series => series,
-        What::Keys | What::Export | What::Tokens => return Err(unsupported("what")),
+        What::Export => export,
+        What::Keys | What::Tokens => return Err(unsupported("what")),
     };
     let looks_back = [What::Errors, What::Scale, What::Series].iter().any(|noun| *noun as i32 == what);
     let has_steps = what == What::Series as i32;
@@ -243,6 +244,13 @@ fn audit(page: Page) -> Checked<Query> {
     unset(&[("name", !name.is_empty()), ("fields", !fields.is_empty())])?;
     select.only(&["all"])?;
     Ok(Query::Audit { after: cursor::seq(&cursor)?, limit, newest_first })
+}
+
+fn export(page: Page) -> Checked<Query> {
+    let Page { select, cursor, newest_first, name, fields, .. } = page;
+    unset(&[("name", !name.is_empty()), ("newest_first", newest_first), ("fields", !fields.is_empty())])?;
+    select.only(&["all"])?;
+    Ok(Query::Export { after: cursor::seq(&cursor)? })
 }
 
 fn server(page: Page) -> Checked<Query> {

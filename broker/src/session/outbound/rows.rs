@@ -42,6 +42,7 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         errors,
         operations,
         audits,
+        export,
         server,
         cursor,
         total,
@@ -68,6 +69,10 @@ pub(in crate::session) fn rows(rows: Rows) -> v1::Rows {
         limits: limits.into_iter().map(limit).collect(),
         schedules: schedules.into_iter().map(schedule::view).collect(),
         explains: explains.into_iter().map(explain::explain).collect(),
+        exports: export
+            .into_iter()
+            .map(|row| v1::ExportView { piece: Bytes::copy_from_slice(&row.piece) })
+            .collect(),
         server: server.into_iter().map(|view| self::server(*view)).collect(),
         ..v1::Rows::default()
     }

@@ -73,6 +73,19 @@ impl Folder {
         Ok(found)
     }
 
+    /// Opens every segment file that has its name, and touches nothing.
+    pub(super) fn open_named(&self) -> Result<Vec<SegmentFile>, StoreError> {
+        let list = |source| StoreError::io("list the journal", &self.path, source);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(list)? {
+            let path = entry.map_err(list)?.path();
+            if path.extension().is_some_and(|extension| extension == SEGMENT) {
+                found.push(self.open_file(path)?);
+            }
+        }
+        Ok(found)
+    }
+
     fn open_file(&self, path: PathBuf) -> Result<SegmentFile, StoreError> {
         let refuse = |source| StoreError::io("open a journal segment", &path, source);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(refuse)?;

@@ -7,6 +7,7 @@
 
 mod files;
 mod layout;
+mod reading;
 mod recovery;
 mod spare;
 mod tail;
@@ -34,6 +35,8 @@ use crate::failpoint;
 
 use super::error::{DirectoryId, StoreError};
 use super::seam::{EachRecord, Journal, JournalStats, Record, Recovered};
+
+pub use self::reading::read_live;
 
 /// The largest body of one record. The batches above are far smaller; this bounds what a damaged
 /// length can make recovery read.
