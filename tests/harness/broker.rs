@@ -50,9 +50,9 @@ impl Broker {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(data, home.path().join("data")).unwrap();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &[], 1);
+        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &[], &[], 1);
         let addr = listening(&mut program).unwrap();
-        Self { program, addr, flags, env: Vec::new(), starts: 1, home }
+        Self { program, addr, flags, env: Vec::new(), launcher: Vec::new(), starts: 1, home }
     }
 
     /// A new broker whose clock stands at the beginning of 2030 until somebody advances it; its data are

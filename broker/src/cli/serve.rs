@@ -181,16 +181,6 @@ async fn warn_of_exposure(exposed: Option<String>) {
     }
 }
 
-/// Says where it listens, in one write: whoever starts a broker may read no further than the first line.
-fn announce(net: SocketAddr, http: Option<SocketAddr>, is_tls: bool) {
-    let mut said = format!("windlass listening on {net}");
-    if let Some(addr) = http {
-        let scheme = if is_tls { "https" } else { "http" };
-        said.push_str(&format!("\ndashboard and HTTP on {scheme}://{addr}"));
-    }
-    output::announce(&said);
-}
-
 /// Where clients come in.
 struct Sockets {
     net: TcpListener,
