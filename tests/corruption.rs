@@ -10,7 +10,8 @@ mod child;
 mod damage;
 
 use crate::harness::{Broker, complete, eventually, fetch_once, job, result_of};
-use damage::{Cell, cells, copy};
+pub use damage::copy;
+use damage::{Cell, cells};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};

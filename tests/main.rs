@@ -14,6 +14,8 @@ mod store_model;
 mod power_cut;
 // Damage of every kind to every file of a data directory.
 mod corruption;
+// A disk without room.
+mod full_disk;
 // A data directory is looked at, exported, imported; snapshots.
 mod store;
 // What the tests share: processes, a raw peer, a misbehaving proxy, patience.

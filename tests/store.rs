@@ -1,5 +1,7 @@
 //! A data directory as a thing: looked at, copied while it is served and while it is not, made anew.
 
+mod fixtures;
+
 use crate::harness::{
     Answer, Broker, Peer, complete, eventually, fetch_once, job, result_of, start_windlass, windlass,
 };
