@@ -70,6 +70,8 @@ mod protocol;
 mod readme;
 // What is kept of what has ended.
 mod retention;
+// Lines that are slow, torn, half-open, or crowded.
+mod network;
 // What is logged, and what is not.
 mod logs;
 // Who has not said yet who he is.

@@ -1,17 +1,18 @@
-//! A TCP proxy that misbehaves on demand: it cuts, falls silent, forgets replies, dribbles, or turns
-//! everybody away.
+//! A TCP proxy that misbehaves on demand: it cuts, resets in the middle of a frame, falls silent, forgets
+//! replies, delays, dribbles, or turns everybody away.
 
 use super::patience::PATIENCE;
+use socket2::SockRef;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
 /// Between two looks at what the proxy is told to do.
 const LOOK: Duration = Duration::from_millis(20);
-/// Between two bytes that dribble.
+/// Between two bytes that dribble, unless told otherwise.
 const DRIP: Duration = Duration::from_millis(1);
 
 /// Stands between clients and a broker.
@@ -24,10 +25,21 @@ struct Shared {
     upstream: String,
     /// New connections are closed at once.
     is_shut: AtomicBool,
-    /// New connections dribble.
-    dribbles: AtomicBool,
+    /// How new connections misbehave.
+    manner: Mutex<Manner>,
     is_over: AtomicBool,
-    lines: Mutex<Vec<Arc<Line>>>,
+    lines: Mutex<Vec<Weak<Line>>>,
+}
+
+/// How a connection misbehaves.
+#[derive(Clone, Copy, Default)]
+struct Manner {
+    /// Bytes pass one by one, with this pause between them.
+    drip: Option<Duration>,
+    /// What is read at once waits for so long.
+    latency: Duration,
+    /// It is reset after so many bytes of one direction.
+    reset_after: Option<usize>,
 }
 
 /// One connection from a client to the broker.
@@ -37,7 +49,9 @@ struct Line {
     is_mute: AtomicBool,
     /// What the broker says is lost on the way.
     is_deaf: AtomicBool,
-    dribbles: bool,
+    manner: Manner,
+    /// It is being reset.
+    is_reset: AtomicBool,
 }
 
 impl Proxy {
@@ -48,7 +62,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             is_shut: AtomicBool::new(false),
-            dribbles: AtomicBool::new(false),
+            manner: Mutex::default(),
             is_over: AtomicBool::new(false),
             lines: Mutex::new(Vec::new()),
         });
@@ -64,7 +78,8 @@ impl Proxy {
 
     /// Closes all connections; new ones are welcome.
     pub(crate) fn cut(&self) {
-        for line in self.shared.lines.lock().unwrap().drain(..) {
+        let lines: Vec<_> = self.shared.lines.lock().unwrap().drain(..).collect();
+        for line in lines.iter().filter_map(Weak::upgrade) {
             line.close();
         }
     }
@@ -72,7 +87,7 @@ impl Proxy {
     /// All connections stay open, and nothing passes any more in either direction: half-open, as after a
     /// pulled cable.
     pub(crate) fn blackhole(&self) {
-        for line in &*self.shared.lines.lock().unwrap() {
+        for line in self.shared.open() {
             line.is_mute.store(true, Ordering::Relaxed);
             line.is_deaf.store(true, Ordering::Relaxed);
         }
@@ -80,7 +95,7 @@ impl Proxy {
 
     /// From now on the clients' words reach the broker, and its answers reach nobody.
     pub(crate) fn lose_replies(&self) {
-        for line in &*self.shared.lines.lock().unwrap() {
+        for line in self.shared.open() {
             line.is_deaf.store(true, Ordering::Relaxed);
         }
     }
@@ -92,7 +107,31 @@ impl Proxy {
 
     /// New connections pass their bytes one by one.
     pub(crate) fn dribble(&self) {
-        self.shared.dribbles.store(true, Ordering::Relaxed);
+        self.dribble_at(DRIP);
+    }
+
+    /// New connections pass their bytes one by one, with this pause.
+    pub(crate) fn dribble_at(&self, pause: Duration) {
+        self.behave(Manner { drip: Some(pause), ..Manner::default() });
+    }
+
+    /// New connections pass their bytes later.
+    pub(crate) fn delay(&self, latency: Duration) {
+        self.behave(Manner { latency, ..Manner::default() });
+    }
+
+    /// New connections are reset after so many bytes of either direction, wherever a frame is then.
+    pub(crate) fn reset_after(&self, bytes: usize) {
+        self.behave(Manner { reset_after: Some(bytes), ..Manner::default() });
+    }
+
+    /// New connections pass their bytes as they come.
+    pub(crate) fn recover(&self) {
+        self.behave(Manner::default());
+    }
+
+    fn behave(&self, manner: Manner) {
+        *self.shared.manner.lock().unwrap() = manner;
     }
 }
 
@@ -106,6 +145,10 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    fn open(&self) -> Vec<Arc<Line>> {
+        self.lines.lock().unwrap().iter().filter_map(Weak::upgrade).collect()
+    }
+
     fn accept(&self, listener: &TcpListener) {
         for client in listener.incoming() {
             if self.is_over.load(Ordering::Relaxed) {
@@ -116,7 +159,8 @@ impl Shared {
                 continue;
             }
             // The broker may be down at this moment; the client finds its connection closed.
-            if let Ok(line) = Line::open(client, &self.upstream, self.dribbles.load(Ordering::Relaxed)) {
+            let manner = *self.manner.lock().unwrap();
+            if let Ok(line) = Line::open(client, &self.upstream, manner) {
                 self.lines.lock().unwrap().push(line);
             }
         }
@@ -124,7 +168,7 @@ impl Shared {
 }
 
 impl Line {
-    fn open(client: TcpStream, upstream: &str, dribbles: bool) -> io::Result<Arc<Self>> {
+    fn open(client: TcpStream, upstream: &str, manner: Manner) -> io::Result<Weak<Self>> {
         let broker = TcpStream::connect(upstream)?;
         for socket in [&client, &broker] {
             socket.set_nodelay(true)?;
@@ -135,19 +179,21 @@ impl Line {
             sockets: [client, broker],
             is_mute: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
-            dribbles,
+            manner,
+            is_reset: AtomicBool::new(false),
         });
         for is_reply in [false, true] {
             let pumped = Arc::clone(&line);
             thread::spawn(move || {
                 let _either_side_has_ended_it = pumped.pump(is_reply);
                 // A line on which words are lost does not carry the word that it is closed.
-                if !pumped.is_lost(is_reply) {
+                if !pumped.is_lost(is_reply) && !pumped.is_reset.load(Ordering::Relaxed) {
                     pumped.close();
                 }
             });
         }
-        Ok(line)
+        // The threads have it: when both have ended, so has it.
+        Ok(Arc::downgrade(&line))
     }
 
     /// Carries bytes in one direction until either side ends.
@@ -155,7 +201,11 @@ impl Line {
         let [client, broker] = &self.sockets;
         let (mut from, mut to) = if is_reply { (broker, client) } else { (client, broker) };
         let mut buffer = [0; 16 << 10];
+        let mut left = self.manner.reset_after.unwrap_or(usize::MAX);
         loop {
+            if self.is_reset.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             let read = match from.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(read) => read,
@@ -167,15 +217,27 @@ impl Line {
             if self.is_lost(is_reply) {
                 continue;
             }
-            if !self.dribbles {
+            if read > left {
+                to.write_all(&buffer[..left])?;
+                return self.reset();
+            }
+            left -= read;
+            let Some(drip) = self.manner.drip else {
+                thread::sleep(self.manner.latency);
                 to.write_all(&buffer[..read])?;
                 continue;
-            }
+            };
             for byte in &buffer[..read] {
                 to.write_all(std::slice::from_ref(byte))?;
-                thread::sleep(DRIP);
+                thread::sleep(drip);
             }
         }
+    }
+
+    /// Both ends find the connection reset as soon as it is dropped.
+    fn reset(&self) -> io::Result<()> {
+        self.is_reset.store(true, Ordering::Relaxed);
+        self.sockets.iter().try_for_each(|socket| SockRef::from(socket).set_linger(Some(Duration::ZERO)))
     }
 
     fn is_lost(&self, is_reply: bool) -> bool {
