@@ -6,7 +6,7 @@
 //! ```
 
 use super::witness::Witness;
-use crate::harness::{Broker, eventually, job};
+use crate::harness::{Broker, eventually, job, start_windlass};
 use crate::simulation::random::Random;
 use rustix::process::Signal;
 use std::fs;
@@ -145,6 +145,24 @@ fn a_broker_that_is_killed_at_the_end_of_its_stop_keeps_every_promise() {
         broker.restart();
         witness.come_back(&broker);
     }
+}
+
+#[test]
+fn a_broker_that_is_killed_while_it_hands_over_a_snapshot_keeps_every_promise() {
+    let mut broker = Broker::with_env(&FLAGS, &[("WINDLASS_FAILPOINT", "during_snapshot:1:kill")]);
+    let mut witness = Witness::new(&broker, 6);
+    let file = broker.home().join("snapshot");
+    for _ in 0..40 {
+        assert!(witness.step(), "it is killed by its snapshot only");
+    }
+    let taking = start_windlass(&["admin", "snapshot", file.to_str().unwrap(), "--addr", broker.addr()]);
+    assert_eq!(broker.program().wait(), KILLED);
+    broker.set_env(&[]);
+    broker.restart();
+    witness.come_back(&broker);
+    // Whether it is begun anew is the client's affair; half a snapshot is none.
+    let taken = taking.end();
+    assert_eq!(taken.code == 0, file.exists(), "{taken:?}");
 }
 
 #[test]

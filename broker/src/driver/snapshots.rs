@@ -5,6 +5,7 @@
 //! whole when it began. What it hands over is bounded: it waits until somebody asks for more.
 
 use super::commit::Commit;
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::archive::Writer;
 use crate::store::journal::{JournalOptions, read_live};
@@ -195,6 +196,7 @@ fn write(source: &Source, out: &mut Pieces) -> Result<(), StoreError> {
     for class in keys::CLASSES {
         source.leaves.scan(class, &mut |key, value| writer.entry(key, value).map_err(refuse))?;
     }
+    failpoint::reach("during_snapshot");
     let end = recovery::load_meta(&*source.leaves)?;
     // The leaves never know more than the journal: this is at or above all that was read of them.
     let last = source.commit.durable();
