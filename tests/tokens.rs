@@ -1,6 +1,8 @@
 //! Tokens on the wire: who is let in, what each may see, what becomes of whoever is there already, and that
 //! no secret is in a log.
 
+mod routes;
+
 use crate::harness::{Broker, Peer, body, complete, eventually, hello, http, job, stream, windlass};
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;

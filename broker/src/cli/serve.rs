@@ -97,14 +97,9 @@ async fn serve(
         }
     };
     tokio::spawn(warn_of_exposure(settings.exposed.clone()));
-    let mut options = NetOptions::new(broker.secret, settings.max_payload, settings.max_connections);
-    options.tls = tls.clone();
+    let options = options(&broker, settings, tls.clone(), tokens.clone());
     let clock = settings.options.clock.clone();
-    if clock.is_test() {
-        options.terms = options.terms.with_test_clock();
-    }
     let clock: net::Clock = Arc::new(move || clock.now_ms());
-    options.terms = options.terms.with_tokens(tokens.clone());
     let locals = Locals::new(broker.door.clone(), options.terms.clone(), Arc::clone(&clock), http::CLIENT);
     let gateway = sockets.http.map(|(listener, addr)| {
         let gateway = Gateway::new(locals.clone(), broker.meters.clone(), addr, settings.http_hosts.clone());
@@ -157,6 +152,22 @@ fn announce(net: SocketAddr, http: Option<SocketAddr>, is_encrypted: bool) {
     let scheme = if is_encrypted { "https" } else { "http" };
     let http = http.map(|addr| format!("\ndashboard and HTTP on {scheme}://{addr}")).unwrap_or_default();
     output::announce(&format!("windlass listening on {net}{http}"));
+}
+
+/// The bounds and terms of connections.
+fn options(
+    broker: &Broker,
+    settings: &Settings,
+    tls: Option<Tls>,
+    tokens: Option<Arc<Tokens>>,
+) -> NetOptions {
+    let mut options = NetOptions::new(broker.secret, settings.max_payload, settings.max_connections);
+    options.tls = tls;
+    options.terms = options.terms.with_tokens(tokens);
+    if settings.options.clock.is_test() {
+        options.terms = options.terms.with_test_clock();
+    }
+    options
 }
 
 /// What SIGHUP reads anew.

@@ -59,9 +59,18 @@ fn all(grant: &Grant, why: &str) -> Checked<()> {
     Err(denied("", message))
 }
 
-/// The queue is one of the token's. The broker's own deliveries are nobody's but an admin's.
+/// The queue is one of the token's, and its jobs are its to make or to run: the broker's own deliveries are
+/// nobody's but an admin's.
+fn work(grant: &Grant, queue: &str, field: impl FnOnce() -> String) -> Checked<()> {
+    if queue == sink::QUEUE && !grant.roles().has(Role::Admin) {
+        return Err(denied(&field(), "here the broker's own deliveries wait, and they are an admin's"));
+    }
+    reach(grant, queue, field)
+}
+
+/// The queue is one of the token's.
 fn reach(grant: &Grant, queue: &str, field: impl FnOnce() -> String) -> Checked<()> {
-    if grant.queues().covers(queue) && (queue != sink::QUEUE || grant.roles().has(Role::Admin)) {
+    if grant.queues().covers(queue) {
         return Ok(());
     }
     Err(denied(&field(), format!("token {} does not reach the queue {queue}", grant.name())))
@@ -81,7 +90,7 @@ fn enqueue(grant: &Grant, enqueue: &mut Enqueue) -> Checked<()> {
 }
 
 fn job(grant: &Grant, spec: &JobSpec, list: &str, place: usize) -> Checked<()> {
-    reach(grant, &spec.queue, || format!("{list}[{place}].queue"))?;
+    work(grant, &spec.queue, || format!("{list}[{place}].queue"))?;
     let dedup = spec.wishes.as_ref().and_then(|wishes| wishes.dedup.as_ref());
     if dedup.is_some_and(|dedup| dedup.whole_namespace) {
         return all(grant, "a dedup key of the whole namespace may be that of a job of any queue").map_err(
@@ -103,7 +112,7 @@ fn spawn(grant: &Grant, result: &mut Settlement) {
 
 fn fetch(grant: &Grant, fetch: &Fetch) -> Checked<()> {
     let mut queues = fetch.queues.iter().enumerate();
-    queues.try_for_each(|(place, queue)| reach(grant, queue, || format!("sources[{place}].queue")))
+    queues.try_for_each(|(place, queue)| work(grant, queue, || format!("sources[{place}].queue")))
 }
 
 fn watch(grant: &Grant, watch: &Watch) -> Checked<()> {

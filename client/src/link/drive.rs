@@ -113,7 +113,9 @@ async fn connect(shared: &Shared) -> Result<Connection> {
 }
 
 fn is_unknown_session(error: &Error) -> bool {
+    // A refused token is refused for a new session, too.
     matches!(error.kind(), ErrorKind::Refused(Code::Unauthenticated | Code::NotFound))
+        && error.field() != "token"
 }
 
 /// Uses a connection until it ends; returns why it did.
