@@ -118,3 +118,9 @@ pub const AUTH_DELAY_MAX: Duration = Duration::from_secs(2);
 pub const AUTH_FORGET_MS: u64 = 60_000;
 /// Addresses whose wrong tokens are remembered; beyond, those that are quiet for longest are forgotten.
 pub const AUTH_PEERS_MAX: usize = 4_096;
+/// How long a browser stays logged in.
+pub const LOGIN_MS: u64 = 12 * 3_600_000;
+/// How long the code of a link to log in with is good.
+pub const LINK_MS: u64 = 60_000;
+/// Browsers that are logged in, and codes that nobody has followed yet; beyond, those that end first go.
+pub const LOGINS_MAX: usize = 1_024;

@@ -15,6 +15,7 @@ mod etag;
 mod guard;
 mod idempotency;
 mod intake;
+mod login;
 mod openapi;
 mod page;
 mod path;
@@ -30,6 +31,7 @@ mod written;
 
 pub use server::serve;
 
+use self::login::Logins;
 use crate::local::Locals;
 use crate::metrics::{Meters, Shown};
 use axum::Router;
@@ -69,6 +71,7 @@ struct Inner {
     since_ms: u64,
     requests: AtomicU64,
     intake: Arc<intake::Intake>,
+    logins: Logins,
 }
 
 impl Gateway {
@@ -77,9 +80,9 @@ impl Gateway {
     pub fn new(locals: Locals, meters: Meters, address: SocketAddr, mut hosts: Vec<String>) -> Self {
         hosts.push(address.ip().to_string());
         let (farewell, shown) = (CancellationToken::new(), Arc::default());
-        let (since_ms, requests) = (locals.now_ms(), AtomicU64::new(0));
+        let (since_ms, requests, logins) = (locals.now_ms(), AtomicU64::new(0), Logins::default());
         let intake = Arc::default();
-        let inner = Inner { locals, hosts, farewell, meters, shown, since_ms, requests, intake };
+        let inner = Inner { locals, hosts, farewell, meters, shown, since_ms, requests, intake, logins };
         Self { inner: Arc::new(inner) }
     }
 
@@ -115,6 +118,10 @@ impl Gateway {
 
     fn locals(&self) -> &Locals {
         &self.inner.locals
+    }
+
+    fn logins(&self) -> &Logins {
+        &self.inner.logins
     }
 
     fn meters(&self) -> &Meters {

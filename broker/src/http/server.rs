@@ -50,7 +50,8 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
             let stranger = strangers.place().await;
             // The kernel keeps those for whom there is no room yet.
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-            let (socket, peer) = accept(&listener).await;
+            let (socket, ip) = accept(&listener).await;
+            let peer = Peer { ip, is_encrypted: tls.is_some() };
             let (server, routes, tls) = (server.clone(), routes.clone(), tls.clone());
             let watcher = graceful.watcher();
             tokio::spawn(async move {
@@ -87,7 +88,7 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
 /// The routes, for a connection from this address, which is a stranger's until its first request.
 fn service(
     routes: Router,
-    peer: IpAddr,
+    peer: Peer,
     stranger: Stranger,
 ) -> TowerToHyperService<
     impl tower::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone,
@@ -96,7 +97,7 @@ fn service(
     TowerToHyperService::new(routes.map_request(move |request: hyper::Request<Incoming>| {
         drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         request
     }))
 }

@@ -15,6 +15,7 @@ mod operations;
 mod queues;
 mod schedules;
 mod seeds;
+mod session;
 mod stats;
 mod stored;
 mod tokens;
@@ -45,4 +46,5 @@ pub(super) fn all() -> OpenApiRouter<Gateway> {
         .merge(config::routes())
         .merge(webhooks::routes())
         .merge(tokens::routes())
+        .merge(session::routes())
 }
