@@ -57,6 +57,14 @@ export const t = {
     schedules: 'Schedules',
     settings: 'Settings',
   },
+  login: {
+    title: 'Log in to Windlass',
+    token: 'Token',
+    hint: 'It is kept nowhere: this browser gets a cookie for it, for 12 hours.',
+    byCode: 'The link you followed logs this browser in.',
+    go: 'Log in',
+    out: 'Log out',
+  },
   nav: {
     label: 'Pages',
     menu: 'Menu',
@@ -366,6 +374,7 @@ export const t = {
     edited: 'The job is changed.',
     payload: 'Payload',
     result: 'Result',
+    hidden: 'Your token may not see what jobs carry: payload, headers, result and logs.',
     dropped: 'What this job carried was dropped to save space on the disk; its history is kept.',
     running: 'Running',
     progress: 'Progress',

@@ -5,9 +5,11 @@ import './style/tokens.css';
 import './style/base.css';
 import './style/parts.css';
 import './style/pages.css';
+import { shut } from './core/api';
 import { startKeys } from './core/keys';
 import { startLive } from './core/live';
 import { page, place } from './core/router';
+import { code, whoIsIt } from './core/session';
 import { t } from './en';
 import { ActionDialog } from './parts/Action';
 import { Head } from './parts/Head';
@@ -20,6 +22,7 @@ import { Shell } from './parts/Shell';
 import { Errors } from './pages/Errors';
 import { Job } from './pages/Job';
 import { Jobs } from './pages/Jobs';
+import { Login } from './pages/Login';
 import { Overview } from './pages/Overview';
 import { Queues } from './pages/Queues';
 import { Workers } from './pages/Workers';
@@ -80,6 +83,7 @@ class Fence extends Component<{ children: ComponentChildren; at: string }, { bro
 }
 
 function App() {
+  if (shut.value || code) return <Login />;
   return (
     <>
       <Shell>
@@ -95,6 +99,10 @@ function App() {
   );
 }
 
-startLive();
-startKeys();
+void whoIsIt().then(() => {
+  if (!shut.value && !code) {
+    startLive();
+    startKeys();
+  }
+});
 render(<App />, document.getElementById('app')!);

@@ -51,6 +51,7 @@ export interface Job {
   content_type?: string;
   payload?: unknown;
   payload_bytes?: number;
+  bodies_hidden?: boolean;
   headers?: Record<string, string>;
   tags?: string[];
   dedup_key?: string | null;

@@ -1,4 +1,5 @@
 // The way to the broker: public HTTP calls, problems as sentences, and every call as a curl line.
+import { signal } from '@preact/signals';
 import { t } from '../en';
 import { namespace } from './prefs';
 
@@ -8,6 +9,9 @@ export interface Call {
   body?: unknown;
   headers?: Record<string, string>;
 }
+
+/** The broker asks for a token, and this browser has shown none, or its token has ended. */
+export const shut = signal(false);
 
 /** An answer of the broker that is no success, as a sentence. */
 export class Problem extends Error {
@@ -82,6 +86,7 @@ export async function callFull<T>(call: Call, signal?: AbortSignal): Promise<Ans
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
     throw new Problem(0, 'OFFLINE', t.problem.offlineTitle, t.problem.offline);
   }
+  if (response.status === 401) shut.value = true;
   if (!response.ok) throw await problemOf(response);
   const text = await response.text();
   return { value: (text ? parseExact(text) : null) as T, etag: response.headers.get('etag') };

@@ -4,7 +4,7 @@ import { parseExact } from './api';
 import type { AuditEntry, Counts, ErrorGroup, Job, Limit, Operation, Overview, Page, Queue, Schedule, State, Webhook, Worker } from './answers';
 import { STATES } from './answers';
 
-type Row = Record<string, unknown>;
+export type Row = Record<string, unknown>;
 
 const text = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
 const number = (value: unknown): number => (typeof value === 'number' ? value : Number(value ?? 0) || 0);

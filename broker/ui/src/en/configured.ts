@@ -122,7 +122,7 @@ export const configured = {
 
   settings: {
     sections: 'Settings',
-    tabs: { look: 'This browser', limits: 'Limits', operations: 'Bulk changes', webhooks: 'Webhooks', audit: 'Audit log', metrics: 'Metrics' },
+    tabs: { look: 'This browser', limits: 'Limits', operations: 'Bulk changes', webhooks: 'Webhooks', tokens: 'Tokens', audit: 'Audit log', metrics: 'Metrics' },
     thisBrowser: 'This browser',
     thisBrowserScope: 'kept here, not in the broker',
     theme: 'Theme',
@@ -161,6 +161,12 @@ export const configured = {
     noAuditText: 'Who changed which jobs or settings, when and why, stands here.',
     auditColumns: { when: 'When', what: 'What', to: 'To what', changed: 'Changed', who: 'Who' },
     theBroker: 'the broker',
+    tokenColumns: { name: 'Name', roles: 'May', queues: 'Queues', namespaces: 'Namespaces', expires: 'Until', used: 'Last used' },
+    withPayloads: 'and sees payloads',
+    noEnd: 'no end',
+    noTokens: 'This broker asks nobody for a token',
+    noTokensText: 'Whoever reaches it may do everything. `windlass token new` makes tokens, `serve --tokens` asks for them.',
+    loggedIn: (name: string) => `this browser is ${name}`,
     webhooksScope: 'events, delivered as signed requests',
     addWebhook: 'New webhook',
     addWebhookText: 'Events go to this address as CloudEvents, signed by Standard Webhooks, and again until it says yes.',

@@ -111,7 +111,8 @@ export function Job({ id }: { id: string }) {
         <div>
           <Attempts job={job} />
           <Logs rows={logs.value} job={job} />
-          <ValueBox key={`payload-${job.id}`} title={t.job.payload} value={job.payload} note={job.content_type} size={job.payload_bytes} />
+          {job.bodies_hidden && <p class="banner">{t.job.hidden}</p>}
+          {!job.bodies_hidden && <ValueBox key={`payload-${job.id}`} title={t.job.payload} value={job.payload} note={job.content_type} size={job.payload_bytes} />}
           {job.result !== null && job.result !== undefined && <ValueBox title={t.job.result} value={job.result} />}
           {job.result_dropped && <p class="banner">{t.job.dropped}</p>}
         </div>

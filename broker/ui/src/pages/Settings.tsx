@@ -16,8 +16,9 @@ import { Empty, Loading, Trouble } from '../parts/Notice';
 import { Bar, stop } from '../parts/Progress';
 import { Time } from '../parts/Time';
 import { AuditTable } from './AuditTable';
+import { Tokens } from './Tokens';
 
-const TABS = ['look', 'limits', 'operations', 'webhooks', 'audit', 'metrics'] as const;
+const TABS = ['look', 'limits', 'operations', 'webhooks', 'tokens', 'audit', 'metrics'] as const;
 type Tab = (typeof TABS)[number];
 
 export function Settings() {
@@ -41,6 +42,7 @@ export function Settings() {
       {tab === 'limits' && <Limits />}
       {tab === 'operations' && <AllOperations />}
       {tab === 'webhooks' && <Webhooks />}
+      {tab === 'tokens' && <Tokens />}
       {tab === 'audit' && <Audit />}
       {tab === 'metrics' && <Metrics />}
     </>
