@@ -362,6 +362,57 @@ fn the_command_line_takes_its_token_from_a_file_or_the_environment() {
 }
 
 #[test]
+fn a_browser_shows_its_token_once_and_a_link_is_good_once() {
+    let (mut gate, text) = Gate::new();
+    let addr = gate.broker.http_addr();
+    let ask = |method: &str, path: &str, cookie: &str, body: &str| {
+        let cookie = format!("a=b; {}", cookie.split(';').next().unwrap());
+        http::ask(
+            &addr,
+            method,
+            path,
+            &[("Cookie", &cookie), ("Sec-Fetch-Site", "same-origin")],
+            body.as_bytes(),
+        )
+    };
+    let asked = ask("GET", "/v1/session", "", "").json();
+    assert_eq!((asked["tokens"].clone(), asked["token"].clone()), (true.into(), serde_json::Value::Null));
+    assert_eq!(ask("POST", "/v1/session", "", r#"{"token":"wl_viewer_x"}"#).status, 401);
+    let login = ask("POST", "/v1/session", "", &format!(r#"{{"token":"{}"}}"#, text("viewer")));
+    assert_eq!((login.status, login.json()["token"].clone()), (200, "viewer".into()));
+    let cookie = login.header("set-cookie").to_owned();
+    for word in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
+        assert!(cookie.contains(word), "{cookie}");
+    }
+    assert!(!cookie.contains(&text("viewer")[12..]), "{cookie}");
+    assert_eq!(ask("GET", "/v1/session", &cookie, "").json()["token"], "viewer");
+    assert_eq!(ask("GET", "/v1/queues", &cookie, "").status, 200);
+    assert_eq!(ask("POST", "/v1/queues/mail/pause", &cookie, "{}").status, 403);
+    // Another site's page cannot log somebody in, or out.
+    let foreign = [("Cookie", cookie.as_str()), ("Sec-Fetch-Site", "cross-site")];
+    assert_eq!(http::ask(&addr, "DELETE", "/v1/session", &foreign, b"").status, 403);
+    assert_eq!(ask("DELETE", "/v1/session", &cookie, "").status, 204);
+    assert_eq!(ask("GET", "/v1/queues", &cookie, "").status, 401);
+    // A link from the command line.
+    let file = gate.file.with_file_name("ops.token");
+    std::fs::write(&file, text("ops")).unwrap();
+    let (url, file) = (format!("http://{addr}"), file.display().to_string());
+    let told = windlass(&["admin", "login", "--url", &url, "--token-file", &file]).ok();
+    let code = told.out.trim().split_once("/#login=").unwrap().1.to_owned();
+    let follow = || ask("POST", "/v1/session", "", &format!(r#"{{"code":"{code}"}}"#));
+    let login = follow();
+    assert_eq!((login.status, login.json()["token"].clone()), (200, "ops".into()));
+    assert_eq!(follow().status, 401);
+    assert_eq!(windlass(&["admin", "login", "--url", &url]).code, 2);
+    // Whose token is revoked is logged out with it.
+    let cookie = login.header("set-cookie").to_owned();
+    assert_eq!(ask("GET", "/v1/queues", &cookie, "").status, 200);
+    token(&gate.file, "revoke ops --yes");
+    gate.reload(READ);
+    assert_eq!(ask("GET", "/v1/queues", &cookie, "").status, 401);
+}
+
+#[test]
 fn no_secret_is_ever_in_the_log_or_in_the_data() {
     let (mut gate, text) = Gate::new();
     let secrets: Vec<String> = TOKENS.iter().map(|(name, _)| text(name)).collect();

@@ -113,6 +113,7 @@ const TABLE: &[Row] = &[
     row("admin audit", "", List),
     // Of a broker that asks for tokens: see tests/tokens.rs.
     row("admin tokens", "", Elsewhere),
+    row("admin login", "", Elsewhere),
     row("admin errors", "", List),
     row("admin explain", "{ready}", List).missing("{nobody}"),
     row("admin logs", "{ready}", Lines).missing("{nobody}"),

@@ -72,6 +72,12 @@ impl Failure {
         Self::new(Exit::NotFound, detail)
     }
 
+    /// The gateway said no.
+    pub(super) fn of_problem(status: u16, detail: &str) -> Self {
+        let exit = if [401, 403].contains(&status) { Exit::NotAllowed } else { Exit::Failed };
+        Self::new(exit, format!("the gateway answers {status}: {detail}"))
+    }
+
     /// The command could not do its work.
     pub(super) fn failed(detail: impl Into<String>) -> Self {
         Self::new(Exit::Failed, detail)

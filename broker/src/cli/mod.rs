@@ -19,6 +19,7 @@ mod target;
 mod tls;
 mod token;
 mod trust;
+mod web;
 
 use self::exit::Exit;
 use self::failure::{Failure, Outcome};

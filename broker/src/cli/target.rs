@@ -138,6 +138,11 @@ impl Target {
 }
 
 impl Place {
+    /// Whom to trust there; None: it speaks no TLS.
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// The token to show; None: there is none.
     pub(super) fn token(&self) -> Result<Option<String>, Failure> {
         let path = match &self.token {

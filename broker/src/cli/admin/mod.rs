@@ -15,6 +15,7 @@ mod explain;
 mod jobs;
 mod kinds;
 mod limits;
+mod login;
 mod logs;
 mod operations;
 mod queues;
@@ -160,6 +161,8 @@ enum What {
         #[arg(long, value_parser = super::enqueue::duration, default_value = "0s", value_name = "TIME")]
         patience: Duration,
     },
+    /// Print a link with which a browser logs in to the dashboard, once
+    Login(login::LoginArgs),
     /// The broker itself
     #[command(alias = "stat")]
     Stats,
@@ -190,6 +193,9 @@ pub(super) async fn run(args: AdminArgs) -> ExitCode {
 async fn answer(args: &AdminArgs) -> Outcome {
     if let What::Context { what } = &args.what {
         return context::run(&args.output.open(), args.yes, what.as_ref());
+    }
+    if let What::Login(which) = &args.what {
+        return login::run(&args.output.open(), &args.target.place()?, which);
     }
     let desk = Desk::open(args).await?;
     let outcome = match args.watch {
@@ -229,6 +235,7 @@ impl What {
             | Self::Tail(_)
             | Self::AdvanceClock { .. }
             | Self::Snapshot { .. }
+            | Self::Login(_)
             | Self::Context { .. } => false,
         }
     }
@@ -260,7 +267,7 @@ async fn perform(desk: &Desk, what: &What) -> Outcome {
         What::AdvanceClock { by, patience } => server::advance_clock(desk, *by, *patience).await,
         What::Snapshot { file } => snapshot::run(desk, file).await,
         What::Stats => server::stats(desk).await,
-        What::Check(_) | What::Context { .. } => {
+        What::Check(_) | What::Login(_) | What::Context { .. } => {
             Err(Failure::failed("this asks no broker, or asks it itself"))
         }
     }
