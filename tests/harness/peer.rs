@@ -96,7 +96,8 @@ impl Peer {
         let socket = TcpStream::connect(addr).ok()?;
         let mut peer = Self::over(socket);
         peer.try_send(&encode(1, Request::Hello(hello))).ok()?;
-        peer.welcome = body!(peer.hear_answer()?.1, Welcome);
+        let Body::Welcome(welcome) = peer.hear_answer()?.1 else { return None };
+        peer.welcome = welcome;
         Some(peer)
     }
 
