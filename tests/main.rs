@@ -6,6 +6,8 @@
 
 // Histories of a whole broker in virtual time, with everything that can go wrong; one seed each.
 mod simulation;
+// What fuzzers have found, again.
+mod fuzzed;
 // Fold, drop the journal behind it, reopen: the same engine, bit by bit.
 mod fold;
 // The store on a real disk against a map, over many reopenings.

@@ -137,8 +137,8 @@ impl Gateway {
     }
 }
 
-/// All routes, with what stands before them.
-fn router(gateway: Gateway) -> Router {
+/// All routes, with what stands before them; [`serve`] is what puts them behind a socket.
+pub fn router(gateway: Gateway) -> Router {
     let (routes, api) = OpenApiRouter::new().merge(routes::all()).split_for_parts();
     let api = Arc::new(openapi::complete(api));
     routes

@@ -1,5 +1,14 @@
 //! Histories: random commands from a seed, told to the engine and to a naive broker alike. After
 //! each turn both must agree, and what was delivered must have been allowed.
+//!
+//! It covers Hello, resuming, attaching, Bye, hang-ups and silence (`reference/session.rs`); Enqueue with
+//! keys, priorities, delays, expiry, dedup keys and holds (`unique.rs`), jobs that wait for jobs and groups
+//! (`flows.rs`); streams, long polls, batches, weights and labels (`reference/stream.rs`); limits, pauses and
+//! serial keys (`allowance.rs`); every end of a run, jobs that follow from one, time-outs and stalls
+//! (`overrun.rs`), what handlers say (`said.rs`); every change of jobs by ids and by filters; orders to workers
+//! (`orders.rs`); watches (`ears.rs`) and explanations (`causes.rs`); a low disk, peers that do not read,
+//! restarts in order and not. Schedules have histories of their own (`rota.rs`), clocks that jump are in
+//! `storm.rs`, disks and networks in `tests/simulation`; breakers are in scenarios only.
 
 mod deeds;
 
