@@ -1,7 +1,7 @@
 //! TLS on both ports: certificates of the development authority, who is trusted and who is not, renewal
 //! while the broker runs, and handshakes that do not end.
 
-use crate::harness::{Answer, Broker, Peer, Proxy, body, encode, eventually, hello, windlass};
+use crate::harness::{Answer, Broker, ExampleWorker, Peer, Proxy, body, encode, eventually, hello, windlass};
 use rustix::process::Signal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -284,6 +284,23 @@ fn who_can_be_reached_from_elsewhere_needs_tokens_and_tls_or_says_it_aloud() {
         }
     }
     assert!(!Path::new(data).exists(), "a refused start leaves no trace");
+    let file = authority.text("tokens.toml");
+    let token = windlass(&["token", "new", "all", "--role", "admin", "--file", &file]).ok();
+    let guards = ["--tokens", &file, "--listen", "0.0.0.0:0"];
+    let mut guarded = authority.broker(&guards);
+    assert!(!log(&guarded).contains("reachable"));
+    // A program like a user's, with all that it has to show in its address.
+    let port = guarded.addr().rsplit_once(':').unwrap().1.to_owned();
+    let addr = format!("windlass+tls://{}@127.0.0.1:{port}", token.out.trim());
+    let worker = ExampleWorker::with(
+        authority.home.path(),
+        "worker",
+        &["--addr", &addr, "--tls-ca", &authority.text("ca.pem")],
+    );
+    let asked = ["admin", "workers", "--addr", &addr, "--tls-ca", &authority.text("ca.pem")];
+    eventually("the worker is there", || windlass(&asked).ok().out.contains("worker-example").then_some(()));
+    drop(worker);
+    assert_eq!(guarded.terminate(), 0);
     let broker = Broker::with(&["--listen", "0.0.0.0:0", "--insecure"]);
     eventually("it is warned of", || log(&broker).contains("neither tokens nor TLS").then_some(()));
     let port = broker.addr().rsplit_once(':').unwrap().1;

@@ -8,9 +8,13 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Options {
-    /// Where the broker listens.
+    /// Where the broker listens; or `windlass+tls://TOKEN@HOST`, to speak TLS and show a token.
     #[arg(long, default_value = "127.0.0.1:7520", value_name = "HOST:PORT")]
     pub addr: String,
+
+    /// Speak TLS with the broker, whose certificate has to be of the authority in this file.
+    #[arg(long, env = "WINDLASS_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
 
     /// Which queue's jobs to run, of whatever kind.
     #[arg(long, default_value = "default")]

@@ -21,7 +21,7 @@ use windlass_client::{Client, ErrorKind, JobContext, JobError, WorkerStats};
 /// When the output folder or the log file cannot be opened, or the broker cannot be reached at the start.
 /// Later cuts are no errors: the worker comes back.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
-    let Options { addr, queue, concurrency, out, metrics, log_file } = options;
+    let Options { addr, tls_ca, queue, concurrency, out, metrics, log_file } = options;
     std::fs::create_dir_all(&out).map_err(|source| Error::File { path: out.clone(), source })?;
     let log = Log::open(log_file.as_deref())
         .map_err(|source| Error::File { path: log_file.unwrap_or_default(), source })?;
@@ -29,7 +29,11 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         Some(addr) => Some(TcpListener::bind(&addr).await.map_err(|source| Error::Metrics { addr, source })?),
         None => None,
     };
-    let client = Client::builder().name(NAME).connect(&addr).await.map_err(Error::Connect)?;
+    let mut client = Client::builder().name(NAME);
+    if let Some(ca) = tls_ca {
+        client = client.tls_ca(ca);
+    }
+    let client = client.connect(&addr).await.map_err(Error::Connect)?;
 
     let desk = Arc::new(Desk { out, log });
     let worker = client
