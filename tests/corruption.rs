@@ -10,8 +10,8 @@ mod child;
 mod damage;
 
 use crate::harness::{Broker, complete, eventually, fetch_once, job, result_of};
-pub use damage::copy;
 use damage::{Cell, cells};
+pub use damage::{copy, files};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};

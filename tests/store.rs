@@ -126,6 +126,70 @@ fn verify_names_damage_and_changes_nothing() {
     assert_eq!(store(&["verify"], &broker.home().join("nowhere")).code, 6);
 }
 
+/// All files below a directory but the lock, with their contents.
+fn files(data: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let all = crate::corruption::files(data).into_iter().filter(|file| !file.ends_with("LOCK"));
+    all.map(|file| (file.clone(), fs::read(data.join(file)).unwrap())).collect()
+}
+
+#[test]
+fn repair_makes_the_newest_whole_state_and_says_what_is_lost() {
+    let mut broker = Broker::with(&SMALL);
+    let promised = filled(&broker, 400);
+    assert_eq!(broker.terminate(), 0);
+    let data = broker.data();
+    // sled writes its summary when it opens what was closed.
+    store(&["verify"], &data).ok();
+    let whole = files(&data);
+    let (snap, _) = whole.iter().find(|(file, _)| file.to_string_lossy().contains("snap.")).unwrap();
+    let newest = whole.iter().filter(|(_, content)| content.starts_with(b"WNDLJRNL"));
+    let (segment, journal) = newest.max_by_key(|(_, content)| content[32..40].to_vec()).unwrap();
+
+    // sled's summary can be made anew: nothing is lost.
+    let mut bytes = fs::read(data.join(snap)).unwrap();
+    bytes[20] ^= 1;
+    fs::write(data.join(snap), bytes).unwrap();
+    assert_eq!(store(&["verify"], &data).code, 78);
+    let before = files(&data);
+    let new = broker.home().join("new");
+    let told = store(&["repair", new.to_str().unwrap()], &data).ok().json();
+    assert_eq!(told["lost_batches"], 0, "{told}");
+    assert!(files(&data) == before, "the damaged directory is as it was");
+    holds(&on(&new), &promised);
+
+    // A record of the journal is gone: what was before it is there, and what came after is counted.
+    for (file, content) in &whole {
+        fs::write(data.join(file), content).unwrap();
+    }
+    let mut bytes = journal.clone();
+    let used = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes[used / 2] ^= 1;
+    fs::write(data.join(segment), bytes).unwrap();
+    assert_eq!(store(&["verify"], &data).code, 78);
+    let part = broker.home().join("part");
+    let told = store(&["repair", part.to_str().unwrap()], &data);
+    let is_older = told.code == 8 && told.json()["lost_batches"].as_u64().unwrap() > 0;
+    assert!(is_older || told.code == 78 && !part.exists(), "{told:?}");
+
+    // The leaves are gone, and the journal reaches back to the first batch: it is enough.
+    fs::write(data.join(segment), journal).unwrap();
+    fs::remove_file(data.join("leaves/db")).unwrap();
+    let again = broker.home().join("again");
+    let told = store(&["repair", again.to_str().unwrap()], &data).ok().json();
+    assert_eq!((&told["from"], &told["lost_batches"]), (&"the journal alone".into(), &0.into()), "{told}");
+    holds(&on(&again), &promised);
+
+    // The journal is gone, too.
+    fs::remove_file(data.join(segment)).unwrap();
+    for (file, _) in whole.iter().filter(|(_, content)| content.starts_with(b"WNDLJRNL")) {
+        let _gone_already = fs::remove_file(data.join(file));
+    }
+    let nothing = broker.home().join("nothing");
+    let told = store(&["repair", nothing.to_str().unwrap()], &data);
+    assert!(told.code == 78 && told.err.contains("nothing whole"), "{told:?}");
+    assert!(!nothing.exists());
+}
+
 #[test]
 fn a_snapshot_is_taken_under_load_and_holds_all_that_was_acknowledged_before() {
     let broker = Broker::with(&SMALL);

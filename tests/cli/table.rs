@@ -98,6 +98,7 @@ const TABLE: &[Row] = &[
     row("store verify", "", Elsewhere),
     row("store export", "", Elsewhere),
     row("store import", "", Elsewhere),
+    row("store repair", "", Elsewhere),
     row("admin snapshot", "", Elsewhere),
     row("config show", "--origin", List).local(),
     row("config check", "{dir}/broker.toml", One).local(),

@@ -31,12 +31,17 @@ pub(super) struct StoreArgs {
 enum What {
     /// What the directory is, and who holds it; nothing in it is read
     Info,
-    /// Read everything, and say what is there or what is damaged; changes nothing
+    /// Read everything, and say what is there or what is damaged; what is damaged is left as it was
     Verify,
     /// Write everything into one checksummed file
     Export {
         /// The file; must not be there
         file: PathBuf,
+    },
+    /// Make a new data directory of what a damaged one still holds wholly, and say what is lost
+    Repair {
+        /// The new directory; must not be there
+        to: PathBuf,
     },
     /// Make a new data directory of such a file, wholly or not at all
     Import {
@@ -54,6 +59,7 @@ pub(super) fn run(args: &StoreArgs) -> Outcome {
         What::Info => info(&out, &options.data),
         What::Verify => verify(&out, &options),
         What::Export { file } => export(&out, &options, file),
+        What::Repair { to } => repair(&out, &options, to),
         What::Import { file } => import(&out, &options, file),
     }
 }
@@ -123,6 +129,32 @@ fn export(out: &Output, options: &Options, file: &Path) -> Outcome {
     });
     out.done(&row, &format!("{} holds all of {}, {}", file.display(), options.data.display(), size(bytes)))?;
     Ok(Exit::Ok)
+}
+
+fn repair(out: &Output, options: &Options, to: &Path) -> Outcome {
+    must_be_there(&options.data)?;
+    let made =
+        vault::repair(options, to).map_err(|error| Failure::of_store(error.exit_code(), told(&error)))?;
+    let row = json!({
+        "data": to.display().to_string(),
+        "from": made.from,
+        "last_batch": made.last_batch,
+        "lost_batches": made.lost_batches,
+        "refused": made.refused,
+    });
+    let lost = match made.lost_batches {
+        0 => "nothing that can be told is lost".to_owned(),
+        lost => format!("{lost} batches after that are lost"),
+    };
+    let said = format!(
+        "{} holds everything up to batch {}, from {}; {lost}. {} is as it was",
+        to.display(),
+        made.last_batch,
+        made.from,
+        options.data.display()
+    );
+    out.done(&row, &said)?;
+    Ok(if made.lost_batches == 0 { Exit::Ok } else { Exit::Partly })
 }
 
 fn import(out: &Output, options: &Options, file: &Path) -> Outcome {

@@ -3,7 +3,7 @@
 //! An import is whole or nothing: the archive is read to its end before anything is made, and the
 //! new directory counts once its MANIFEST says that it is whole.
 
-use super::Vault;
+use super::{Vault, look};
 use crate::broker::Options;
 use crate::clock;
 use crate::driver::core::Core;
@@ -145,22 +145,43 @@ pub fn import(file: &Path, options: &Options) -> Result<Summary, StoreError> {
     if !directory.is_new() {
         return Err(StoreError::Exists { path: options.data.clone() });
     }
+    let (journal, leaves) = empty_stores(&directory, options)?;
+    let mut filler = Filler::begin(leaves, summary.replay_from, summary.meta);
+    archive.read(&mut filler)?;
+    let filled = filler.end()?;
+    let recovered = Recovered { first_batch: summary.replay_from, last_batch: summary.last_batch };
+    let leaves = fold_tail(filled, &mut Batches { archive: &archive }, recovered, options)?;
+    finish(&mut directory, journal, leaves, summary.last_batch)?;
+    Ok(summary)
+}
+
+/// An empty journal and empty leaves in a new directory.
+pub(super) fn empty_stores(
+    directory: &Directory,
+    options: &Options,
+) -> Result<(DiskJournal, SledLeaves), StoreError> {
     let journal_options = JournalOptions {
         segment_bytes_first: options.segment_bytes_first,
         segment_bytes_max: options.segment_bytes_max,
         ..JournalOptions::new(directory.id(), directory.journal_secret())
     };
-    let mut journal = DiskJournal::create(&directory.journal(), journal_options)?;
+    let journal = DiskJournal::create(&directory.journal(), journal_options)?;
     let leaves_options =
         LeavesOptions { cache_bytes: options.leaves_cache_bytes, ..LeavesOptions::default() };
-    let leaves = SledLeaves::create(&directory.leaves(), leaves_options)?;
-    let filled = fill(leaves, &archive, summary)?;
-    let leaves = fold_tail(filled, &archive, summary, options)?;
+    Ok((journal, SledLeaves::create(&directory.leaves(), leaves_options)?))
+}
+
+/// The new directory counts from here on.
+pub(super) fn finish(
+    directory: &mut Directory,
+    mut journal: DiskJournal,
+    leaves: SledLeaves,
+    last_batch: u64,
+) -> Result<(), StoreError> {
     renew(leaves)?.close()?;
-    journal.continue_at(summary.last_batch + 1)?;
+    journal.continue_at(last_batch + 1)?;
     drop(journal);
-    directory.seal()?;
-    Ok(summary)
+    directory.seal()
 }
 
 /// Looks at nothing: reading alone checks an archive.
@@ -177,7 +198,7 @@ impl Visitor for Nothing {
 }
 
 /// Puts entries into the leaves as they come.
-struct Filler {
+pub(super) struct Filler {
     leaves: SledLeaves,
     meta: Meta,
     changes: Vec<Change>,
@@ -186,6 +207,20 @@ struct Filler {
 }
 
 impl Filler {
+    /// Begins, for batches from `replay_from` on; `told` is the Meta of the entries that come.
+    pub(super) fn begin(leaves: SledLeaves, replay_from: u64, told: Meta) -> Self {
+        let Meta { to, seq_next, epoch, stopped, .. } = told;
+        let meta = Meta { replay_from, to, seq_next, epoch, stopped, ..Meta::default() };
+        Self { leaves, meta, changes: Vec::new(), known: BTreeSet::new() }
+    }
+
+    /// The leaves, synced.
+    pub(super) fn end(mut self) -> Result<SledLeaves, StoreError> {
+        self.flush()?;
+        self.leaves.sync()?;
+        Ok(self.leaves)
+    }
+
     fn flush(&mut self) -> Result<(), StoreError> {
         self.changes.push(Change::Put(keys::META.to_vec(), record::encode_meta(&self.meta)));
         self.leaves.write(std::mem::take(&mut self.changes))
@@ -209,38 +244,19 @@ impl Visitor for Filler {
     }
 }
 
-fn fill(leaves: SledLeaves, archive: &Archive, summary: Summary) -> Result<SledLeaves, StoreError> {
-    let told = summary.meta;
-    let meta = Meta {
-        replay_from: summary.replay_from,
-        to: told.to,
-        seq_next: told.seq_next,
-        epoch: told.epoch,
-        stopped: told.stopped,
-        ..Meta::default()
-    };
-    let mut filler = Filler { leaves, meta, changes: Vec::new(), known: BTreeSet::new() };
-    archive.read(&mut filler)?;
-    filler.flush()?;
-    filler.leaves.sync()?;
-    Ok(filler.leaves)
-}
-
-/// Recovers as a start does, with the batches of the archive for a journal, and folds all of it.
-fn fold_tail(
+/// Recovers as a start does, from a journal that lies elsewhere, reads all parts, and folds everything.
+pub(super) fn fold_tail<J: Journal>(
     leaves: SledLeaves,
-    archive: &Archive,
-    summary: Summary,
+    journal: &mut J,
+    recovered: Recovered,
     options: &Options,
 ) -> Result<SledLeaves, StoreError> {
-    let last_batch = summary.last_batch;
-    let recovered = Recovered { first_batch: summary.replay_from, last_batch };
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-    let (mut core, loaded) =
-        Core::recover(&mut Batches { archive }, recovered, leaves.reader(), seed, options.core)?;
+    let (mut core, loaded) = Core::recover(journal, recovered, leaves.reader(), seed, options.core)?;
+    look::read_parts(&mut core)?;
     let mut folder = Folder::new(leaves, loaded.meta);
     loop {
-        if let Some(slice) = core.slice(last_batch, true)
+        if let Some(slice) = core.slice(recovered.last_batch, true)
             && folder.write(slice)?.is_some()
         {
             return Ok(folder.into_leaves());

@@ -3,6 +3,7 @@
 use super::Vault;
 use crate::broker::Options;
 use crate::disk_usage::bytes_below;
+use crate::driver::core::Core;
 use crate::store::StoreError;
 use crate::store::directory::Directory;
 use crate::store::record;
@@ -83,22 +84,13 @@ impl Vault {
     /// The first damage, with its place.
     pub fn verify(&mut self) -> Result<Inventory, StoreError> {
         recovery::verify_parts(&*self.leaves.reader(), &self.loaded.meta)?;
-        let seqs: Vec<Seq> = self.engine().ledger().jobs.iter().map(|job| job.seq).collect();
-        let (mut parts, mut part_bytes) = (0, 0);
-        for &seq in &seqs {
-            let job = self.engine().ledger().jobs.get(seq);
-            let keys: Vec<PartKey> = job.into_iter().flat_map(|job| job.parts()).collect();
-            for key in keys {
-                part_bytes += self.read(key)?.len() as u64;
-                parts += 1;
-            }
-        }
+        let (parts, part_bytes) = read_parts(&mut self.core)?;
         let count =
             |state| self.engine().ledger().jobs.iter().filter(|job| job.state == state).count() as u64;
         let states = STATES.map(|(state, word)| (word, count(state)));
         Ok(Inventory {
             id: self.directory.id().to_string(),
-            jobs: seqs.len() as u64,
+            jobs: self.engine().ledger().jobs.len() as u64,
             states: states.into_iter().filter(|(_, number)| *number > 0).collect(),
             rows: self.loaded.meta.rows.entries,
             parts,
@@ -109,8 +101,7 @@ impl Vault {
         })
     }
 
-    /// Opens the directory at `options.data` to look at it; whether anything is amiss is in the
-    /// result, and nothing is changed in it.
+    /// Opens the directory at `options.data` to look at it. One that is damaged is left as it was.
     ///
     /// # Errors
     /// The first damage, with its place.
@@ -129,6 +120,21 @@ impl Vault {
         drop(self.core);
         self.leaves.close()
     }
+}
+
+/// Reads every part that a job names. How many there are, and their bytes.
+pub(super) fn read_parts(core: &mut Core) -> Result<(u64, u64), StoreError> {
+    let seqs: Vec<Seq> = core.engine().ledger().jobs.iter().map(|job| job.seq).collect();
+    let (mut parts, mut bytes) = (0, 0);
+    for seq in seqs {
+        let job = core.engine().ledger().jobs.get(seq);
+        let keys: Vec<PartKey> = job.into_iter().flat_map(|job| job.parts()).collect();
+        for key in keys {
+            bytes += core.read(key)?.len() as u64;
+            parts += 1;
+        }
+    }
+    Ok((parts, bytes))
 }
 
 const STATES: [(State, &str); 9] = [

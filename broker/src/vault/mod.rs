@@ -3,9 +3,11 @@
 
 mod copy;
 mod look;
+mod repair;
 
 pub use copy::{NewArchive, import};
 pub use look::{Info, Inventory, info};
+pub use repair::{Repaired, repair};
 
 use crate::broker::Options;
 use crate::driver::core::Core;

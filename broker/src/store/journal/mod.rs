@@ -36,7 +36,7 @@ use crate::failpoint;
 use super::error::{DirectoryId, StoreError};
 use super::seam::{EachRecord, Journal, JournalStats, Record, Recovered};
 
-pub use self::reading::read_live;
+pub use self::reading::{Prefix, read_live, read_prefix};
 
 /// The largest body of one record. The batches above are far smaller; this bounds what a damaged
 /// length can make recovery read.

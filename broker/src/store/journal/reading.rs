@@ -47,6 +47,64 @@ pub fn read_live(
     Err(StoreError::Mismatch { what })
 }
 
+/// How much of a damaged journal can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The first batch of the segment that it begins with.
+    pub first_batch: u64,
+    /// The last batch before the damage, or before the end.
+    pub last_batch: u64,
+    /// The newest batch that is anywhere in the journal; what lies between cannot be told.
+    pub newest: u64,
+}
+
+/// Hands every record from batch `from` on, in order, up to the first damage.
+///
+/// # Errors
+/// `Missing` when the journal does not reach back to `from`, and whatever `each` returns.
+pub fn read_prefix(
+    folder: &Path,
+    options: &JournalOptions,
+    from: u64,
+    each: EachRecord<'_>,
+) -> Result<Prefix, StoreError> {
+    let mut headed = Vec::new();
+    for file in Folder::new(folder).open_named()? {
+        if let Some(header) = header_of(&file, options)? {
+            headed.push((header, file));
+        }
+    }
+    headed.sort_by_key(|(header, _)| header.generation);
+    let Some(start) = headed.iter().rposition(|(header, _)| header.follows < from.max(1)) else {
+        let what = format!("batch {from} is needed, and no segment that can be read reaches back to it");
+        return Err(StoreError::Missing { path: folder.to_path_buf(), what });
+    };
+    let first = &headed[start].0;
+    let mut prefix = Prefix { first_batch: first.first_batch, last_batch: first.follows, newest: 0 };
+    let (mut is_whole, mut generation) = (true, first.generation);
+    for (header, file) in &headed[start..] {
+        is_whole &= header.generation == generation && header.follows == prefix.last_batch;
+        generation += 1;
+        let mut walk = Walk::new(file, header, options.secret);
+        while let Some(record) = walk.next()? {
+            prefix.newest = prefix.newest.max(record.batch);
+            if is_whole && record.batch >= from {
+                each(record)?;
+            }
+        }
+        if is_whole {
+            prefix.last_batch = walk.expected - 1;
+        }
+        let end = walk.at;
+        while let Some((_, batch)) = walk.find_successor_from(end.max(walk.at), u64::MAX)? {
+            prefix.newest = prefix.newest.max(batch);
+            walk.expected = batch + 1;
+        }
+    }
+    prefix.newest = prefix.newest.max(prefix.last_batch);
+    Ok(prefix)
+}
+
 fn header_of(file: &SegmentFile, options: &JournalOptions) -> Result<Option<Header>, StoreError> {
     let mut block = [0; HEADER_BYTES];
     if file.bytes() < HEADER_BYTES as u64 {

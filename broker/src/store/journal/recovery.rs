@@ -256,7 +256,11 @@ impl<'a> Walk<'a> {
 
     /// Looks at every block from `from` for a record, or a mark, whose batch lies in
     /// `expected..=most`.
-    fn find_successor_from(&mut self, from: u64, most: u64) -> Result<Option<(u64, u64)>, StoreError> {
+    pub(super) fn find_successor_from(
+        &mut self,
+        from: u64,
+        most: u64,
+    ) -> Result<Option<(u64, u64)>, StoreError> {
         let wanted = self.expected..=most;
         let mut at = from;
         while let Some(head) = self.head_at(at)? {
