@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const WINDLASS = process.env.WINDLASS ?? new URL('../../target/debug/windlass', import.meta.url).pathname;
+export const WINDLASS = process.env.WINDLASS ?? new URL('../../target/debug/windlass', import.meta.url).pathname;
 
 async function freePort() {
   const server = createServer();
@@ -34,17 +34,23 @@ export async function eventually(what, ask, patienceMs = 20_000) {
 
 export class Broker {
   static async start() {
-    const broker = new Broker();
-    broker.data = await mkdtemp(join(tmpdir(), 'windlass-browser-'));
-    [broker.port, broker.http] = [await freePort(), await freePort()];
-    broker.url = `http://127.0.0.1:${broker.http}`;
+    const broker = await Broker.prepare();
     await broker.run();
     return broker;
   }
 
+  /** A broker that does not run yet. */
+  static async prepare() {
+    const broker = new Broker();
+    broker.data = await mkdtemp(join(tmpdir(), 'windlass-browser-'));
+    [broker.port, broker.http] = [await freePort(), await freePort()];
+    broker.url = `http://127.0.0.1:${broker.http}`;
+    return broker;
+  }
+
   /** Starts the process; after `kill` it comes back with the same data on the same ports. */
-  async run() {
-    const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--http', `127.0.0.1:${this.http}`];
+  async run(further = []) {
+    const args = ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--http', `127.0.0.1:${this.http}`, ...further];
     this.process = spawn(WINDLASS, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.said = '';
     this.process.stderr.on('data', (text) => (this.said = (this.said + text).slice(-4000)));
