@@ -5,7 +5,7 @@ use super::patience::PATIENCE;
 use socket2::SockRef;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +28,8 @@ struct Shared {
     /// How new connections misbehave.
     manner: Mutex<Manner>,
     is_over: AtomicBool,
+    /// Connections so far.
+    opened: AtomicUsize,
     lines: Mutex<Vec<Weak<Line>>>,
 }
 
@@ -64,6 +66,7 @@ impl Proxy {
             is_shut: AtomicBool::new(false),
             manner: Mutex::default(),
             is_over: AtomicBool::new(false),
+            opened: AtomicUsize::new(0),
             lines: Mutex::new(Vec::new()),
         });
         let accepting = Arc::clone(&shared);
@@ -125,6 +128,11 @@ impl Proxy {
         self.behave(Manner { reset_after: Some(bytes), ..Manner::default() });
     }
 
+    /// How many connections there have been.
+    pub(crate) fn opened(&self) -> usize {
+        self.shared.opened.load(Ordering::Relaxed)
+    }
+
     /// New connections pass their bytes as they come.
     pub(crate) fn recover(&self) {
         self.behave(Manner::default());
@@ -162,6 +170,7 @@ impl Shared {
             let manner = *self.manner.lock().unwrap();
             if let Ok(line) = Line::open(client, &self.upstream, manner) {
                 self.lines.lock().unwrap().push(line);
+                self.opened.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
