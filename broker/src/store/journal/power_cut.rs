@@ -260,3 +260,35 @@ fn what_a_start_reports_is_on_disk_even_if_the_kernel_showed_what_was_not() {
     }
     assert!(believed > 10, "{believed} times the kernel showed more than there was");
 }
+
+/// A broker is killed after it wrote a record and before the sync; the next start reads the record from the
+/// kernel's memory, and then the power fails while that start settles it. Whatever of its writes arrived,
+/// and in whatever order, the one after that is not to take it for damage.
+#[test]
+fn a_start_that_is_cut_while_it_settles_what_only_the_kernel_had_leaves_no_damage() {
+    let (ops, made) = a_run();
+    let (mut random, mut cuts) = (Random(11), 0);
+    let records = ops.iter().enumerate().skip(made).filter(|(_, op)| matches!(op, Op::Note(1..)));
+    for (end, _) in records.step_by(7) {
+        let written = &ops[..end - 1];
+        let (shown, on_disk) = (scratch(), scratch());
+        let nothing = BTreeMap::new();
+        cut(&nothing, written, Survives::Everything, &mut random, shown.path());
+        cut(&nothing, written, Survives::Nothing, &mut random, on_disk.path());
+        if content(shown.path()).keys().ne(content(on_disk.path()).keys()) {
+            continue;
+        }
+        let (folder, trace) = watched(shown.path());
+        drop(DiskJournal::open_in(folder, options(SEGMENT)).unwrap());
+        let (sure, settled) = (acknowledged(written, 0), trace.ops());
+        for end in 0..=settled.len() {
+            let after = scratch();
+            cut(&content(on_disk.path()), &settled[..end], Survives::RandomBlocks, &mut random, after.path());
+            let (_, found) = DiskJournal::open(after.path(), options(SEGMENT))
+                .unwrap_or_else(|error| panic!("batch {sure}, cut after {end} writes: {error}"));
+            assert!((sure..=sure + 1).contains(&found.last_batch), "{found:?} for {sure}");
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 50, "{cuts}");
+}

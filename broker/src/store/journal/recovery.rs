@@ -180,9 +180,10 @@ pub(super) fn is_closed(segment: &Found, secret: u32) -> Result<bool, StoreError
     Ok(read_mark(&close, seed(secret, segment.header.generation)).is_some())
 }
 
-/// Whether anything but zeros stands behind the first block.
+/// Whether anything but zeros stands where records do. A segment may be closed without one: the first of
+/// an import, whose numbering jumps.
 pub(super) fn holds_anything(file: &SegmentFile) -> Result<bool, StoreError> {
-    let mut at = BLOCK;
+    let mut at = RECORDS_AT;
     let mut window = vec![0; WINDOW];
     while at < file.bytes() {
         let left = usize::try_from(file.bytes() - at).unwrap_or(WINDOW);

@@ -3,8 +3,9 @@
 //!
 //! What was read need not be on disk: a process that was killed left dirty pages, and after a
 //! failed sync Linux marks pages clean that never arrived. So the newest header and the newest
-//! record are written once more, a mark takes the place of what a torn commit left behind them, and
-//! all is synced, before anything that depends on it is said.
+//! record are written once more and synced, then a mark takes the place of what a torn commit left
+//! behind them and is synced, too, before anything that depends on it is said. In this order: a mark
+//! that reached the disk before its record would make damage of a power cut.
 
 use crate::failpoint;
 
@@ -22,6 +23,8 @@ pub(super) fn settle(newest: &Found, secret: u32) -> Result<(), StoreError> {
     let mut tail = vec![0; bytes];
     newest.file.read_at(start, &mut tail[..record_bytes])?;
     newest.file.write_at(start, &tail)?;
+    failpoint::reach("before_tail_sync");
+    newest.file.sync()?;
     // A segment without a record stays one that holds nothing.
     if newest.last_record_at.is_some()
         && let Some(at) = mark_at(newest.end, newest.header.segment_bytes)
@@ -29,8 +32,7 @@ pub(super) fn settle(newest: &Found, secret: u32) -> Result<(), StoreError> {
         let mut mark = Vec::new();
         encode_mark(&mut mark, seed(secret, newest.header.generation), at, newest.last_batch);
         newest.file.write_at(at, &mark)?;
+        newest.file.sync()?;
     }
-    failpoint::reach("before_tail_sync");
-    newest.file.sync()?;
     Ok(())
 }

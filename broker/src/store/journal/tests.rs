@@ -404,6 +404,20 @@ fn numbering_may_jump_after_open_and_only_forwards() {
 }
 
 #[test]
+fn an_import_that_was_killed_before_its_directory_was_whole_holds_no_record() {
+    let dir = scratch();
+    let mut journal = DiskJournal::create(dir.path(), options(SMALL)).unwrap();
+    journal.continue_at(1_000).unwrap();
+    drop(journal);
+    assert_eq!(find_record(dir.path()).unwrap(), None);
+    let (mut journal, recovered) = reopen(&dir);
+    assert_eq!(recovered.last_batch, 999);
+    append(&mut journal, 1_000).unwrap();
+    drop(journal);
+    assert!(find_record(dir.path()).unwrap().is_some());
+}
+
+#[test]
 fn a_large_record_gets_a_segment_that_holds_it() {
     let dir = scratch();
     let mut journal = filled(&dir, 2);
