@@ -8,6 +8,7 @@ use crate::harness::{
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use windlass_proto::v1::{JobSpec, JobView};
@@ -225,6 +226,8 @@ fn a_snapshot_is_taken_under_load_and_holds_all_that_was_acknowledged_before() {
         load.join().unwrap()
     });
     assert!(later > 20, "the broker served meanwhile");
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "an archive holds secrets of webhooks, and is its owner's alone");
     let new = broker.home().join("new");
     store(&["import", file.to_str().unwrap()], &new).ok();
     let found = store(&["verify"], &new).ok().json();

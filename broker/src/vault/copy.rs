@@ -99,8 +99,7 @@ impl NewArchive {
     /// When there is something, or nothing can be made there.
     pub fn begin(file: &Path) -> Result<Self, StoreError> {
         let draft = draft_of(file)?;
-        let out =
-            File::create_new(&draft).map_err(|source| StoreError::io("write the archive", file, source))?;
+        let out = private(&draft).map_err(|source| StoreError::io("write the archive", file, source))?;
         Ok(Self { file: file.to_path_buf(), draft, out: BufWriter::new(out) })
     }
 
