@@ -91,6 +91,11 @@ fn enqueue(grant: &Grant, enqueue: &mut Enqueue) -> Checked<()> {
 
 fn job(grant: &Grant, spec: &JobSpec, list: &str, place: usize) -> Checked<()> {
     work(grant, &spec.queue, || format!("{list}[{place}].queue"))?;
+    if spec.wishes.as_ref().is_some_and(|wishes| wishes.tick.is_some()) {
+        // It would be told what came of that tick, or take the place of one that is still to come.
+        return all(grant, "a tick is that of a schedule, which may be of any queue")
+            .map_err(|refusal| Refusal { field: format!("{list}[{place}].headers"), ..refusal });
+    }
     let dedup = spec.wishes.as_ref().and_then(|wishes| wishes.dedup.as_ref());
     if dedup.is_some_and(|dedup| dedup.whole_namespace) {
         return all(grant, "a dedup key of the whole namespace may be that of a job of any queue").map_err(
@@ -179,7 +184,7 @@ fn select(grant: &Grant, select: &mut Select) -> Checked<()> {
 fn change(grant: &Grant, change: &mut Change) -> Checked<()> {
     select(grant, &mut change.select)?;
     match &change.to {
-        Mutation::Move(queue) => reach(grant, queue, || "move.queue".into()),
+        Mutation::Move(queue) => work(grant, queue, || "move.queue".into()),
         Mutation::Cancel { dependents: true, .. } => all(grant, "what waits for a job may be of any queue")
             .map_err(|refusal| Refusal { field: "cancel.dependents".into(), ..refusal }),
         Mutation::Cancel { dependents: false, .. }

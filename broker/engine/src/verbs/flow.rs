@@ -67,7 +67,8 @@ impl Engine {
         let Some(flow) = spec.flow().filter(|_| !self.is_known(asker, spec.id)) else { return Ok(()) };
         let stands = |id: JobId, field: &str| {
             let Some(&before) = places.get(&id) else {
-                return match self.find(asker.namespace, id) {
+                // Who may not see a job may not hear when it ends, either, nor keep its group open.
+                return match self.find(asker.namespace, id).filter(|job| self.is_within(asker, job.queue)) {
                     Some(_) => Ok(()),
                     None => Err(Refusal::new(
                         Code::NotFound,

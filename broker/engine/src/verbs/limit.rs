@@ -4,7 +4,7 @@ use crate::command::{Code, Refusal, Scope, Throttle};
 use crate::engine::{Asker, Engine, Turn, share};
 use crate::fact::{Fact, ResourceBody, ResourceKey};
 use crate::frame::Rows;
-use crate::ids::{Ms, NameId};
+use crate::ids::{Ms, NameId, Seq};
 use crate::ledger::names::Name;
 use crate::limit::Limit;
 use crate::limits::DELAY_MS_MAX;
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// A handler was told to slow down, say by a 429: the limit is closed for every worker.
-    pub(crate) fn push_back(&mut self, asker: Asker, throttle: &Throttle) -> Result<(), Refusal> {
+    pub(crate) fn push_back(&mut self, asker: Asker, seq: Seq, throttle: &Throttle) -> Result<(), Refusal> {
         let names = &self.ledger.names;
         let name = Name::Limit(asker.namespace, throttle.limit.clone());
         let limit = names.find(&name).and_then(|id| Some((id, self.roster.limits.get(id)?)));
@@ -140,6 +140,13 @@ impl Engine {
                 format!("the limit keeps no job of the key {:?}, so nothing was closed", throttle.key);
             return Err(Refusal::new(Code::NotFound, "release.throttle_key", message));
         };
+        let keeps = |job| self.roster.limits.claims(names, job).iter().any(|claim| claim.limit == limit);
+        // Of other queues' limits nobody closes one who may not see those queues.
+        if self.roster.reaches.contains_key(&asker.from.conn) && !self.ledger.jobs.get(seq).is_some_and(keeps)
+        {
+            let message = "the limit does not keep this job, and the token reaches some queues only";
+            return Err(Refusal::new(Code::Denied, "release.throttle_limit", message));
+        }
         let until = asker.now.saturating_add(throttle.ms.min(DELAY_MS_MAX));
         self.roster.limits.push_back(id, until);
         Ok(())

@@ -65,7 +65,7 @@ impl Engine {
             }
             How::Release { delay_ms, reason, throttle } => {
                 // The run is over whether or not there is such a limit.
-                error = throttle.and_then(|throttle| self.push_back(asker, &throttle).err());
+                error = throttle.and_then(|throttle| self.push_back(asker, seq, &throttle).err());
                 self.release(seq, asker, delay_ms, reason, turn);
             }
             How::Cancelled { note } => self.cancelled(seq, asker, note, turn),

@@ -304,11 +304,14 @@ fn what_names_a_queue_beyond_the_tokens_reach_is_refused_at_its_field() {
         |select, to| Request::Change(Change { select: Some(select), to: Some(to), ..Change::default() });
     let named = |what: What| Query { what: what.into(), name: "bills".into(), ..Query::default() };
     let dedup = Some(v1::Dedup { key: "k".into(), whole_namespace: true, ..v1::Dedup::default() });
+    let tick = [("schedule", "nightly"), ("schedule-tick-ms", "60000")];
+    let tick = tick.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let dependents = To::Cancel(Cancel { dependents: true, ..Cancel::default() });
     let cases = [
         ("jobs[1].queue", enqueue(vec![of("mail"), of("bills")])),
         ("jobs[0].queue", enqueue(vec![of("")])),
         ("jobs[0].dedup.whole_namespace", enqueue(vec![JobSpec { dedup, ..of("mail") }])),
+        ("jobs[0].headers", enqueue(vec![JobSpec { headers: tick, ..of("mail") }])),
         ("sources[1].queue", fetch(&["mail", "_webhooks"])),
         ("select.queue", change(queue("bills"), mutation("retry"))),
         ("move.queue", change(all(), To::Move(Move { queue: "bills".into() }))),
@@ -458,4 +461,12 @@ fn a_token_that_has_ended_ends_its_conversation() {
     let (id, code, _) = closed(session.revoke());
     assert_eq!((id, code), (0, Code::Unauthenticated));
     assert!(session.is_closed());
+}
+
+#[test]
+fn nobody_but_an_admin_moves_jobs_to_where_deliveries_wait() {
+    let moved = || to(To::Move(Move { queue: "_webhooks".into() }));
+    let verdict = refused(ask(&mut Gate::of_roles().open("operator"), 2, moved()));
+    assert_eq!(verdict, (2, Code::Denied, "move.queue".to_owned()));
+    asked(ask(&mut Gate::of_roles().open("admin"), 2, moved()));
 }
