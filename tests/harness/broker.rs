@@ -101,6 +101,14 @@ impl Broker {
     /// kill -9.
     pub(crate) fn kill(&mut self) {
         self.program.kill();
+        self.has_no_blobs();
+    }
+
+    /// Whatever was done with it, sled has made no blob: it never syncs them.
+    fn has_no_blobs(&self) {
+        let blobs = std::fs::read_dir(self.data().join("leaves/blobs"));
+        let found = blobs.map_or(0, Iterator::count);
+        assert_eq!(found, 0, "there are blobs in {}", self.data().display());
     }
 
     /// Starts it again on the same data and the same port, after it has ended.
@@ -137,7 +145,9 @@ impl Broker {
     /// Asks it to end, and waits. The exit code.
     pub(crate) fn terminate(&mut self) -> i32 {
         self.program.signal(Signal::TERM);
-        self.program.wait()
+        let code = self.program.wait();
+        self.has_no_blobs();
+        code
     }
 
     /// Resident memory.
