@@ -72,6 +72,7 @@ fn of_a_query() {
         What::Kinds,
         What::Scale,
         What::Series,
+        What::Export,
     ];
     check(
         nouns
