@@ -378,6 +378,9 @@ fn a_browser_shows_its_token_once_and_a_link_is_good_once() {
     let asked = ask("GET", "/v1/session", "", "").json();
     assert_eq!((asked["tokens"].clone(), asked["token"].clone()), (true.into(), serde_json::Value::Null));
     assert_eq!(ask("POST", "/v1/session", "", r#"{"token":"wl_viewer_x"}"#).status, 401);
+    // Of a stranger no more is read than a token takes.
+    let long = format!(r#"{{"token":"wl_viewer_{}"}}"#, "x".repeat(8 << 10));
+    assert_eq!(ask("POST", "/v1/session", "", &long).status, 413);
     let login = ask("POST", "/v1/session", "", &format!(r#"{{"token":"{}"}}"#, text("viewer")));
     assert_eq!((login.status, login.json()["token"].clone()), (200, "viewer".into()));
     let cookie = login.header("set-cookie").to_owned();

@@ -118,6 +118,8 @@ pub const AUTH_DELAY_MAX: Duration = Duration::from_secs(2);
 pub const AUTH_FORGET_MS: u64 = 60_000;
 /// Addresses whose wrong tokens are remembered; beyond, those that are quiet for longest are forgotten.
 pub const AUTH_PEERS_MAX: usize = 4_096;
+/// Bytes of the body with which a browser logs in.
+pub const LOGIN_BYTES_MAX: usize = 4 << 10;
 /// How long a browser stays logged in.
 pub const LOGIN_MS: u64 = 12 * 3_600_000;
 /// How long the code of a link to log in with is good.

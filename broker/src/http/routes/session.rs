@@ -5,10 +5,10 @@ use super::super::bearer::{self, Peer};
 use super::super::body::Json;
 use super::super::call::{Call, json};
 use super::super::problem::Problem;
-use crate::limits::{LINK_MS, LOGIN_MS};
+use crate::limits::{LINK_MS, LOGIN_BYTES_MAX, LOGIN_MS};
 use crate::tokens::{Grant, Speaker, Stranger};
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +20,9 @@ use utoipa_axum::routes;
 use windlass_proto::v1::Code;
 
 pub(super) fn routes() -> OpenApiRouter<Gateway> {
-    OpenApiRouter::new().routes(routes!(show, begin, end)).routes(routes!(link))
+    // Whoever logs in is a stranger until he has: of him no more is read than a token takes.
+    let body = DefaultBodyLimit::max(LOGIN_BYTES_MAX);
+    OpenApiRouter::new().routes(routes!(show, begin, end)).routes(routes!(link)).layer(body)
 }
 
 /// Who asks.
