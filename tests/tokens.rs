@@ -5,9 +5,10 @@ mod routes;
 
 use crate::harness::{Broker, Peer, body, complete, eventually, hello, http, job, stream, windlass};
 use rustix::process::Signal;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use windlass_proto::v1::change::To;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::query::What;
@@ -446,4 +447,66 @@ fn read_all(path: &Path, all: &mut Vec<u8>) {
     } else {
         all.extend(std::fs::read(path).unwrap());
     }
+}
+
+#[test]
+fn nobody_logs_others_out_or_takes_their_idempotency_keys() {
+    let (gate, text) = Gate::new();
+    let addr = gate.broker.http_addr();
+    let login = |name: &str| {
+        let body = format!(r#"{{"token":"{}"}}"#, text(name));
+        let told =
+            http::ask(&addr, "POST", "/v1/session", &[("Sec-Fetch-Site", "same-origin")], body.as_bytes());
+        told.header("set-cookie").split(';').next().unwrap().to_owned()
+    };
+    let status = |cookie: &str| http::ask(&addr, "GET", "/v1/queues", &[("Cookie", cookie)], b"").status;
+    let admin = login("admin");
+    let first = login("viewer");
+    for _ in 0..64 {
+        login("viewer");
+    }
+    assert_eq!((status(&first), status(&admin)), (401, 200));
+
+    let enqueue = |name: &str, payload: u32| {
+        let headers =
+            [("Authorization", format!("Bearer {}", text(name))), ("Idempotency-Key", "order-17".into())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let body = format!(r#"{{"kind":"k","queue":"mail","payload":{payload}}}"#);
+        let told = http::ask(&addr, "POST", "/v1/jobs", &headers, body.as_bytes());
+        (told.status, told.json()["id"].clone())
+    };
+    let (taken, rightful) = (enqueue("admin", 1), enqueue("shop", 2));
+    assert_eq!((taken.0, rightful.0), (201, 201));
+    assert_ne!(taken.1, rightful.1);
+    assert_eq!(enqueue("shop", 2).1, rightful.1);
+}
+
+#[test]
+fn who_has_shown_no_token_keeps_nobody_from_the_gateway_whatever_it_asks() {
+    let (gate, text) = Gate::new();
+    let addr = gate.broker.http_addr();
+    let asks = format!("GET /livez HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+    let crowd: Vec<_> = (0..300)
+        .map(|_| {
+            let mut socket = std::net::TcpStream::connect(&addr).unwrap();
+            socket.write_all(asks.as_bytes()).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            socket.read_exact(&mut [0; 12]).unwrap();
+            socket
+        })
+        .collect();
+    let bearer = format!("Bearer {}", text("viewer"));
+    assert_eq!(http::ask(&addr, "GET", "/v1/queues", &[("Authorization", &bearer)], b"").status, 200);
+    let cut = |mut socket: &std::net::TcpStream| {
+        socket.set_nonblocking(true).unwrap();
+        let mut rest = [0; 4_096];
+        loop {
+            match socket.read(&mut rest) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+            }
+        }
+    };
+    assert!(crowd.iter().any(cut), "somebody gave up the place");
 }

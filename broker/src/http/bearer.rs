@@ -2,10 +2,12 @@
 
 use super::Gateway;
 use super::problem::Problem;
+use crate::strangers;
 use crate::tokens::{Speaker, Stranger, secret};
 use axum::http::header;
 use axum::http::request::Parts;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use windlass_proto::v1::Code;
 
 /// The scheme of RFC 6750.
@@ -22,12 +24,38 @@ pub(super) struct Peer {
     pub(super) is_encrypted: bool,
 }
 
-/// Who asks.
+/// A connection's place among strangers, which it has until it is known who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Unknown(Arc<Mutex<Option<strangers::Stranger>>>);
+
+impl Unknown {
+    pub(super) fn new(stranger: strangers::Stranger) -> Self {
+        Self(Arc::new(Mutex::new(Some(stranger))))
+    }
+
+    fn is_known(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// Who asks. From then on nobody else needs the connection's place.
+///
+/// # Errors
+/// As [`shown`].
+pub(super) async fn speaker(gateway: &Gateway, parts: &Parts) -> Result<Speaker, Problem> {
+    let speaker = shown(gateway, parts).await?;
+    if let Some(unknown) = parts.extensions.get::<Unknown>() {
+        unknown.is_known();
+    }
+    Ok(speaker)
+}
+
+/// Who the request says that asks.
 ///
 /// # Errors
 /// 401 where a token is asked for and none, or a wrong one, is shown; the answer comes the later the more
 /// often the address has been wrong.
-pub(super) async fn speaker(gateway: &Gateway, parts: &Parts) -> Result<Speaker, Problem> {
+async fn shown(gateway: &Gateway, parts: &Parts) -> Result<Speaker, Problem> {
     let shown = bearer(parts);
     let Some(tokens) = gateway.locals().tokens() else {
         // A token that nobody checks must not look like one that was checked.

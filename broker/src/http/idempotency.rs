@@ -30,13 +30,20 @@ fn key<W>(call: &Call<W>) -> Result<Option<&str>, Problem> {
 
 /// The id of job number `index` of a request, if it has a key.
 pub(super) fn job<W>(call: &Call<W>, index: usize) -> Result<Option<Uuid>, Problem> {
-    Ok(key(call)?.map(|key| made(&[b"job", call.namespace.as_bytes(), key.as_bytes(), &index.to_be_bytes()])))
+    let [namespace, token] = whose(call);
+    Ok(key(call)?.map(|key| made(&[b"job", namespace, token, key.as_bytes(), &index.to_be_bytes()])))
 }
 
 /// The id of the change that a request makes, if it has a key. Another path is another change.
 pub(super) fn operation<W>(call: &Call<W>) -> Result<Option<Uuid>, Problem> {
     let path = call.uri.path().as_bytes();
-    Ok(key(call)?.map(|key| made(&[b"operation", call.namespace.as_bytes(), path, key.as_bytes()])))
+    let [namespace, token] = whose(call);
+    Ok(key(call)?.map(|key| made(&[b"operation", namespace, token, path, key.as_bytes()])))
+}
+
+/// A key is its token's: nobody takes another's by guessing it.
+fn whose<W>(call: &Call<W>) -> [&[u8]; 2] {
+    [call.namespace.as_bytes(), call.speaker.grant().map_or(&b""[..], |grant| grant.name().as_bytes())]
 }
 
 /// A UUID of these words.

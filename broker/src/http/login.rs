@@ -3,7 +3,7 @@
 //! Nothing of a token is kept: what stands here is what it allows, under the hash of a random id, until it
 //! ends or the browser logs out. A restart forgets all of it.
 
-use crate::limits::{LINK_MS, LOGIN_MS, LOGINS_MAX};
+use crate::limits::{LINK_MS, LOGIN_MS, LOGINS_MAX, LOGINS_OF_TOKEN_MAX};
 use crate::tokens::{Grant, secret};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -73,15 +73,18 @@ impl Logins {
     }
 }
 
-/// Adds one, in the place of what is over or else of what ends first.
+/// Adds one, in the place of what is over or else of what ends first, before all of its own token.
 fn add(table: &mut Table, grant: Arc<Grant>, now_ms: u64, for_ms: u64) -> String {
-    if table.len() >= LOGINS_MAX {
-        table.retain(|_, login| login.is_good(now_ms));
-    }
-    if table.len() >= LOGINS_MAX
-        && let Some((&first, _)) = table.iter().min_by_key(|(_, login)| login.until_ms)
-    {
-        table.remove(&first);
+    table.retain(|_, login| login.is_good(now_ms));
+    let of_token = |login: &Login| login.grant.name() == grant.name();
+    let is_full = table.len() >= LOGINS_MAX;
+    if table.values().filter(|login| of_token(login)).count() >= LOGINS_OF_TOKEN_MAX || is_full {
+        let own = table.iter().filter(|(_, login)| of_token(login));
+        let first = own.min_by_key(|(_, login)| login.until_ms);
+        let first = first.or_else(|| table.iter().min_by_key(|(_, login)| login.until_ms));
+        if let Some(first) = first.map(|(&first, _)| first) {
+            table.remove(&first);
+        }
     }
     let id = URL_SAFE_NO_PAD.encode(secret::random());
     table.insert(blake3::hash(id.as_bytes()), Login { grant, until_ms: now_ms.saturating_add(for_ms) });

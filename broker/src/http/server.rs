@@ -1,14 +1,14 @@
 //! The listener of the gateway: lets connections in, as many as there is room for, until the broker
 //! stops; then each finishes the request at hand.
 
-use super::bearer::Peer;
+use super::bearer::{Peer, Unknown};
 use super::stall::Stalling;
 use super::{Gateway, router};
 use crate::limits::{
     HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_SECONDS, HTTP_HEADERS_MAX, STRANGER_MOMENT,
     STRANGERS_MAX,
 };
-use crate::strangers::{Stranger, Strangers};
+use crate::strangers::Strangers;
 use crate::tls::{self, HANDSHAKE, Port, Tls};
 use axum::Router;
 use axum::body::Body;
@@ -20,7 +20,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -61,7 +61,8 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
                     match tls::welcome(tls.as_ref(), socket, Port::Http, until).await {
                         Ok(wire) => {
                             let wire = TokioIo::new(Stalling::new(wire));
-                            let connection = server.serve_connection(wire, service(routes, peer, stranger));
+                            let connection =
+                                server.serve_connection(wire, service(routes, peer, Unknown::new(stranger)));
                             if let Err(error) = watcher.watch(connection).await {
                                 tracing::debug!(%error, "an HTTP connection broke");
                             }
@@ -69,7 +70,7 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
                         Err(error) => tracing::info!(%error, "no TLS with an HTTP client"),
                     }
                 };
-                // Only who has not asked anything yet has a place that others may need.
+                // Only of whom nobody knows who it is others may need the place.
                 displaced.run_until_cancelled(Box::pin(converse)).await;
                 drop(place);
             });
@@ -85,19 +86,18 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, tls: Option<Tls>, st
     }
 }
 
-/// The routes, for a connection from this address, which is a stranger's until its first request.
+/// The routes, for a connection from this address, which is a stranger's until it is known who asks.
 fn service(
     routes: Router,
     peer: Peer,
-    stranger: Stranger,
+    unknown: Unknown,
 ) -> TowerToHyperService<
     impl tower::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone,
 > {
-    let stranger = Arc::new(Mutex::new(Some(stranger)));
     TowerToHyperService::new(routes.map_request(move |request: hyper::Request<Incoming>| {
-        drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(unknown.clone());
         request
     }))
 }

@@ -281,11 +281,17 @@ impl Archive {
             bytes.map(u64::from_le_bytes).ok_or_else(|| self.damaged(at, "its end is cut short".into()))
         };
         let meta = record::decode_meta(body.get(32..).unwrap_or_default());
+        let (batches, replay_from, last_batch) = (number(1)?, number(2)?, number(3)?);
+        // The batches that are in it are those from the one on to the other.
+        let counted = last_batch.checked_add(1).and_then(|next| next.checked_sub(replay_from));
+        if replay_from == 0 || counted != Some(batches) || last_batch > u64::MAX / 2 {
+            return Err(self.damaged(at, "its batches do not follow each other".into()));
+        }
         Ok(Summary {
             entries: number(0)?,
-            batches: number(1)?,
-            replay_from: number(2)?,
-            last_batch: number(3)?,
+            batches,
+            replay_from,
+            last_batch,
             meta: meta.map_err(|error| error.at("the Meta record of the archive"))?,
         })
     }
