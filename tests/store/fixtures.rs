@@ -20,11 +20,11 @@ fn fixtures() -> PathBuf {
 fn make(folder: &Path) {
     let mut broker = Broker::with(&["--unfolded-bytes", "1MiB", "--segment-bytes-max", "1MiB"]);
     let mut peer = broker.peer();
-    let mut jobs = String::new();
+    let mut jobs = Vec::new();
     for number in 0..20 {
         let payload = format!("payload {number} ").repeat(40 * (number % 3));
         let spec = JobSpec { payload: payload.into(), key: format!("key-{}", number % 4), ..job("k") };
-        jobs.push_str(&format!("{} {}\n", hex(&spec.id), crc32c::crc32c(&spec.payload)));
+        jobs.push((spec.id.clone(), crc32c::crc32c(&spec.payload)));
         peer.enqueue(spec);
     }
     let works = peer.poll(fetch_once("q", 5));
@@ -45,10 +45,13 @@ fn make(folder: &Path) {
             fs::remove_file(path).unwrap();
         }
     }
+    // What has ended is removed when its time is over, which a fixture outlives.
+    let open = jobs.iter().filter(|(id, _)| works.iter().all(|work| work.id != *id));
+    let jobs: String = open.map(|(id, crc)| format!("{} {crc}\n", hex(id))).collect();
     fs::write(folder.join("jobs"), jobs).unwrap();
 }
 
-/// Every job of the fixture is there, with its payload.
+/// Every open job of the fixture is there, with its payload, and what has ended is counted.
 fn holds(data: &Path, jobs: &str) {
     let broker = on(data);
     let mut peer = broker.peer();
@@ -61,7 +64,7 @@ fn holds(data: &Path, jobs: &str) {
         assert_eq!(crc32c::crc32c(&found.payload).to_string(), crc, "{line}");
     }
     let queue = peer.queue("q");
-    assert_eq!((queue.ready, queue.completed), (15, 5));
+    assert_eq!((queue.ready, queue.completed_total), (15, 5));
 }
 
 #[test]
