@@ -35,7 +35,7 @@ fn written(path: &Path, number: u32) -> (Found, Summary) {
         writer.batch(Record { batch, format: 3, body: &body }).unwrap();
         found.batches.push((batch, 3, body));
     }
-    let summary = writer.end(5, 5 + u64::from(number / 10), Meta { to: 4, ..Meta::default() }).unwrap().1;
+    let summary = writer.end(5, 4 + u64::from(number / 10), Meta { to: 4, ..Meta::default() }).unwrap().1;
     (found, summary)
 }
 
@@ -48,6 +48,18 @@ fn what_was_written_is_read() {
         let mut found = Found::default();
         assert_eq!(Archive::at(&path).read(&mut found).unwrap(), told);
         assert_eq!(found, written);
+    }
+}
+
+#[test]
+fn an_archive_that_lies_about_its_batches_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("archive");
+    for (replay_from, last_batch) in [(0, 0), (1, u64::MAX), (2, 0), (u64::MAX, u64::MAX - 1), (1, 1)] {
+        let writer = Writer::begin(File::create(&path).unwrap(), DirectoryId([7; 16])).unwrap();
+        writer.end(replay_from, last_batch, Meta::default()).unwrap();
+        let error = Archive::at(&path).read(&mut Found::default()).unwrap_err();
+        assert_eq!(error.exit_code(), 78, "{replay_from} {last_batch}: {error}");
     }
 }
 
