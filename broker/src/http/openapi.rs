@@ -28,7 +28,9 @@ pub(super) fn complete(mut api: OpenApi) -> Value {
     let none: [&str; 0] = [];
     api.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("token", none)]);
     for (path, item) in &mut api.paths.paths {
-        let has_namespace = path.starts_with("/v1/") || path == "/enqueue" || path.starts_with("/results/");
+        let is_plain = path == "/enqueue" || path.starts_with("/results/");
+        // A browser logs in for whatever its token reaches.
+        let has_namespace = is_plain || path.starts_with("/v1/") && !path.starts_with("/v1/session");
         for operation in operations(item) {
             if let Some(RefOr::T(body)) = &mut operation.request_body
                 && !BODIES.contains(&path.as_str())
