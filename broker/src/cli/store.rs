@@ -5,7 +5,8 @@ use super::failure::{Failure, Outcome};
 use super::output::{Output, OutputArgs, size};
 use crate::broker::Options;
 use crate::config::Flags;
-use crate::vault::{self, Inventory, Vault};
+
+use crate::vault::{self, Inventory, Summary, Vault};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -119,6 +120,13 @@ fn export(out: &Output, options: &Options, file: &Path) -> Outcome {
         Ok(summary)
     });
     let summary = written.map_err(|error| Failure::of_store(error.exit_code(), told(&error)))?;
+    let (row, bytes) = archived(file, &summary);
+    out.done(&row, &format!("{} holds all of {}, {}", file.display(), options.data.display(), size(bytes)))?;
+    Ok(Exit::Ok)
+}
+
+/// What is told of an archive that was written: the row, and its length in bytes.
+pub(super) fn archived(file: &Path, summary: &Summary) -> (Value, u64) {
     let bytes = std::fs::metadata(file).map_or(0, |file| file.len());
     let row = json!({
         "file": file.display().to_string(),
@@ -127,8 +135,7 @@ fn export(out: &Output, options: &Options, file: &Path) -> Outcome {
         "batches": summary.batches,
         "last_batch": summary.last_batch,
     });
-    out.done(&row, &format!("{} holds all of {}, {}", file.display(), options.data.display(), size(bytes)))?;
-    Ok(Exit::Ok)
+    (row, bytes)
 }
 
 fn repair(out: &Output, options: &Options, to: &Path) -> Outcome {

@@ -5,6 +5,7 @@ mod copy;
 mod look;
 mod repair;
 
+pub use crate::store::archive::Summary;
 pub use copy::{NewArchive, import};
 pub use look::{Info, Inventory, info};
 pub use repair::{Repaired, repair};

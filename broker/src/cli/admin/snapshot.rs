@@ -2,9 +2,9 @@
 
 use super::super::failure::{Failure, Outcome};
 use super::super::output::size;
+use super::super::store::archived;
 use super::{Desk, done};
 use crate::vault::NewArchive;
-use serde_json::json;
 use std::path::Path;
 
 /// Takes one; the file is whole, or not there.
@@ -20,14 +20,7 @@ pub(super) async fn run(desk: &Desk, file: &Path) -> Outcome {
         return Err(failed.map_or_else(|| error.into(), Failure::failed));
     }
     let summary = archive.end().map_err(|error| refuse(error.exit_code(), error.to_string()))?;
-    let bytes = std::fs::metadata(file).map_or(0, |file| file.len());
-    let row = json!({
-        "file": file.display().to_string(),
-        "bytes": bytes,
-        "entries": summary.entries,
-        "batches": summary.batches,
-        "last_batch": summary.last_batch,
-    });
+    let (row, bytes) = archived(file, &summary);
     desk.done(&row, &format!("{} holds everything, {}", file.display(), size(bytes)))?;
     done()
 }
