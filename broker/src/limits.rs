@@ -124,7 +124,7 @@ pub const LOGIN_BYTES_MAX: usize = 4 << 10;
 pub const LOGIN_MS: u64 = 12 * 3_600_000;
 /// How long the code of a link to log in with is good.
 pub const LINK_MS: u64 = 60_000;
-/// Browsers that are logged in, and codes that nobody has followed yet; beyond, those that end first go.
+/// Browsers that are logged in, and codes that nobody has followed yet; beyond, the oldest go.
 pub const LOGINS_MAX: usize = 1_024;
 /// Those of one token, so that nobody logs all others out.
 pub const LOGINS_OF_TOKEN_MAX: usize = 64;

@@ -22,6 +22,8 @@ struct Inner {
     open: Table,
     /// In links that nobody has followed yet.
     links: Table,
+    /// How many there ever were: many begin within a millisecond, and the first of them is the oldest.
+    begun: u64,
 }
 
 /// By the hashes of what proves them.
@@ -31,6 +33,8 @@ type Table = HashMap<blake3::Hash, Login>;
 struct Login {
     grant: Arc<Grant>,
     until_ms: u64,
+    /// Its place among all in the order in which they began.
+    nth: u64,
 }
 
 impl Login {
@@ -42,12 +46,16 @@ impl Login {
 impl Logins {
     /// Somebody has shown a token. The id that stands for it from now on.
     pub(super) fn begin(&self, grant: Arc<Grant>, now_ms: u64) -> String {
-        add(&mut self.inner().open, grant, now_ms, LOGIN_MS)
+        let inner = &mut *self.inner();
+        let login = inner.next(grant, now_ms, LOGIN_MS);
+        add(&mut inner.open, login, now_ms)
     }
 
     /// A code with which somebody may log in once, within a minute.
     pub(super) fn link(&self, grant: Arc<Grant>, now_ms: u64) -> String {
-        add(&mut self.inner().links, grant, now_ms, LINK_MS)
+        let inner = &mut *self.inner();
+        let login = inner.next(grant, now_ms, LINK_MS);
+        add(&mut inner.links, login, now_ms)
     }
 
     /// Whom an id stands for.
@@ -73,20 +81,40 @@ impl Logins {
     }
 }
 
-/// Adds one, in the place of what is over or else of what ends first, before all of its own token.
-fn add(table: &mut Table, grant: Arc<Grant>, now_ms: u64, for_ms: u64) -> String {
+impl Inner {
+    fn next(&mut self, grant: Arc<Grant>, now_ms: u64, for_ms: u64) -> Login {
+        self.begun += 1;
+        Login { grant, until_ms: now_ms.saturating_add(for_ms), nth: self.begun }
+    }
+}
+
+/// Adds one, in the place of what is over or else of the oldest, before all of its own token.
+fn add(table: &mut Table, login: Login, now_ms: u64) -> String {
     table.retain(|_, login| login.is_good(now_ms));
-    let of_token = |login: &Login| login.grant.name() == grant.name();
+    let of_token = |other: &Login| other.grant.name() == login.grant.name();
     let is_full = table.len() >= LOGINS_MAX;
-    if table.values().filter(|login| of_token(login)).count() >= LOGINS_OF_TOKEN_MAX || is_full {
-        let own = table.iter().filter(|(_, login)| of_token(login));
-        let first = own.min_by_key(|(_, login)| login.until_ms);
-        let first = first.or_else(|| table.iter().min_by_key(|(_, login)| login.until_ms));
+    if table.values().filter(|other| of_token(other)).count() >= LOGINS_OF_TOKEN_MAX || is_full {
+        let own = table.iter().filter(|(_, other)| of_token(other));
+        let first = own.min_by_key(|(_, other)| other.nth);
+        let first = first.or_else(|| table.iter().min_by_key(|(_, other)| other.nth));
         if let Some(first) = first.map(|(&first, _)| first) {
             table.remove(&first);
         }
     }
     let id = URL_SAFE_NO_PAD.encode(secret::random());
-    table.insert(blake3::hash(id.as_bytes()), Login { grant, until_ms: now_ms.saturating_add(for_ms) });
+    table.insert(blake3::hash(id.as_bytes()), login);
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_leaves_first_even_if_all_began_within_a_millisecond() {
+        let (logins, grant) = (Logins::default(), Arc::new(Grant::of("viewer")));
+        let ids: Vec<_> = (0..LOGINS_OF_TOKEN_MAX + 1).map(|_| logins.begin(Arc::clone(&grant), 7)).collect();
+        let gone: Vec<_> = (0..ids.len()).filter(|&at| logins.find(&ids[at], 7).is_none()).collect();
+        assert_eq!(gone, [0]);
+    }
 }

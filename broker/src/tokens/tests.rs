@@ -29,6 +29,16 @@ fn name() -> Name {
     Name("ci".into())
 }
 
+impl Grant {
+    /// What a token of this name gives that allows nothing.
+    pub(crate) fn of(name: &str) -> Self {
+        let no_names = || Reach::of(vec![]);
+        let rights =
+            Rights { roles: Roles::default(), queues: no_names(), namespaces: no_names(), payloads: false };
+        Self { name: name.into(), rights, until_ms: 0, end: CancellationToken::new() }
+    }
+}
+
 impl Desk {
     /// A file with one token, and its text.
     fn new() -> (Self, String) {
