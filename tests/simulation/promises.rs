@@ -43,15 +43,7 @@ fn enqueued(history: &History, enqueue: &Enqueue, ones: &[EnqueuedOne]) {
     assert_eq!(enqueue.jobs.len(), ones.len(), "one answer a job");
     for (spec, one) in enqueue.jobs.iter().zip(ones) {
         let spec = spec.as_ref().expect("a simulation asks for nothing malformed");
-        let stored = match &one.what {
-            Ok(stored) => stored,
-            // A job of the same request that it waits for has ended and gone as soon as it was stored.
-            Err(refusal) => {
-                let is_tied = spec.flow().is_some() && refusal.code == Code::NotFound;
-                assert!(is_tied, "what is well-formed is stored: {refusal:?}");
-                continue;
-            }
-        };
+        let stored = one.what.as_ref().expect("what is well-formed is stored");
         // A job that has the dedup key stands for the one that was sent; the job of a tick is named by it.
         let wishes = spec.wishes.as_ref();
         let other = wishes.is_some_and(|wishes| wishes.dedup.is_some())

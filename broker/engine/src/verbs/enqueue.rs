@@ -15,7 +15,7 @@ use crate::part::Slot;
 use crate::policy::default;
 use crate::schedule::TickOf;
 use crate::terms::{Gate, Terms};
-use crate::verbs::flow::Stands;
+use crate::verbs::flow::{Stands, bind};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
@@ -42,28 +42,19 @@ impl Engine {
         turn: &mut Turn,
     ) -> Vec<EnqueuedOne> {
         let (mut room, mut stands) = (DELIVER_BYTES_MAX, Stands::new());
-        let mut store = |engine: &mut Self, place: usize, mut spec: JobSpec| {
+        let mut store = |mut spec: JobSpec| {
             let sent = spec.id;
-            engine.bind(asker, &mut spec, &stands).map_err(|mut refusal| {
-                refusal.field = format!("jobs[{place}].{}", refusal.field);
-                refusal
-            })?;
-            let (id, stored) = engine.store(asker, spec, turn);
+            bind(&mut spec, &stands);
+            let (id, stored) = self.store(asker, spec, turn);
             if id != sent {
                 stands.insert(sent, (stored.seq > 0).then_some(id));
             }
-            let result = if id == sent { Slot::Empty } else { engine.known_result(&stored, &mut room) };
-            Ok(EnqueuedOne { id, what: Ok(stored), result })
+            let result = if id == sent { Slot::Empty } else { self.known_result(&stored, &mut room) };
+            EnqueuedOne { id, what: Ok(stored), result }
         };
-        jobs.into_iter()
-            .enumerate()
-            .map(|(place, job)| match job.and_then(|spec| store(self, place, spec)) {
-                Ok(one) => one,
-                Err(refusal) => {
-                    EnqueuedOne { id: JobId([0; 16]), what: Err(Box::new(refusal)), result: Slot::Empty }
-                }
-            })
-            .collect()
+        let refused =
+            |refusal| EnqueuedOne { id: JobId([0; 16]), what: Err(Box::new(refusal)), result: Slot::Empty };
+        jobs.into_iter().map(|job| job.map_or_else(refused, &mut store)).collect()
     }
 
     /// What came of a job that stands for another one, as far as the answer has room for it.

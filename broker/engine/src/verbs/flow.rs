@@ -19,6 +19,21 @@ use alloc::vec::Vec;
 /// one stands now; None = it is not kept any more.
 pub(crate) type Stands = BTreeMap<JobId, Option<JobId>>;
 
+/// Ties to jobs of the same frame become ties to those that stand for them.
+pub(super) fn bind(spec: &mut JobSpec, stands: &Stands) {
+    let flow = spec.wishes.as_mut().and_then(|wishes| wishes.flow.as_mut());
+    let Some(flow) = flow.filter(|_| !stands.is_empty()) else { return };
+    flow.after.retain_mut(|after| match stands.get(&after.job) {
+        // Its dedup key outlived it, and so does what came of it.
+        Some(None) => false,
+        Some(Some(id)) => {
+            after.job = *id;
+            true
+        }
+        None => true,
+    });
+}
+
 impl Engine {
     /// Refuses jobs that are tied to what does not stand. With `partial` such a job is refused alone, and
     /// with it those that are tied to it.
@@ -130,27 +145,6 @@ impl Engine {
     pub(super) fn is_known(&self, asker: Asker, id: JobId) -> bool {
         self.find(asker.namespace, id).is_some()
             || self.roster.ended_ids.find(asker.now, asker.namespace, id).is_some()
-    }
-
-    /// Ties to jobs of the same frame become ties to those that stand for them. Refused when none does.
-    pub(super) fn bind(&self, asker: Asker, spec: &mut JobSpec, stands: &Stands) -> Result<(), Refusal> {
-        let flow = spec.wishes.as_mut().and_then(|wishes| wishes.flow.as_mut());
-        let Some(flow) = flow.filter(|_| !stands.is_empty()) else { return Ok(()) };
-        let after = core::mem::take(&mut flow.after);
-        for mut after in after {
-            match stands.get(&after.job) {
-                // Its dedup key outlived it, and so does what came of it.
-                Some(None) => continue,
-                Some(Some(id)) => after.job = *id,
-                None => {}
-            }
-            if self.find(asker.namespace, after.job).is_none() {
-                let message = format!("job {} of this request was refused", after.job);
-                return Err(Refusal::new(Code::NotFound, "after", message));
-            }
-            flow.after.push(after);
-        }
-        Ok(())
     }
 
     /// What a new job is tied to stands in its plan, and what it waits for in rows of its own.
