@@ -9,10 +9,13 @@ use windlass_engine::fact::{Fact, Overrun, Record};
 use windlass_engine::ids::{Ms, Seq};
 use windlass_engine::ledger::Ledger;
 use windlass_engine::limits::{
-    RESUME_WINDOW_MS, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN,
+    OVERRUN_GRACE_MS, RESUME_WINDOW_MS, SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN,
 };
 use windlass_engine::order::{DueOrder, Told};
 use windlass_engine::{Command, ConnId, JobId, SessionId};
+
+/// Nobody in a simulation asks for a longer lease.
+const LEASE_MS_MOST: Ms = 12_000;
 
 /// Who is there and who holds what, as decided so far.
 #[derive(Default)]
@@ -100,22 +103,22 @@ impl Presence {
             let Some(lease) = &job.lease else { continue };
             let soonest = now + SESSION_TTL_MS_DEFAULT;
             // Nothing lasts longer than it was given, though the clock was set back meanwhile.
-            let latest = |at: Ms| {
-                if at < lease.leased_at { at } else { at.min(now + (at - lease.leased_at)) }
+            let latest = |at: Ms, lasts_ms: u32, most_ms: Ms| {
+                let lasts_ms = Ms::from(lasts_ms);
+                assert!(lasts_ms <= most_ms, "nobody gave job {} that long: {lease:?}", job.seq);
+                at.min(now + lasts_ms)
             };
-            let limits = lease.limits.filter(|_| lease.overran.is_none()).unwrap_or_default();
+            let ends_at = latest(lease.ends_at, lease.lasts_ms, LEASE_MS_MOST);
+            let revoke_at = latest(lease.revoke_at, lease.grace_ms, OVERRUN_GRACE_MS);
+            let limits = lease.held_to().filter(|_| lease.overran.is_none()).unwrap_or_default();
             let timeout_ms = Ms::from(limits.timeout_ms);
             let timeout_at = (lease.leased_at + timeout_ms).clamp(soonest, soonest.max(now + timeout_ms));
             let held = Lease {
                 id: job.id,
                 fence: job.fence,
                 session: lease.session,
-                ends_at: if lease.ends_at == 0 { 0 } else { latest(lease.ends_at).max(soonest) },
-                revoke_at: if lease.overran.is_some() {
-                    latest(lease.revoke_at).max(soonest)
-                } else {
-                    latest(lease.revoke_at)
-                },
+                ends_at: if lease.ends_at == 0 { 0 } else { ends_at.max(soonest) },
+                revoke_at: if lease.overran.is_some() { revoke_at.max(soonest) } else { revoke_at },
                 timeout_at: if timeout_ms == 0 { 0 } else { timeout_at },
                 stall_ms: limits.stall_ms.into(),
                 touched_at: now,
@@ -284,9 +287,9 @@ impl Presence {
                 let old = self.leases.insert(*seq, held);
                 assert!(old.is_none(), "job {seq} is leased twice at a time: {old:?}");
             }
-            Fact::Extended { seq, ends_at } => self.lease(*seq).ends_at = *ends_at,
-            Fact::CancelAsked { seq, revoke_at } => self.lease(*seq).revoke_at = *revoke_at,
-            Fact::Overran { seq, how, revoke_at } => {
+            Fact::Extended { seq, ends_at, .. } => self.lease(*seq).ends_at = *ends_at,
+            Fact::CancelAsked { seq, revoke_at, .. } => self.lease(*seq).revoke_at = *revoke_at,
+            Fact::Overran { seq, how, revoke_at, .. } => {
                 let lease = self.lease(*seq);
                 let is_over = match how {
                     Overrun::TimedOut => lease.timeout_at > 0 && lease.timeout_at <= now,

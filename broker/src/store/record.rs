@@ -269,8 +269,10 @@ mod tests {
                 session: SessionId([9; 16]),
                 leased_at: 1,
                 ends_at: 2,
+                lasts_ms: 1,
                 revoke_at: 3,
-                limits: Some(RunLimits { timeout_ms: 1, stall_ms: 2 }),
+                grace_ms: 2,
+                limits: RunLimits { timeout_ms: 1, stall_ms: 2 },
                 overran: Some(Overrun::Stalled),
             })),
             ended: Some(Box::new(Ended {

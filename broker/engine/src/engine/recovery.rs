@@ -178,31 +178,25 @@ impl Engine {
     /// told how it went. And none lasts longer than it was given, though the clock was set back meanwhile.
     fn spare_leases(&mut self, now: Ms) {
         let jobs = &self.ledger.jobs;
-        let limits_of = |seq| jobs.get(seq).and_then(|job| job.lease.as_ref()?.limits).unwrap_or_default();
-        self.roster.spare_runs(now, |seq| limits_of(seq).timeout_ms.into());
+        let lease_of = |seq| jobs.get(seq).and_then(|job| job.lease.as_ref());
+        self.roster.spare_runs(now, |seq| lease_of(seq).map_or(0, |lease| lease.limits.timeout_ms.into()));
         for presence in self.roster.sessions.values_mut() {
             for (&seq, mark) in &mut presence.leases {
                 let spared = now.saturating_add(SESSION_TTL_MS_DEFAULT);
-                let lease = jobs.get(seq).and_then(|job| job.lease.as_ref());
-                let leased_at = lease.map_or(now, |lease| lease.leased_at);
-                let least = if lease.is_some_and(|lease| lease.overran.is_some()) { spared } else { 0 };
-                for (at, least, timer) in [
-                    (&mut mark.revoke_at, least, Timer::Revoke(seq)),
-                    (&mut mark.ends_at, spared, Timer::LeaseEnd(seq)),
+                let Some(lease) = lease_of(seq) else { continue };
+                let least = if lease.overran.is_some() { spared } else { 0 };
+                for (at, span_ms, least, timer) in [
+                    (&mut mark.revoke_at, lease.grace_ms, least, Timer::Revoke(seq)),
+                    (&mut mark.ends_at, lease.lasts_ms, spared, Timer::LeaseEnd(seq)),
                 ] {
                     if *at > 0 {
                         self.roster.timers.remove(*at, timer);
-                        *at = still_at(*at, leased_at, now).max(least);
+                        // What was put off by the clock of then lasts no longer by the clock of now.
+                        *at = (*at).min(now.saturating_add(span_ms.into())).max(least);
                         self.roster.timers.insert(*at, timer);
                     }
                 }
             }
         }
     }
-}
-
-/// When something ends that was to end at `at` and began with the lease. What was put off by the clock of
-/// then does not last longer by the clock of now.
-fn still_at(at: Ms, leased_at: Ms, now: Ms) -> Ms {
-    if at < leased_at { at } else { at.min(now.saturating_add(at - leased_at)) }
 }

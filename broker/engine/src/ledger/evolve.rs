@@ -335,13 +335,13 @@ fn change(job: &mut Job, fact: &Fact) {
         job.state = State::Ready;
     } else if let Fact::Leased { lease, .. } = fact {
         job.lease(lease);
-    } else if let Fact::Extended { ends_at, .. } = fact {
-        job.lease.iter_mut().for_each(|lease| lease.ends_at = *ends_at);
-    } else if let Fact::CancelAsked { revoke_at, .. } = fact {
+    } else if let Fact::Extended { now, ends_at, .. } = fact {
+        job.lease.iter_mut().for_each(|lease| lease.extend(*now, *ends_at));
+    } else if let Fact::CancelAsked { now, revoke_at, .. } = fact {
         // Who cancels a job does not want it again, however its run went so far.
-        job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, None));
-    } else if let Fact::Overran { how, revoke_at, .. } = fact {
-        job.lease.iter_mut().for_each(|lease| (lease.revoke_at, lease.overran) = (*revoke_at, Some(*how)));
+        job.lease.iter_mut().for_each(|lease| lease.ask_to_stop(None, *now, *revoke_at));
+    } else if let Fact::Overran { how, now, revoke_at, .. } = fact {
+        job.lease.iter_mut().for_each(|lease| lease.ask_to_stop(Some(*how), *now, *revoke_at));
     } else if let Fact::Reported { report, .. } = fact {
         job.plan.get_or_insert_default().reports.get_or_insert_default().take(report);
     } else if let Fact::Returned { run_at, counts, note, settled, now, .. } = fact {

@@ -216,27 +216,50 @@ pub struct Lease {
     pub leased_at: Ms,
     /// Until when; 0 = as long as the session lives.
     pub ends_at: Ms,
+    /// How long that was when it was said.
+    pub lasts_ms: u32,
     /// It was asked to stop; its lease is revoked then. 0 = it was not.
     pub revoke_at: Ms,
-    /// What the run is held to; None = nothing.
-    pub limits: Option<RunLimits>,
+    /// How long that was when it was asked.
+    pub grace_ms: u32,
+    /// What the run is held to; zeros = nothing.
+    pub limits: RunLimits,
     /// It was asked to stop because it broke that, and not because the job is to be cancelled.
     pub overran: Option<Overrun>,
 }
 
 impl Lease {
+    pub(crate) fn extend(&mut self, now: Ms, ends_at: Ms) {
+        (self.ends_at, self.lasts_ms) = (ends_at, span(now, ends_at));
+    }
+
+    pub(crate) fn ask_to_stop(&mut self, overran: Option<Overrun>, now: Ms, revoke_at: Ms) {
+        (self.overran, self.revoke_at, self.grace_ms) = (overran, revoke_at, span(now, revoke_at));
+    }
+
     /// It is to stop, because nobody wants the job any more.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.revoke_at > 0 && self.overran.is_none()
     }
 
+    /// What the run is held to; None = nothing.
+    #[must_use]
+    pub fn held_to(&self) -> Option<RunLimits> {
+        Some(self.limits).filter(|limits| *limits != RunLimits::default())
+    }
+
     /// When its time is up; 0 = never.
     #[must_use]
     pub fn timeout_at(&self) -> Ms {
-        let timeout_ms = self.limits.map_or(0, |limits| limits.timeout_ms);
+        let timeout_ms = self.limits.timeout_ms;
         if timeout_ms == 0 { 0 } else { self.leased_at.saturating_add(timeout_ms.into()) }
     }
+}
+
+/// Time from one to the other; leases and graces are shorter than what fits.
+fn span(since: Ms, until: Ms) -> u32 {
+    u32::try_from(until.saturating_sub(since)).unwrap_or(u32::MAX)
 }
 
 /// How a job ended.
@@ -302,8 +325,10 @@ impl Job {
             session: new.session,
             leased_at: new.now,
             ends_at: new.ends_at,
+            lasts_ms: span(new.now, new.ends_at),
             revoke_at: 0,
-            limits: new.limits,
+            grace_ms: 0,
+            limits: new.limits.unwrap_or_default(),
             overran: None,
         }));
     }

@@ -49,7 +49,7 @@ impl Roster {
     /// The run of a new lease, if policies hold it to something.
     pub(super) fn begin_run(&mut self, job: &Job) -> Option<Box<Run>> {
         let lease = job.lease.as_ref()?;
-        let limits = lease.limits.filter(|_| lease.overran.is_none())?;
+        let limits = lease.held_to().filter(|_| lease.overran.is_none())?;
         let stall_ms = Ms::from(limits.stall_ms);
         let is_watched = stall_ms > 0 && lease.revoke_at == 0;
         let stall_at = if is_watched { lease.leased_at.saturating_add(stall_ms) } else { 0 };

@@ -435,7 +435,7 @@ fn work(ledger: &Ledger, texts: &mut Texts, job: &Job, now: Ms) -> Work {
 
 /// What goes with a run beyond the plain.
 fn run_work(ledger: &Ledger, job: &Job) -> Option<Box<RunWork>> {
-    let limits = job.lease.as_ref().and_then(|lease| lease.limits);
+    let limits = job.lease.as_ref().and_then(|lease| lease.held_to());
     if limits.is_none() && job.plan.is_none() {
         return None;
     }

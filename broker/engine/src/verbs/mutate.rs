@@ -86,7 +86,7 @@ impl Engine {
         if grace_ms == 0 {
             if job.lease.as_ref().is_some_and(|lease| lease.overran.is_some()) {
                 // It was asked to stop so that it is tried again; from now on it is not.
-                self.decide(turn, Fact::CancelAsked { seq, revoke_at: now });
+                self.decide(turn, Fact::CancelAsked { seq, now, revoke_at: now });
             }
             return self.revoke(seq, now, turn);
         }
@@ -94,7 +94,7 @@ impl Engine {
         let signal =
             Signal::Cancel { job: job.id, fence: job.fence, reason: why.into(), ends_in_ms: grace_ms };
         self.signal(&job, &signal, turn);
-        self.decide(turn, Fact::CancelAsked { seq, revoke_at: now.saturating_add(grace_ms) });
+        self.decide(turn, Fact::CancelAsked { seq, now, revoke_at: now.saturating_add(grace_ms) });
     }
 
     fn patch(&mut self, seq: Seq, patch: &Patch, turn: &mut Turn) {

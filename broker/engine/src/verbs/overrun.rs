@@ -73,7 +73,7 @@ impl Engine {
 
     fn overrun(&mut self, seq: Seq, how: Overrun, now: Ms, turn: &mut Turn) {
         let Some(job) = self.ledger.jobs.get(seq).cloned() else { return };
-        let limits = job.lease.as_ref().and_then(|lease| lease.limits).unwrap_or_default();
+        let limits = job.lease.as_ref().map(|lease| lease.limits).unwrap_or_default();
         let ms = match how {
             Overrun::TimedOut => limits.timeout_ms,
             Overrun::Stalled => limits.stall_ms,
@@ -82,7 +82,7 @@ impl Engine {
         let signal = Signal::Cancel { job: job.id, fence: job.fence, reason, ends_in_ms: OVERRUN_GRACE_MS };
         self.signal(&job, &signal, turn);
         let revoke_at = now.saturating_add(OVERRUN_GRACE_MS);
-        self.decide(turn, Fact::Overran { seq, how, revoke_at });
+        self.decide(turn, Fact::Overran { seq, how, now, revoke_at });
     }
 
     /// A run that broke what it is held to is over, in whatever way: the attempt failed. What its worker

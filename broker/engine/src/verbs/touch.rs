@@ -95,8 +95,9 @@ impl Engine {
         if let Some(extend_ms) = touch.extend_ms
             && lease.ends_at > 0
         {
-            let ends_at = asker.now.saturating_add(extend_ms.clamp(1, LEASE_MS_MAX));
-            self.decide(turn, Fact::Extended { seq, ends_at });
+            let now = asker.now;
+            let ends_at = now.saturating_add(extend_ms.clamp(1, LEASE_MS_MAX));
+            self.decide(turn, Fact::Extended { seq, now, ends_at });
         }
         let presence = self.roster.sessions.get_mut(&asker.session);
         let mut ends_in_ms = 0;
