@@ -6,7 +6,7 @@
 //! ```
 
 use super::witness::Witness;
-use crate::harness::{Broker, eventually, job, start_windlass};
+use crate::harness::{Broker, eventually, job, start_windlass, windlass, windlass_killed_at};
 use crate::simulation::random::Random;
 use rustix::process::Signal;
 use std::fs;
@@ -163,6 +163,28 @@ fn a_broker_that_is_killed_while_it_hands_over_a_snapshot_keeps_every_promise() 
     // Whether it is begun anew is the client's affair; half a snapshot is none.
     let taken = taking.end();
     assert_eq!(taken.code == 0, file.exists(), "{taken:?}");
+}
+
+#[test]
+fn nobody_serves_what_an_import_that_was_killed_has_left_and_the_next_import_takes_it() {
+    let mut broker = Broker::with(&FLAGS);
+    (0..100).for_each(|_| drop(broker.peer().enqueue(job("k"))));
+    assert_eq!(broker.terminate(), 0);
+    let (file, new) = (broker.home().join("archive"), broker.home().join("new"));
+    let (file, new) = (file.to_str().unwrap(), new.to_str().unwrap());
+    windlass(&["store", "export", file, "--data", broker.data().to_str().unwrap()]).ok();
+    let import = ["store", "import", file, "--data", new];
+    for place in ["before_leaves_sync:1", "before_manifest:2"] {
+        let _none_at_first = fs::remove_dir_all(new);
+        assert_eq!(windlass_killed_at(place, &import).code, KILLED);
+        for words in [&["serve", "--listen", "127.0.0.1:0"][..], &["store", "verify"]] {
+            let refused = windlass(&[words, &["--data", new]].concat());
+            assert!(refused.code == 78 && refused.err.contains("import again"), "{refused:?}");
+        }
+        windlass(&import).ok();
+        let told = windlass(&["store", "verify", "--data", new, "--output", "json"]).ok().json();
+        assert_eq!(told["jobs"], 100);
+    }
 }
 
 #[test]

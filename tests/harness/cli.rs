@@ -26,22 +26,27 @@ pub(crate) fn windlass(arguments: &[&str]) -> Answer {
     start_windlass(arguments).end()
 }
 
+/// The same, killed when it passes a failpoint, like `before_manifest:2`.
+pub(crate) fn windlass_killed_at(place: &str, arguments: &[&str]) -> Answer {
+    start(arguments, b"", &[("WINDLASS_FAILPOINT", &format!("{place}:kill"))]).end()
+}
+
 /// The same, with `input` on stdin.
 pub(crate) fn windlass_reading(input: &[u8], arguments: &[&str]) -> Answer {
-    start(arguments, input).end()
+    start(arguments, input, &[]).end()
 }
 
 /// Starts it without waiting, so that several can run beside each other.
 pub(crate) fn start_windlass(arguments: &[&str]) -> Running {
-    start(arguments, b"")
+    start(arguments, b"", &[])
 }
 
-fn start(arguments: &[&str], input: &[u8]) -> Running {
+fn start(arguments: &[&str], input: &[u8], env: &[(&str, &str)]) -> Running {
     let logs = tempfile::tempdir().unwrap();
     let stdin = logs.path().join("stdin");
     fs::write(&stdin, input).unwrap();
     let mut command = Command::new(WINDLASS);
-    command.args(arguments).stdin(Stdio::from(File::open(stdin).unwrap()));
+    command.args(arguments).envs(env.iter().copied()).stdin(Stdio::from(File::open(stdin).unwrap()));
     Running { program: Program::start(&mut command, logs.path(), "windlass"), _logs: logs }
 }
 

@@ -13,7 +13,7 @@ mod proxy;
 mod verbs;
 
 pub(crate) use broker::Broker;
-pub(crate) use cli::{Answer, start_windlass, windlass, windlass_reading};
+pub(crate) use cli::{Answer, start_windlass, windlass, windlass_killed_at, windlass_reading};
 pub(crate) use example::ExampleWorker;
 pub(crate) use patience::eventually;
 pub(crate) use peer::{Peer, body, encode, hello};

@@ -13,7 +13,7 @@
 //!
 //! A new directory gets its MANIFEST twice: before anything else, saying that it is being made,
 //! and at last, saying that it is whole. A crash between leaves the first, and the next start makes
-//! everything anew. Once whole, a missing journal or missing leaves are an error and never an
+//! everything anew; what an import left half filled only an import takes. Once whole, a missing journal or missing leaves are an error and never an
 //! empty queue; and without a MANIFEST neither may be there.
 
 use std::fs::{self, File, OpenOptions};
@@ -66,6 +66,8 @@ pub struct Directory {
 enum Stage {
     /// Journal and leaves may be half made; nothing was ever acknowledged.
     Making,
+    /// Jobs of an archive are on their way into it, and nobody may serve it before all are there.
+    Filling,
     /// Journal and leaves exist, and must.
     Whole,
 }
@@ -90,8 +92,32 @@ impl Directory {
     ///
     /// # Errors
     /// `NotOurs` when there are other files and no MANIFEST, `Locked` when another process holds it, `Missing` when the MANIFEST is gone, `Corrupt` and
-    /// `UnknownVersion` when it cannot be read, `Full` and `ReadOnly` when it cannot be written.
+    /// `UnknownVersion` when it cannot be read, `HalfFilled` when an import into it did not end, `Full` and `ReadOnly` when it cannot be written.
     pub fn open(path: &Path) -> Result<Directory, StoreError> {
+        let directory = Self::take(path, Stage::Making)?;
+        match directory.manifest.stage {
+            Stage::Filling => return Err(StoreError::HalfFilled { dir: path.to_path_buf() }),
+            Stage::Making => directory.clear_half_made()?,
+            Stage::Whole => {}
+        }
+        Ok(directory)
+    }
+
+    /// The same for jobs that come from elsewhere: until `seal` nobody else opens it.
+    ///
+    /// # Errors
+    /// `Exists` when a whole directory is there; otherwise as `open`.
+    pub fn open_to_fill(path: &Path) -> Result<Directory, StoreError> {
+        let mut directory = Self::take(path, Stage::Filling)?;
+        if directory.manifest.stage == Stage::Whole {
+            return Err(StoreError::Exists { path: path.to_path_buf() });
+        }
+        directory.clear_half_made()?;
+        directory.enter(Stage::Filling)?;
+        Ok(directory)
+    }
+
+    fn take(path: &Path, new: Stage) -> Result<Directory, StoreError> {
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
         make_folder(path)?;
         refuse_strangers(path)?;
@@ -100,18 +126,16 @@ impl Directory {
             Some(manifest) => manifest,
             None => {
                 refuse_leftovers(path)?;
-                let manifest = Manifest::draw()?;
+                let manifest = Manifest::draw(new)?;
                 write_manifest(path, &manifest)?;
                 manifest
             }
         };
         failpoint::reach("after_manifest");
-        let directory = Directory { path: path.to_path_buf(), manifest, _lock: lock };
-        if directory.is_new() {
+        if manifest.stage != Stage::Whole {
             sync_names_above(path);
-            directory.clear_half_made()?;
         }
-        Ok(directory)
+        Ok(Directory { path: path.to_path_buf(), manifest, _lock: lock })
     }
 
     /// What the MANIFEST at `path` says, without taking the directory: its id, and whether it is
@@ -137,7 +161,7 @@ impl Directory {
     /// Whether the journal and the leaves are still to be created; `seal` comes after that.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.manifest.stage == Stage::Making
+        self.manifest.stage != Stage::Whole
     }
 
     /// Declares the directory whole. Call it once journal and leaves are created and synced, and
@@ -146,12 +170,16 @@ impl Directory {
     /// # Errors
     /// When the MANIFEST cannot be written.
     pub fn seal(&mut self) -> Result<(), StoreError> {
-        if self.manifest.stage == Stage::Whole {
+        self.enter(Stage::Whole)
+    }
+
+    fn enter(&mut self, stage: Stage) -> Result<(), StoreError> {
+        if self.manifest.stage == stage {
             return Ok(());
         }
-        let whole = Manifest { stage: Stage::Whole, ..self.manifest.clone() };
-        write_manifest(&self.path, &whole)?;
-        self.manifest = whole;
+        let manifest = Manifest { stage, ..self.manifest.clone() };
+        write_manifest(&self.path, &manifest)?;
+        self.manifest = manifest;
         Ok(())
     }
 
@@ -291,7 +319,7 @@ fn refuse_leftovers(dir: &Path) -> Result<(), StoreError> {
 }
 
 impl Manifest {
-    fn draw() -> Result<Manifest, StoreError> {
+    fn draw(stage: Stage) -> Result<Manifest, StoreError> {
         let source = Path::new("/dev/urandom");
         let mut bytes = [0; 48];
         File::open(source)
@@ -300,7 +328,7 @@ impl Manifest {
         let (mut id, mut secret) = ([0; 16], [0; 32]);
         id.copy_from_slice(&bytes[..16]);
         secret.copy_from_slice(&bytes[16..]);
-        Ok(Manifest { stage: Stage::Making, id: DirectoryId(id), secret })
+        Ok(Manifest { stage, id: DirectoryId(id), secret })
     }
 
     fn encode(&self) -> [u8; MANIFEST_BYTES] {
@@ -310,6 +338,7 @@ impl Manifest {
         bytes[9] = match self.stage {
             Stage::Making => 0,
             Stage::Whole => 1,
+            Stage::Filling => 2,
         };
         bytes[10..26].copy_from_slice(&self.id.0);
         bytes[26..58].copy_from_slice(&self.secret);
@@ -347,6 +376,7 @@ impl Manifest {
         let stage = match told.get(9) {
             Some(0) => Stage::Making,
             Some(1) => Stage::Whole,
+            Some(2) => Stage::Filling,
             Some(_) | None => return damaged(9, "this stage is unknown"),
         };
         if told.len() != CRC_AT {

@@ -39,6 +39,16 @@ pub enum StoreError {
         /// One of the files.
         found: String,
     },
+    /// An import or a repair ended before everything was there.
+    #[error(
+        "{}: an import into this directory did not end, so some of its jobs are missing; \
+         import again, or remove the directory",
+        dir.display()
+    )]
+    HalfFilled {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// Something is where something new was to be made.
     #[error("{}: is there already, and nothing is written over it; name another place", path.display())]
     Exists {
@@ -207,6 +217,7 @@ impl StoreError {
             | StoreError::Record { .. }
             | StoreError::MissingPart { .. }
             | StoreError::Mismatch { .. }
+            | StoreError::HalfFilled { .. }
             | StoreError::NotDurable { .. } => 78,
             StoreError::NotOurs { .. }
             | StoreError::Exists { .. }

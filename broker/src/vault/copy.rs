@@ -140,10 +140,7 @@ impl Drop for NewArchive {
 pub fn import(file: &Path, options: &Options) -> Result<Summary, StoreError> {
     let archive = Archive::at(file);
     let summary = archive.read(&mut Nothing)?;
-    let mut directory = Directory::open(&options.data)?;
-    if !directory.is_new() {
-        return Err(StoreError::Exists { path: options.data.clone() });
-    }
+    let mut directory = Directory::open_to_fill(&options.data)?;
     let (journal, leaves) = empty_stores(&directory, options)?;
     let mut filler = Filler::begin(leaves, summary.replay_from, summary.meta);
     archive.read(&mut filler)?;

@@ -82,7 +82,7 @@ pub fn repair(options: &Options, to: &Path) -> Result<Repaired, StoreError> {
 }
 
 fn attempt(source: &Directory, way: Way, options: &Options) -> Result<Prefix, StoreError> {
-    let mut directory = Directory::open(&options.data)?;
+    let mut directory = Directory::open_to_fill(&options.data)?;
     let (journal, leaves) = empty_stores(&directory, options)?;
     let filled = match way {
         Way::JournalAlone => {
