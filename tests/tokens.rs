@@ -222,6 +222,18 @@ fn of_another_namespace_and_of_another_queue_nothing_is_seen_or_changed() {
         _ => None,
     });
     assert_eq!(event.job, seen);
+    // It sees who draws from its queue, and the overview is of that one.
+    let mut worker = gate.open(&text("worker"));
+    let drawing = worker.open_stream(stream("mail", 1));
+    worker.delivery(drawing);
+    let sessions = rows(&mut gate.open(&text("eyes")), ask(What::Sessions)).sessions;
+    assert_eq!(sessions.iter().map(|session| session.token.as_str()).collect::<Vec<_>>(), ["worker"]);
+    let overview = gate.http(&text("eyes"), "GET", "/v1/overview", "").json();
+    assert_eq!(
+        (overview["workers"].as_u64(), overview["totals"]["enqueued_total"].as_u64()),
+        (Some(1), Some(2))
+    );
+    assert_eq!(overview["queues"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

@@ -381,7 +381,7 @@ pub struct SessionView {
     pub streams: usize,
     /// Slots of its streams.
     pub slots: u64,
-    /// Queues its streams fetch from.
+    /// Queues its streams fetch from, as far as the asker may see them.
     pub queues: Vec<String>,
     /// Kinds its streams accept.
     pub kinds: Vec<String>,

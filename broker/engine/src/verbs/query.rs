@@ -105,28 +105,31 @@ impl Engine {
         }
     }
 
+    /// Who sees some queues only sees who draws from these.
     fn sessions_page(&self, asker: Asker, after: Option<SessionId>, limit: usize) -> Rows {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut ids: Vec<SessionId> = self
+        let is_confined = self.roster.reaches.contains_key(&asker.from.conn);
+        let mut sessions: Vec<SessionView> = self
             .ledger
             .sessions
             .range((start, Bound::Unbounded))
             .filter(|(_, row)| row.session.namespace == asker.namespace)
-            .map(|(&id, _)| id)
+            .filter_map(|(&id, _)| self.session_view(id, asker))
+            .filter(|session| !is_confined || !session.queues.is_empty())
             .take(limit + 1)
             .collect();
-        let more = ids.len() > limit;
-        ids.truncate(limit);
-        let cursor = ids.last().filter(|_| more).map(|&id| Cursor::Session(id));
-        let sessions = ids.into_iter().filter_map(|id| self.session_view(id, asker.now)).collect();
+        let more = sessions.len() > limit;
+        sessions.truncate(limit);
+        let cursor = sessions.last().filter(|_| more).map(|session| Cursor::Session(session.id));
         Rows { sessions, cursor, ..Rows::default() }
     }
 
-    fn session_view(&self, id: SessionId, now: Ms) -> Option<SessionView> {
+    fn session_view(&self, id: SessionId, asker: Asker) -> Option<SessionView> {
         let row = self.ledger.sessions.get(&id)?;
         let session = &row.session;
         let presence = self.roster.sessions.get(&id)?;
         let streams = || presence.conns.iter().flat_map(|&conn| self.roster.streams.of_conn(conn));
+        let queues = streams().flat_map(|stream| stream.sources.queues().iter().copied());
         let texts = |ids: BTreeSet<NameId>| -> Vec<String> {
             ids.into_iter().map(|id| self.ledger.names.text(id).into()).collect()
         };
@@ -137,12 +140,12 @@ impl Engine {
             pid: session.pid,
             labels: session.labels.clone(),
             since: session.at,
-            silent_ms: now.saturating_sub(presence.last_sign),
+            silent_ms: asker.now.saturating_sub(presence.last_sign),
             leases: presence.leases.len() as u64,
             connections: presence.conns.len() as u64,
             streams: presence.streams,
             slots: streams().map(|stream| u64::from(stream.slots)).sum(),
-            queues: texts(streams().flat_map(|stream| stream.sources.queues().iter().copied()).collect()),
+            queues: texts(queues.filter(|&queue| self.is_within(asker, queue)).collect()),
             kinds: texts(streams().flat_map(|stream| stream.kinds.iter().copied()).collect()),
             beat: presence.beat.clone(),
             told: row.told,

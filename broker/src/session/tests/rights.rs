@@ -330,7 +330,6 @@ fn what_names_a_queue_beyond_the_tokens_reach_is_refused_at_its_field() {
     ];
     let nouns = [
         What::Kinds,
-        What::Sessions,
         What::Limits,
         What::Schedules,
         What::Errors,
@@ -354,6 +353,7 @@ fn what_names_a_queue_beyond_the_tokens_reach_is_refused_at_its_field() {
         query(What::Series, Some(all())),
         query(What::Queues, None),
         query(What::Server, None),
+        query(What::Sessions, None),
     ] {
         asked(ask(&mut confined(), 2, request));
     }
