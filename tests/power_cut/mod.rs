@@ -27,7 +27,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
-use trace::{Disk, Survives};
+use trace::{Disk, Op, Survives};
 use windlass_broker::clock;
 
 /// What `cc` makes the shim of.
@@ -113,10 +113,16 @@ impl Lab {
     /// Cuts a life at random moments, and those that go on after a cut again, `depth` times.
     fn explore(&mut self, run: &Run, cuts: usize, depth: u32) {
         let (mut disk, mut promised) = (run.base.clone(), run.promised.clone());
-        let mut done = 0;
+        let (mut done, mut has_spoken) = (0, false);
         for (number, (moment, phase)) in self.moments(&run.steps, cuts).into_iter().enumerate() {
             let until = (moment + 1).max(done);
             for step in &run.steps[done..until] {
+                if !has_spoken && matches!(step, Step::Did(Op::Sent { .. })) {
+                    // What sled wrote over while it opened is only told by the file that it renamed.
+                    let unsynced = disk.unsynced_names(&Path::new(DATA).join("leaves"));
+                    assert!(unsynced.is_empty(), "it speaks before its leaves are durable: {unsynced:?}");
+                    has_spoken = true;
+                }
                 match step {
                     Step::Did(op) => disk.apply(op),
                     Step::Said(note) => promised.hear(*note),

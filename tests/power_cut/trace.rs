@@ -255,6 +255,11 @@ impl Disk {
         &mut self.files[file]
     }
 
+    /// Changes of names below a folder that a power cut could still undo.
+    pub fn unsynced_names(&self, folder: &Path) -> Vec<&NameOp> {
+        self.pending.iter().filter(|op| op.folder().starts_with(folder)).collect()
+    }
+
     fn names(&self, surviving: &[NameOp]) -> Names {
         let mut names = self.durable.clone();
         surviving.iter().for_each(|op| names.apply(op));

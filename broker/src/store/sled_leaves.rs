@@ -3,10 +3,10 @@
 //!
 //! The guards, each for a failure that was seen: flush is made durable by `durable_sync`, and
 //! proven at open; no value is so large that sled would make a blob of it, which it never syncs;
-//! what sled makes and does not sync is synced here at creation; a left-over `*.generating` file,
-//! which would make open fail for ever, is removed; a missing database is an error, because sled
-//! would make an empty one; open may panic on damage, so it runs where a panic is an error; a flush
-//! may hang, so it is watched.
+//! what sled makes and does not sync is synced here, files at creation and names at every open; a
+//! left-over `*.generating` file, which would make open fail for ever, is removed; a missing database
+//! is an error, because sled would make an empty one; open may panic on damage, so it runs where a
+//! panic is an error; a flush may hang, so it is watched.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -121,6 +121,9 @@ impl SledLeaves {
         let watchdog = Watchdog::start(options.patience, alarm)
             .map_err(|source| StoreError::io("start the watchdog", folder, source))?;
         let (db, tree) = open_where_a_panic_is_an_error(folder, options.cache_bytes)?;
+        // While it opens, sled renames a new summary into place and then writes over segments that only
+        // the summary makes superfluous. It never syncs the name.
+        sync_folder(folder)?;
         watchdog.during("the self-check of the leaves", || prove_durable(&db, folder))?;
         Ok(SledLeaves {
             folder: folder.to_path_buf(),
