@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
+use windlass_proto::limits::is_name;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::query::What;
 use windlass_proto::v1::server_frame::Body;
@@ -80,16 +81,18 @@ pub(super) fn namespace(uri: &Uri, headers: &HeaderMap) -> Result<String, Proble
     struct Word {
         namespace: Option<String>,
     }
-    if uri.query().is_some_and(|query| query.contains(NAMESPACE_WORD))
+    let name = if uri.query().is_some_and(|query| query.contains(NAMESPACE_WORD))
         && let Ok(Words(Word { namespace: Some(name) })) = Words::try_from_uri(uri)
     {
+        name
+    } else {
+        let Some(name) = headers.get(NAMESPACE) else { return Ok("default".to_owned()) };
+        name.to_str().unwrap_or_default().to_owned()
+    };
+    if is_name(&name) {
         return Ok(name);
     }
-    match headers.get(NAMESPACE).map(|name| name.to_str()) {
-        None => Ok("default".to_owned()),
-        Some(Ok(name)) if !name.is_empty() => Ok(name.to_owned()),
-        Some(_) => Err(Problem::invalid("Windlass-Namespace is not a name; leave it out for `default`")),
-    }
+    Err(Problem::invalid("the namespace is not a name; leave it out for `default`"))
 }
 
 /// The words of the query string, without the namespace.
@@ -219,6 +222,11 @@ mod tests {
         headers.insert(NAMESPACE, "shop".parse().unwrap());
         assert_eq!(of("/v1/jobs?limit=3", &headers), "shop");
         assert_eq!(of("/v1/jobs?limit=3&namespace=a%3Ab", &headers), "a:b");
+        // A rehearsal asks nobody else whether it is a name.
+        headers.insert(NAMESPACE, "{}".parse().unwrap());
+        for uri in ["/v1/jobs", "/v1/jobs?namespace=", "/v1/jobs?namespace=%7B%7D"] {
+            assert!(namespace(&uri.parse().unwrap(), &headers).unwrap_err().detail.contains("name"), "{uri}");
+        }
     }
 
     #[test]
