@@ -188,6 +188,9 @@ fn run(parts: Parts, commit: &Arc<Commit>) -> (Vec<JoinHandle<()>>, Arc<AtomicBo
     let (writer, folded) = (commit.clone(), commit.clone());
     let folds = door.clone();
     let watch_stopped = stopped.clone();
+    // Before the first request comes it is known how much room there is.
+    let mut pressure = Pressure::default();
+    look(&mut disk, &leaves, &door, &known, &mut pressure);
     let threads = vec![
         spawn("driver", move || driver.run()),
         spawn("journal", move || writer.run(&mut journal)),
@@ -195,7 +198,10 @@ fn run(parts: Parts, commit: &Arc<Commit>) -> (Vec<JoinHandle<()>>, Arc<AtomicBo
     ];
     // It is not waited for: it holds nothing that must be closed in order.
     let _detached = spawn("disk", move || {
-        watch(&mut disk, &leaves, &door, &known, &watch_stopped);
+        while !watch_stopped.load(Ordering::Relaxed) {
+            thread::sleep(DISK_WATCH);
+            look(&mut disk, &leaves, &door, &known, &mut pressure);
+        }
         Ok(())
     });
     (threads, stopped, sinks)
@@ -239,26 +245,21 @@ fn known(disk: &Disk) -> Known {
 }
 
 /// Looks at free space and at the process itself, and tells the driver when room runs out.
-fn watch(disk: &mut Disk, leaves: &Path, door: &Door, known: &Known, stopped: &AtomicBool) {
-    let mut last = Pressure::default();
-    while !stopped.load(Ordering::Relaxed) {
-        if let (Ok(level), Ok(space)) = (disk.level(), disk.space()) {
-            let pressure = Pressure {
-                no_enqueue: level == Level::Low,
-                small_results: space.free < space.low / 2,
-                no_leases: space.free < space.low / 4,
-                ..Pressure::default()
-            };
-            if pressure != last {
-                tracing::warn!(free = space.free, low = space.low, ?pressure, "room on the disk");
-                door.notify(Notice::Disk(pressure));
-                last = pressure;
-            }
-            let store_bytes = bytes_below(leaves);
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            (known.free_bytes, known.store_bytes) = (space.free, store_bytes);
-            (known.rss_bytes, known.cpu_us) = crate::process::usage();
-        }
-        thread::sleep(DISK_WATCH);
+fn look(disk: &mut Disk, leaves: &Path, door: &Door, known: &Known, last: &mut Pressure) {
+    let (Ok(level), Ok(space)) = (disk.level(), disk.space()) else { return };
+    let pressure = Pressure {
+        no_enqueue: level == Level::Low,
+        small_results: space.free < space.low / 2,
+        no_leases: space.free < space.low / 4,
+        ..Pressure::default()
+    };
+    if pressure != *last {
+        tracing::warn!(free = space.free, low = space.low, ?pressure, "room on the disk");
+        door.notify(Notice::Disk(pressure));
+        *last = pressure;
     }
+    let store_bytes = bytes_below(leaves);
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    (known.free_bytes, known.store_bytes) = (space.free, store_bytes);
+    (known.rss_bytes, known.cpu_us) = crate::process::usage();
 }
