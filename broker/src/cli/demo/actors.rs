@@ -12,11 +12,11 @@ const SAMPLE: &str = "in/sample.png";
 
 /// A directory, and the broker that keeps its data there.
 pub(super) struct Stage {
-    dir: TempDir,
     addr: String,
     broker: Option<Actor>,
     /// Ended together with the stage.
     cast: Vec<Actor>,
+    dir: TempDir,
 }
 
 /// A process of ours; it is killed when the value goes.
@@ -28,7 +28,7 @@ pub(super) struct Actor {
 impl Stage {
     pub(super) fn set() -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("windlass-demo-").tempdir()?;
-        let stage = Self { dir, addr: "127.0.0.1:0".into(), broker: None, cast: Vec::new() };
+        let stage = Self { addr: "127.0.0.1:0".into(), broker: None, cast: Vec::new(), dir };
         worker_example::draw_sample(&stage.out().join(SAMPLE), 640, 480).map_err(io::Error::other)?;
         Ok(stage)
     }
@@ -73,6 +73,14 @@ impl Stage {
         match &mut self.broker {
             Some(broker) => broker.kill().await,
             None => Ok(()),
+        }
+    }
+
+    /// Ends everybody, and removes the directory: whoever is not waited for might still write into it.
+    pub(super) async fn end(mut self) {
+        for actor in self.broker.iter_mut().chain(&mut self.cast) {
+            // One that has ended by itself is no matter here.
+            let _ended = actor.kill().await;
         }
     }
 

@@ -61,12 +61,16 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
     // Whoever ends the demo ends its processes, which are killed when their owner goes, and its files.
     let mut ended_by_the_user = pin!(windlass_client::shutdown_signal());
     let played = tokio::select! {
-        played = play(&mut stage, args.jobs) => played,
-        () = &mut ended_by_the_user => return fail(Exit::Failed as u8, "the demo was stopped"),
+        played = play(&mut stage, args.jobs) => Some(played),
+        () = &mut ended_by_the_user => None,
     };
     match played {
-        Ok(()) => {}
-        Err(problem) => {
+        Some(Ok(())) => {}
+        None => {
+            stage.end().await;
+            return fail(Exit::Failed as u8, "the demo was stopped");
+        }
+        Some(Err(problem)) => {
             stage.leave_traces();
             return fail(Exit::Failed as u8, &format!("the demo went wrong: {problem}"));
         }
@@ -81,6 +85,7 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
         output::line(&format!("What the workers write is in {}. Ctrl-C ends it.", stage.out().display()));
         ended_by_the_user.await;
     }
+    stage.end().await;
     ExitCode::SUCCESS
 }
 
