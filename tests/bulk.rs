@@ -1,9 +1,8 @@
 //! Changes of all jobs that a selector means: at once, in the background, at a pace, through a restart.
 
-use crate::harness::{Answer, Broker, Peer, body, fresh_id, hex, job, windlass};
+use crate::harness::{Answer, Broker, Peer, body, eventually, fresh_id, hex, job, windlass};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 use windlass_proto::v1::change::To;
 use windlass_proto::v1::client_frame::Request;
 use windlass_proto::v1::query::What;
@@ -28,14 +27,7 @@ fn operation(peer: &mut Peer, id: &Bytes) -> OperationView {
 
 /// Asks until the change is over.
 fn ended(peer: &mut Peer, id: &Bytes) -> OperationView {
-    let patience = Instant::now() + Duration::from_secs(30);
-    loop {
-        let row = operation(peer, id);
-        if row.finished_at_ms > 0 {
-            return row;
-        }
-        assert!(Instant::now() < patience, "{row:?}");
-    }
+    eventually("the change is over", || Some(operation(peer, id)).filter(|row| row.finished_at_ms > 0))
 }
 
 #[test]
@@ -83,10 +75,7 @@ fn a_paced_change_survives_a_kill_and_can_be_stopped() {
     let mut peer = broker.peer();
     let before = operation(&mut peer, &id);
     assert!(before.changed < 200 && before.finished_at_ms == 0, "{before:?}");
-    let patience = Instant::now() + Duration::from_secs(20);
-    while operation(&mut peer, &id).changed <= before.changed {
-        assert!(Instant::now() < patience, "it does not go on");
-    }
+    eventually("it goes on", || (operation(&mut peer, &id).changed > before.changed).then_some(()));
     let stop = Change { operation: id.clone(), to: Some(To::Stop(Stop {})), ..Change::default() };
     let stopped = change(&mut peer, stop);
     let row = operation(&mut peer, &id);

@@ -8,7 +8,7 @@ mod table;
 mod terminal;
 
 use crate::harness::{
-    Answer, Broker, Peer, WINDLASS, fresh_id, hex, start_windlass, windlass, windlass_reading,
+    Answer, Broker, Peer, WINDLASS, fresh_id, hex, hold_port, start_windlass, windlass, windlass_reading,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -352,9 +352,7 @@ fn a_backlog_of_one_job_is_measured_too() {
 #[test]
 fn a_broker_goes_on_though_nobody_reads_what_it_says() {
     let home = tempfile::tempdir().unwrap();
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = probe.local_addr().unwrap().to_string();
-    drop(probe);
+    let (_port, addr) = hold_port();
     let mut command = Command::new(WINDLASS);
     command.args(["serve", "--listen", &addr, "--http", "127.0.0.1:0", "--log-level", "error", "--data"]);
     command.arg(home.path().join("data")).stdout(std::process::Stdio::piped());
@@ -399,7 +397,10 @@ fn whether_a_broker_is_ready_is_asked_over_http() {
     let url = format!("http://{}/readyz", broker.http_addr());
     let ask = || windlass(&["healthcheck", "--timeout", "30s", "--url", &url]);
     assert!(ask().ok().out.starts_with("ready (200, "));
-    assert_eq!(windlass(&["healthcheck", "--url", &url.replace("readyz", "nothing")]).code, 1);
+    assert_eq!(
+        windlass(&["healthcheck", "--timeout", "30s", "--url", &url.replace("readyz", "nothing")]).code,
+        1
+    );
     assert_eq!(windlass(&["healthcheck", "--url", "ftp://x"]).code, 2);
     broker.kill();
     assert_eq!(ask().code, 3);

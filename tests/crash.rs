@@ -10,7 +10,9 @@ mod witness;
 // What is refused at the start, before the port opens.
 mod refused_starts;
 
-use crate::harness::{Broker, ExampleWorker, Peer, complete, encode, eventually, fetch_once, fresh_id, job};
+use crate::harness::{
+    Broker, ExampleWorker, NOTICED_MS_MOST, Peer, complete, encode, eventually, fetch_once, fresh_id, job,
+};
 use bytes::Bytes;
 use rustix::process::Signal;
 use std::collections::HashMap;
@@ -42,7 +44,7 @@ fn leased_by(peer: &mut Peer, id: &Bytes) -> String {
 }
 
 #[test]
-fn the_jobs_of_a_killed_worker_run_elsewhere_within_five_seconds() {
+fn the_jobs_of_a_killed_worker_run_elsewhere_long_before_a_timeout() {
     let broker = Broker::start();
     let mut peer = broker.peer();
     let workers = ["one", "two"].map(|name| ExampleWorker::start(broker.home(), name, broker.addr(), 2));
@@ -56,7 +58,7 @@ fn the_jobs_of_a_killed_worker_run_elsewhere_within_five_seconds() {
         peer.job(&id).lease.filter(|lease| others.iter().any(|worker| worker.is(&lease.worker)))
     });
     let waited = again.leased_at_ms - killed_at;
-    assert!(waited <= 5_000, "after {waited} ms by the broker's clock");
+    assert!(waited <= NOTICED_MS_MOST, "after {waited} ms by the broker's clock");
 
     let job = completed(&mut peer, &id);
     assert_eq!((job.attempt, job.crashes, job.deliveries), (1, 1, 2), "a crash is not an attempt");

@@ -44,7 +44,7 @@ fn innocents_beside_a_killer_job_survive_it() {
     eventually("they are ready", || (looking.queue("q").ready == 3).then_some(()));
     // From now on each runs alone, so the third death tells.
     while looking.job(&killer).state() != State::Dead {
-        let mut worker = mortal(broker.addr());
+        let mut worker = broker.peer();
         let open = worker.open_stream(stream("q", 3));
         loop {
             let delivered = works(&mut worker, open, 1);

@@ -145,6 +145,7 @@ fn systemd_hears_that_the_broker_is_ready_lives_and_goes() {
         let said = next();
         assert!(said.contains("WATCHDOG=1") && said.contains("STATUS=0 jobs"), "{said}");
     }
-    broker.terminate();
+    broker.program().signal(rustix::process::Signal::TERM);
     while !next().contains("STOPPING=1") {}
+    assert_eq!(broker.program().wait(), 0);
 }

@@ -15,7 +15,8 @@ fn a_queue_is_paused_resumed_purged_and_set_under_its_version() {
     let queue = broker.http("GET", path, "").json();
     assert_eq!((queue["paused"].clone(), queue["paused_why"].clone()), (json!(true), json!("smtp is down")));
     let overview = broker.http("GET", "/v1/overview", "").json();
-    assert_eq!(overview["problems"][0]["code"], "paused");
+    let mut problems = overview["problems"].as_array().unwrap().iter();
+    assert!(problems.any(|problem| problem["code"] == "paused"), "{overview}");
     assert_eq!(
         (overview["totals"]["ready"].clone(), overview["queues"][0]["name"].clone()),
         (json!(1), json!("a/b"))
@@ -87,6 +88,8 @@ fn workers_are_listed_and_told() {
     let broker = Broker::start();
     let mut peer = broker.peer();
     peer.open_stream(stream("q", 3));
+    // What a connection says is decided in order.
+    peer.server();
     let workers = broker.http("GET", "/v1/workers", "").json();
     let workers = workers["items"].as_array().unwrap();
     assert_eq!((workers.len(), workers[0]["slots"].clone()), (1, json!(3)));

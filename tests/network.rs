@@ -1,8 +1,7 @@
 //! Lines that are slow, torn, half-open or crowded, with real clients on them: nothing is lost, nothing
 //! runs twice because a socket blinked, and the broker's memory stays where it was.
 
-use crate::harness::{Broker, Peer, Proxy, eventually, job};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use crate::harness::{Broker, Peer, Proxy, eventually, job, raise_open_files};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,11 +50,6 @@ async fn worker(addr: &str, ttl: Duration, go: Option<Arc<Notify>>) -> (WorkerHa
 
 async fn enqueue(client: &Client, bytes: usize) -> JobId {
     client.enqueue(NewJob::new("k").queue("q").payload(vec![b'x'; bytes])).await.unwrap().id
-}
-
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
 }
 
 async fn all_done(broker: &Broker, runs: &Runs, ids: &[JobId]) {

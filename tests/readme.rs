@@ -1,10 +1,10 @@
 //! The commands of the README, run as they stand there.
 
-use crate::harness::{Peer, Program, WINDLASS, WORKER_EXAMPLE, eventually, windlass};
+use crate::harness::{Peer, Program, WINDLASS, WORKER_EXAMPLE, eventually, hold_port, windlass};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -87,8 +87,7 @@ fn the_five_minutes_go_as_they_are_told() {
     symlink(WINDLASS, bin.join("windlass")).unwrap();
     symlink(WORKER_EXAMPLE, bin.join("worker-example")).unwrap();
     // Tests run beside each other, so this broker cannot have the port of everybody.
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (addr, http) = (free(), free());
+    let ((_port, addr), (_http_port, http)) = (hold_port(), hold_port());
     let file = |name| File::create(home.path().join(name)).unwrap();
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail"]).current_dir(home.path()).process_group(0);

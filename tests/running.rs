@@ -85,7 +85,7 @@ fn checkpoint(bytes: &[u8]) -> JobTouch {
 
 /// A worker that is noticed quickly when it dies.
 fn mortal(broker: &Broker) -> Peer {
-    Peer::with(broker.addr(), Hello { session_ttl_ms: 1_000, ..hello() })
+    Peer::with(broker.addr(), Hello { session_ttl_ms: 3_000, ..hello() })
 }
 
 fn lines(peer: &mut Peer, id: &Bytes, limit: u32) -> Vec<(u32, u32, String)> {

@@ -71,7 +71,7 @@ fn each_tick_exists_once_whatever_crashes() {
 
 #[test]
 fn a_handler_sees_its_tick_and_an_operator_runs_one_by_hand() {
-    let broker = Broker::start();
+    let broker = Broker::with_test_clock();
     let mut peer = broker.peer();
     let hourly = Schedule { every_ms: 3_600_000, ..every_second() };
     put(&mut peer, "hourly", hourly);

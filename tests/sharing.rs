@@ -66,7 +66,7 @@ fn a_queue_may_hand_its_jobs_out_by_lot() {
     configure(&mut peer, QueueConf { dispatch: Dispatch::Random.into(), ..QueueConf::default() });
     let names: Vec<u64> = (0..3).map(|_| peer.open_stream(stream("q", 100))).collect();
     let mut order = Vec::new();
-    for _ in 0..30 {
+    for _ in 0..60 {
         let id = peer.say(Request::Enqueue(Enqueue { jobs: vec![job("k")], ..Enqueue::default() }));
         // The answer to the Enqueue, and a delivery to one of the three.
         for _ in 0..2 {

@@ -1,7 +1,7 @@
 //! Who has not said yet who he is, on either port: he gets little memory, little time, and nobody else's
 //! place.
 
-use crate::harness::{Broker, Peer, eventually, http};
+use crate::harness::{Broker, Peer, eventually, http, raise_open_files};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -25,6 +25,7 @@ fn last_words(mut socket: TcpStream) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_that_says_nothing_keeps_nobody_from_either_port() {
+    raise_open_files();
     let broker = Broker::start();
     let gateway = broker.http_addr();
     let crowd: Vec<TcpStream> =

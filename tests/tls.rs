@@ -105,8 +105,19 @@ fn the_development_authority_says_commands_that_work_and_overwrites_nothing() {
         let url = format!("https://{}/readyz", broker.http_addr());
         let [ca, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| dir.join(name));
         let [ca, certificate, key] = [&ca, &certificate, &key].map(|path| path.to_str().unwrap());
-        let check =
-            ["healthcheck", "--url", &url, "--tls-ca", ca, "--tls-cert", certificate, "--tls-key", key];
+        let check = [
+            "healthcheck",
+            "--timeout",
+            "30s",
+            "--url",
+            &url,
+            "--tls-ca",
+            ca,
+            "--tls-cert",
+            certificate,
+            "--tls-key",
+            key,
+        ];
         windlass(&check).ok();
     }
 }

@@ -3,7 +3,9 @@
 
 mod routes;
 
-use crate::harness::{Broker, Peer, body, complete, eventually, hello, http, job, stream, windlass};
+use crate::harness::{
+    Broker, Peer, body, complete, eventually, hello, http, job, raise_open_files, stream, windlass,
+};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -214,6 +216,7 @@ fn of_another_namespace_and_of_another_queue_nothing_is_seen_or_changed() {
     assert_eq!(code(&mut eyes, one(What::Job, &goods)), Code::NotFound);
     assert_eq!(code(&mut eyes, ask(What::Kinds)), Code::Denied);
     let watch = eyes.say(Request::Watch(Watch::default()));
+    rows(&mut eyes, ask(What::Queues));
     let (first, second) = (at("shop-goods"), at("mail"));
     shop.enqueue(first);
     let seen = shop.enqueue(second);
@@ -311,7 +314,7 @@ fn a_faulty_file_is_told_with_its_line_and_nothing_changes() {
 fn the_end_of_a_token_is_the_end_of_its_session() {
     let (mut gate, text) = Gate::new();
     let path = gate.file.clone();
-    let soon = token(&path, "new brief --role viewer --expires 3s");
+    let soon = token(&path, "new brief --role viewer --expires 12s");
     gate.reload(READ);
     let mut brief = gate.open(&soon);
     let mut watching = gate.open(&soon);
@@ -495,6 +498,7 @@ fn nobody_logs_others_out_or_takes_their_idempotency_keys() {
 
 #[test]
 fn who_has_shown_no_token_keeps_nobody_from_the_gateway_whatever_it_asks() {
+    raise_open_files();
     let (gate, text) = Gate::new();
     let addr = gate.broker.http_addr();
     let asks = format!("GET /livez HTTP/1.1\r\nHost: {addr}\r\n\r\n");

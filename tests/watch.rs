@@ -92,8 +92,10 @@ fn a_slow_watcher_lags_and_costs_no_memory() {
     let (mut watcher, mut peer) = (broker.peer(), broker.peer());
     let watch = watcher.say(Request::Watch(of_queue("q")));
     watcher.beat();
-    for _ in 0..20 {
-        let spec = || JobSpec { id: Bytes::new(), ..job("k") };
+    // Names make events large: what is kept for a watcher is full before the broker gives the connection up.
+    let long = "k".repeat(200);
+    for _ in 0..12 {
+        let spec = || JobSpec { id: Bytes::new(), key: long.clone(), ..job(&long) };
         peer.enqueue_all((0..10_000).map(|_| spec()).collect());
     }
     let last = peer.enqueue(JobSpec { kind: "last".into(), ..job("k") });
@@ -107,7 +109,7 @@ fn a_slow_watcher_lags_and_costs_no_memory() {
         }
     }
     assert_eq!(lags, 1, "what was dropped was dropped at once");
-    assert!(heard < 200_001, "{heard}");
+    assert!(heard < 120_001, "{heard}");
 }
 
 #[test]

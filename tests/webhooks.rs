@@ -1,6 +1,6 @@
 //! Webhooks: what goes wrong reaches an address outside, signed, and no crash loses it.
 
-use crate::harness::{Broker, Peer, body, complete, eventually, fail, job, stream, windlass};
+use crate::harness::{Broker, Peer, body, complete, eventually, fail, hold_port, job, stream, windlass};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -86,7 +86,10 @@ impl Receiver {
 
 fn read(reader: &mut impl BufRead) -> Option<Post> {
     let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
+    if reader.read_line(&mut line).ok()? == 0 {
+        // The delivery was given up before it began.
+        return None;
+    }
     assert!(line.starts_with("POST /hook "), "{line}");
     let mut headers = BTreeMap::new();
     loop {
@@ -113,7 +116,9 @@ fn hook(peer: &mut Peer, url: &str, names: &[&str]) {
 /// Deliveries are tried again at once.
 fn hurry(peer: &mut Peer) {
     let backoff = windlass_proto::v1::Backoff { base_ms: 1, max_ms: 10, ..Default::default() };
-    let policy = windlass_proto::v1::Policy { backoff: Some(backoff), ..Default::default() };
+    // However long a receiver is away.
+    let max_attempts = Some(10_000);
+    let policy = windlass_proto::v1::Policy { backoff: Some(backoff), max_attempts, ..Default::default() };
     put(peer, "queue/_webhooks", What::Queue(QueueConf { policy: Some(policy), ..QueueConf::default() }));
 }
 
@@ -189,9 +194,7 @@ fn who_is_gone_is_paused_and_redirects_are_not_followed() {
 fn a_crash_between_event_and_delivery_loses_none() {
     let mut broker = Broker::start();
     // Nobody is there yet: everything is refused.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = nobody.local_addr().unwrap();
-    drop(nobody);
+    let (_nobody, addr) = hold_port();
     let mut peer = broker.peer();
     hurry(&mut peer);
     hook(&mut peer, &format!("http://{addr}/hook"), &["job.dead"]);
@@ -262,7 +265,8 @@ fn who_waits_too_long_or_kills_his_workers_is_told() {
     advance(60_000);
     assert_eq!(receiver.wait_for_type("queue.no_worker")["subject"], "queue/unheard");
     let mut worker = broker.peer();
-    worker.open_stream(stream("unheard", 1));
+    let taken = worker.open_stream(stream("unheard", 1));
+    worker.delivery(taken);
     advance(60_000);
     receiver.wait_for_type("queue.worker_back");
 
@@ -272,6 +276,9 @@ fn who_waits_too_long_or_kills_his_workers_is_told() {
     let stream = mortal.open_stream(stream("q", 1));
     mortal.delivery(stream);
     drop(mortal);
+    eventually("the broker has noticed", || {
+        other.sessions().iter().any(|session| session.connections == 0).then_some(())
+    });
     advance(60_000);
     let event = receiver.wait_for_type("job.poison");
     assert_eq!((&event["data"]["queue"], &event["data"]["state"]), (&"q".into(), &"dead".into()));
@@ -320,7 +327,8 @@ fn a_webhook_is_added_tested_rotated_and_removed_by_the_command_line() {
     let listed = run(&["list"]).1;
     assert_eq!(listed[0]["name"], "ops");
     assert!(!listed.to_string().contains(&secret));
-    assert_eq!(run(&["deliveries", "ops"]).1[0]["state"], "completed");
+    let is_done = || (run(&["deliveries", "ops"]).1[0]["state"] == "completed").then_some(());
+    eventually("the delivery is settled", is_done);
     let rotated = run(&["rotate", "ops"]).1["secret"].as_str().unwrap().to_owned();
     assert_ne!(rotated, secret);
     assert_eq!(run(&["test", "ops"]).0, 0);

@@ -73,6 +73,7 @@ fn a_quiet_session_gets_no_further_job_whatever_it_does_until_it_may_again() {
     assert_eq!(old.signal().r#type(), Type::Quiet, "who comes back hears it again");
     let third = operator.enqueue(job("k"));
     let open = old.open_stream(stream("q", 1));
+    old.beat();
     assert_eq!(operator.queue("q").waiting_streams, 0, "it does not wait for anything");
     let resume = by_session(&old, Type::Resume);
     assert_eq!(told(&mut operator, resume).changed, 1);

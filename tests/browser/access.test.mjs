@@ -57,7 +57,8 @@ test('a dead job is found and retried without a mouse', async () => {
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
   await page.keyboard.press('g');
   await page.keyboard.press('j');
-  await page.getByRole('heading', { name: 'Jobs', level: 1 }).waitFor();
+  // A page that was gone to takes the focus a frame after it is there.
+  await page.locator('main h1:focus', { hasText: 'Jobs' }).waitFor();
   await page.keyboard.press('/');
   await page.keyboard.type('state:de');
   await page.keyboard.press('ArrowDown');

@@ -29,7 +29,7 @@ test('a schedule is added with its next runs shown, runs now, is edited, paused 
 
   await page.getByRole('button', { name: 'Run now…' }).click();
   await dialog(page).getByRole('button', { name: 'Run now' }).click();
-  await page.getByRole('table').getByText('report').waitFor();
+  await page.getByRole('table').getByText('report').first().waitFor();
 
   await broker.call('PUT', '/v1/schedules/nightly', { cron: '30 2 * * *', tz: 'Europe/Berlin', pause_after_failures: 3, job: { kind: 'report', payload: { deep: [1] }, tags: ['night'] } });
   await page.reload();

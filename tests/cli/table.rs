@@ -79,7 +79,7 @@ const TABLE: &[Row] = &[
     row("bench life", "", Elsewhere),
     row("bench latency", "", Elsewhere),
     row("bench backlog", "", Elsewhere),
-    row("healthcheck", "--url http://{http}/readyz", One).local(),
+    row("healthcheck", "--timeout 30s --url http://{http}/readyz", One).local(),
     row("completions", "zsh", Text).local(),
     row("man", "{dir}/man", Silence).local(),
     row("version", "", One).local(),

@@ -46,7 +46,7 @@ const STARTING: &[(&str, u64)] = &[
     ("before_leaves_open", 1),
     ("after_leaves_open", 1),
     ("before_replay", 1),
-    ("during_replay", 30),
+    ("during_replay", 10),
     ("before_leaves_let_go", 1),
     ("after_seal", 1),
     ("after_end_forgotten", 1),

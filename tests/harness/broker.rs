@@ -4,6 +4,8 @@ use super::http::{self, Reply};
 use super::patience::eventually;
 use super::{Peer, Program, WINDLASS};
 use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -16,6 +18,7 @@ const SMALL: [&str; 6] = ["--segment-bytes", "1MiB", "--disk-reserve-bytes", "1M
 pub(crate) struct Broker {
     program: Program,
     addr: String,
+    _port: Socket,
     flags: Vec<String>,
     env: Vec<(String, String)>,
     /// A program that starts it, and its arguments; usually none.
@@ -40,9 +43,7 @@ impl Broker {
         let home = tempfile::tempdir().unwrap();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let env: Vec<_> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &env, &[], 1);
-        let addr = listening(&mut program).unwrap();
-        Self { program, addr, flags, env, launcher: Vec::new(), starts: 1, home }
+        Self::begin(home, flags, env)
     }
 
     /// A broker on a data directory that is there, with further flags.
@@ -50,9 +51,14 @@ impl Broker {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(data, home.path().join("data")).unwrap();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut program = serve(home.path(), "127.0.0.1:0", &flags, &[], &[], 1);
+        Self::begin(home, flags, Vec::new())
+    }
+
+    fn begin(home: TempDir, flags: Vec<String>, env: Vec<(String, String)>) -> Self {
+        let (port, listen) = hold_port();
+        let mut program = serve(home.path(), &listen, &flags, &env, &[], 1);
         let addr = listening(&mut program).unwrap();
-        Self { program, addr, flags, env: Vec::new(), launcher: Vec::new(), starts: 1, home }
+        Self { program, addr, _port: port, flags, env, launcher: Vec::new(), starts: 1, home }
     }
 
     /// A new broker whose clock stands at the beginning of 2030 until somebody advances it; its data are
@@ -154,6 +160,16 @@ impl Broker {
     pub(crate) fn rss_bytes(&self) -> u64 {
         self.program.rss_bytes()
     }
+}
+
+/// A port that nobody is given by chance as long as the socket is there, also between two starts of a broker,
+/// which may listen on it: both allow that the address is used twice, and only one of them listens.
+pub(crate) fn hold_port() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    (socket, addr)
 }
 
 fn serve(

@@ -12,13 +12,13 @@ mod program;
 mod proxy;
 mod verbs;
 
-pub(crate) use broker::Broker;
+pub(crate) use broker::{Broker, hold_port};
 pub(crate) use cli::{Answer, start_windlass, windlass, windlass_killed_at, windlass_reading};
 pub(crate) use example::ExampleWorker;
-pub(crate) use patience::eventually;
+pub(crate) use patience::{NOTICED_MS_MOST, eventually};
 pub(crate) use peer::{Peer, body, encode, hello};
 pub(crate) use postgres::Postgres;
-pub(crate) use program::Program;
+pub(crate) use program::{Program, raise_open_files};
 pub(crate) use proxy::Proxy;
 pub(crate) use verbs::{complete, fail, fetch_once, fresh_id, hex, job, reading, result_of, stream};
 

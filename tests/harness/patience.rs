@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(15);
 
+/// A worker that is dead or silent is noticed within seconds; on a machine that stands still now and then the
+/// broker gives everybody that time again. Long before any visibility timeout, all the same.
+pub(crate) const NOTICED_MS_MOST: u64 = 15_000;
+
 /// What `look` finds, as soon as it finds something.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;

@@ -1,7 +1,7 @@
 //! A program as a child process: its output in files, signals to its own process id, and never left behind.
 
 use super::patience::eventually;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,12 @@ pub(crate) struct Program {
     child: Child,
     out: PathBuf,
     err: PathBuf,
+}
+
+/// Two ends of many connections are more open files than a process has by default.
+pub(crate) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
 }
 
 impl Program {

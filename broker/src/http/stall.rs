@@ -100,11 +100,12 @@ mod tests {
     #[tokio::test]
     async fn who_takes_a_byte_now_and_then_is_given_up_and_who_takes_enough_is_not() {
         let (mut client, wire) = tokio::io::duplex(1 << 10);
-        let mut wire = Stalling { patience: Duration::from_millis(50), ..Stalling::new(wire) };
+        let mut wire = Stalling::new(wire);
         let answer = vec![1; 100 << 10];
         let (read, written) =
             tokio::join!(async { client.read_exact(&mut vec![0; 100 << 10]).await }, wire.write_all(&answer));
         assert!(read.is_ok() && written.is_ok());
+        wire.patience = Duration::from_millis(50);
         let reads = tokio::spawn(async move {
             while let Ok(1..) = client.read(&mut [0; 1]).await {
                 tokio::time::sleep(Duration::from_millis(5)).await;

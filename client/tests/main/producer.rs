@@ -206,6 +206,8 @@ async fn an_id_that_the_broker_may_have_forgotten_is_not_sent_again() {
     let sending = enqueue(&client);
     line.hear_enqueue().await;
     drop(line);
+    // Longer than the broker would remember it.
+    tokio::time::sleep(Duration::from_millis(10)).await;
     let mut line = peer.accept().await;
     let error = soon("giving up", sending).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);

@@ -502,7 +502,7 @@ async fn both_lines(peer: &Peer) -> (Line, Line) {
 #[tokio::test]
 async fn a_handler_that_blocks_its_loop_does_not_stop_the_beats() {
     let mut peer = Peer::bind().await;
-    peer.welcome.session_ttl_ms = 1_500;
+    peer.welcome.session_ttl_ms = 6_000;
     let (client, _line) = peer.client(Client::builder()).await;
     let (unblock, blocked) = std::sync::mpsc::channel::<()>();
     let blocked = std::sync::Mutex::new(blocked);
@@ -521,7 +521,7 @@ async fn a_handler_that_blocks_its_loop_does_not_stop_the_beats() {
     line.deliver(stream, vec![work(1, "k", "")]).await;
     until("the handler", || entered.load(Ordering::Acquire)).await;
 
-    for _ in 0..4 {
+    for _ in 0..3 {
         let frame = beats.hear().await;
         let Some(Request::Touch(touch)) = frame.request else { panic!("not Touch") };
         assert!(touch.beat.is_some());
@@ -550,19 +550,20 @@ async fn a_visibility_timeout_is_moved_without_the_handler() {
     let thread = elsewhere(worker, Arc::clone(&stop));
     let (mut beats, mut line) = both_lines(&peer).await;
     let (stream, _) = line.hear_fetch().await;
-    line.deliver(stream, vec![Work { ends_in_ms: 1_500, ..work(4, "k", "") }]).await;
+    line.deliver(stream, vec![Work { ends_in_ms: 3_000, ..work(4, "k", "") }]).await;
     let mut extensions = 0;
     while extensions < 2 {
         let frame = beats.hear().await;
         let Some(Request::Touch(touch)) = frame.request else { panic!("not Touch") };
         for job in &touch.jobs {
-            assert_eq!((job.fence, job.extend_ms), (4, Some(1_500)));
+            assert_eq!((job.fence, job.extend_ms), (4, Some(3_000)));
             extensions += 1;
         }
         let cancel = extensions == 2;
         let good = windlass_client::proto::touched::One {
             code: SettleCode::Settled.into(),
             cancel,
+            ends_in_ms: 3_000,
             ..Default::default()
         };
         beats.say(frame.id, Body::Touched(Touched { jobs: vec![good; touch.jobs.len()] })).await;
