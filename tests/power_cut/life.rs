@@ -29,6 +29,9 @@ const FLAGS: [&str; 14] = [
     "8MiB",
 ];
 
+/// In every other life one of four writes to the leaves takes up to so many microseconds, and is overtaken.
+const UNEVEN_US: &str = "300000";
+
 /// How a life is led.
 pub struct Plan<'a> {
     /// The disk; the data lie in [`DATA`] below it.
@@ -54,6 +57,9 @@ pub fn live(plan: &Plan<'_>, made: &AtomicU64) -> Vec<Step> {
     let mut command = Command::new(WINDLASS);
     command.arg("serve").arg("--data").arg(plan.disk.join(DATA)).args(FLAGS);
     command.env("LD_PRELOAD", plan.shim).env("WATCH_DIR", plan.disk).env("WATCH_TRACE", &trace);
+    if plan.seed % 4 < 2 {
+        command.env("WATCH_SLOW", UNEVEN_US);
+    }
     let mut program = Program::start(&mut command, plan.logs, "broker");
     let addr = eventually("the broker listens", || {
         assert_eq!(program.exit_code(), None, "seed {}: {}", plan.seed, program.stderr());

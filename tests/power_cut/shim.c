@@ -8,6 +8,8 @@
  *
  * WATCH_DIR   the directory
  * WATCH_TRACE the trace; records are: op u8, inode u64, offset u64, length u64, then the bytes
+ * WATCH_SLOW  microseconds; before one of four writes below a folder `leaves` so long at most, so that the
+ *             writes of several threads overtake each other
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,6 +34,7 @@ enum { ADOPT = 1, CREATE, WRITE, RESIZE, SYNC, SYNC_FOLDER, RENAME, UNLINK, MKDI
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *watch_dir;
 static int trace_fd = -1;
+static unsigned slow_us;
 
 #define REAL(type, name, ...) \
     static type (*real)(__VA_ARGS__); \
@@ -49,7 +52,8 @@ static int raw_open(const char *path, int flags, mode_t mode) {
 
 __attribute__((constructor)) static void begin(void) {
     watch_dir = getenv("WATCH_DIR");
-    const char *trace = getenv("WATCH_TRACE");
+    const char *trace = getenv("WATCH_TRACE"), *slow = getenv("WATCH_SLOW");
+    if (slow) slow_us = (unsigned)atoi(slow);
     if (watch_dir && trace) trace_fd = raw_open(trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
@@ -154,8 +158,17 @@ ssize_t write(int fd, const void *bytes, size_t length) {
     return done;
 }
 
+static void linger(int fd) {
+    static __thread unsigned seed;
+    char path[4096];
+    if (!slow_us || !watched(fd, path, sizeof path) || !strstr(path, "/leaves/")) return;
+    if (!seed) seed = (unsigned)(uintptr_t)&seed ^ (unsigned)getpid();
+    if (rand_r(&seed) % 4 == 0) usleep((unsigned)rand_r(&seed) % slow_us);
+}
+
 static ssize_t do_pwrite(int fd, const void *bytes, size_t length, off_t at) {
     REAL(ssize_t, pwrite64, int, const void *, size_t, off_t);
+    linger(fd);
     BEGIN(fd);
     ssize_t done = real(fd, bytes, length, at);
     if (inode && done > 0) note(WRITE, inode, (uint64_t)at, bytes, (uint64_t)done);
