@@ -25,6 +25,11 @@ interface Props {
   height?: number;
 }
 
+/** Seconds that a chart shows at least: of its first moments there is no course yet. */
+const SHORTEST = 60;
+/** Between lines of the grid: numbers of jobs are whole. */
+const STEPS = Array.from({ length: 36 }, (_, at) => [1, 2, 5][at % 3]! * 10 ** Math.floor(at / 3));
+
 /** A colour as the canvas needs it; `light-dark()` is settled by the element. */
 function colorOf(element: HTMLElement, name: string, alpha = 1): string {
   const probe = document.createElement('span');
@@ -35,13 +40,20 @@ function colorOf(element: HTMLElement, name: string, alpha = 1): string {
   return `rgba(${r}, ${g}, ${b}, ${alpha})`;
 }
 
+/** A single moment would be drawn on an axis of years. */
+function plotted(times: number[], lines: Line[]): uPlot.AlignedData {
+  const [first] = times;
+  if (first === undefined || times.length > 1) return [times, ...lines.map((line) => line.values)];
+  return [[first - SHORTEST, first], ...lines.map((line) => [null, line.values[0] ?? null])];
+}
+
 export function Chart({ title, scope, times, lines, format = compact, height = 180 }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [at, setAt] = useState<number | null>(null);
   const [isTable, setTable] = useState(false);
   const shapeKey = `${lines.map((line) => line.label + line.color).join()} ${painted.value} ${clock.value} ${isTable} ${height}`;
-  const data = [times, ...lines.map((line) => line.values)] as uPlot.AlignedData;
+  const data = plotted(times, lines);
 
   useEffect(() => {
     const element = box.current;
@@ -56,10 +68,10 @@ export function Chart({ title, scope, times, lines, format = compact, height = 1
       legend: { show: false },
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       tzDate: (seconds) => (clock.value === 'utc' ? uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC') : new Date(seconds * 1000)),
-      scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      scales: { x: { range: (_plot, low, high) => [Math.min(low, high - SHORTEST), high] }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
         { ...axis, grid: { show: false }, size: 28, space: 80, values: dates },
-        { ...axis, size: 46, space: 36, values: (_plot, splits) => splits.map((value) => format(value)) },
+        { ...axis, size: 46, space: 36, incrs: STEPS, values: (_plot, splits) => splits.map((value) => format(value)) },
       ],
       series: [
         {},
