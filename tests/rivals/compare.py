@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What message and job brokers lose of what they acknowledged, on kill -9 and on a power cut.
 
-Run it as root on Linux; it installs nothing, listens on 127.0.0.1 only, and takes about three minutes.
+Run it as root on Linux; it installs nothing, listens on 127.0.0.1 only, and takes about six minutes.
 Whatever is not installed is left out and named. It prints the table of docs/COMPARISON.md.
 
     WINDLASS=target/release/windlass python3 tests/rivals/compare.py [--rounds 5] [--only NAME]
