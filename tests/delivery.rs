@@ -34,6 +34,11 @@ fn mortal(addr: &str) -> Peer {
     Peer::with(addr, Hello { session_ttl_ms: 1_000, ..hello() })
 }
 
+/// A worker that is noticed later, where a pause of the machine must not end it.
+fn patient(addr: &str) -> Peer {
+    Peer::with(addr, Hello { session_ttl_ms: 3_000, ..hello() })
+}
+
 #[test]
 fn priorities_go_first_keys_take_turns_and_a_lane_is_first_in_first_out() {
     let broker = Broker::start();
@@ -298,7 +303,7 @@ fn a_worker_that_falls_silent_is_noticed_though_its_connection_stands() {
     let broker = Broker::start();
     let proxy = Proxy::before(broker.addr());
     let mut other = broker.peer();
-    let mut worker = Peer::with(proxy.addr(), Hello { session_ttl_ms: 3_000, ..hello() });
+    let mut worker = patient(proxy.addr());
     let id = worker.enqueue(job("k"));
     worker.fetch("q");
     worker.beat();
@@ -314,8 +319,7 @@ fn a_worker_that_falls_silent_is_noticed_though_its_connection_stands() {
 fn beats_keep_a_session_and_any_byte_is_a_sign_of_life() {
     let broker = Broker::start();
     let mut other = broker.peer();
-    let patient = || Peer::with(broker.addr(), Hello { session_ttl_ms: 3_000, ..hello() });
-    let (mut beating, mut dribbling) = (patient(), patient());
+    let (mut beating, mut dribbling) = (patient(broker.addr()), patient(broker.addr()));
     let ids = other.enqueue_all(vec![job("k"), job("k")]);
     beating.fetch("q");
     dribbling.fetch("q");

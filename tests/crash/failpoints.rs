@@ -168,7 +168,7 @@ fn a_broker_that_is_killed_while_it_hands_over_a_snapshot_keeps_every_promise() 
 #[test]
 fn nobody_serves_what_an_import_that_was_killed_has_left_and_the_next_import_takes_it() {
     let mut broker = Broker::with(&FLAGS);
-    (0..100).for_each(|_| drop(broker.peer().enqueue(job("k"))));
+    broker.peer().enqueue_all((0..100).map(|_| job("k")).collect());
     assert_eq!(broker.terminate(), 0);
     let (file, new) = (broker.home().join("archive"), broker.home().join("new"));
     let (file, new) = (file.to_str().unwrap(), new.to_str().unwrap());

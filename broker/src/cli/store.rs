@@ -5,7 +5,6 @@ use super::failure::{Failure, Outcome};
 use super::output::{Output, OutputArgs, size};
 use crate::broker::Options;
 use crate::config::Flags;
-
 use crate::vault::{self, Inventory, Summary, Vault};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

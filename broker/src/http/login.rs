@@ -94,9 +94,7 @@ fn add(table: &mut Table, login: Login, now_ms: u64) -> String {
     let of_token = |other: &Login| other.grant.name() == login.grant.name();
     let is_full = table.len() >= LOGINS_MAX;
     if table.values().filter(|other| of_token(other)).count() >= LOGINS_OF_TOKEN_MAX || is_full {
-        let own = table.iter().filter(|(_, other)| of_token(other));
-        let first = own.min_by_key(|(_, other)| other.nth);
-        let first = first.or_else(|| table.iter().min_by_key(|(_, other)| other.nth));
+        let first = table.iter().min_by_key(|(_, other)| (!of_token(other), other.nth));
         if let Some(first) = first.map(|(&first, _)| first) {
             table.remove(&first);
         }

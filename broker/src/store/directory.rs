@@ -13,8 +13,9 @@
 //!
 //! A new directory gets its MANIFEST twice: before anything else, saying that it is being made,
 //! and at last, saying that it is whole. A crash between leaves the first, and the next start makes
-//! everything anew; what an import left half filled only an import takes. Once whole, a missing journal or missing leaves are an error and never an
-//! empty queue; and without a MANIFEST neither may be there.
+//! everything anew; what an import left half filled only an import takes. Once whole, a missing
+//! journal or missing leaves are an error and never an empty queue; and without a MANIFEST neither
+//! may be there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -91,8 +92,9 @@ impl Directory {
     /// makes files that only its own user can read (umask 077): sled would make them for everyone.
     ///
     /// # Errors
-    /// `NotOurs` when there are other files and no MANIFEST, `Locked` when another process holds it, `Missing` when the MANIFEST is gone, `Corrupt` and
-    /// `UnknownVersion` when it cannot be read, `HalfFilled` when an import into it did not end, `Full` and `ReadOnly` when it cannot be written.
+    /// `NotOurs` when there are other files and no MANIFEST, `Locked` when another process holds it,
+    /// `Missing` when the MANIFEST is gone, `Corrupt` and `UnknownVersion` when it cannot be read,
+    /// `HalfFilled` when an import into it did not end, `Full` and `ReadOnly` when it cannot be written.
     pub fn open(path: &Path) -> Result<Directory, StoreError> {
         let directory = Self::take(path, Stage::Making)?;
         match directory.manifest.stage {
@@ -109,7 +111,7 @@ impl Directory {
     /// `Exists` when a whole directory is there; otherwise as `open`.
     pub fn open_to_fill(path: &Path) -> Result<Directory, StoreError> {
         let mut directory = Self::take(path, Stage::Filling)?;
-        if directory.manifest.stage == Stage::Whole {
+        if !directory.is_new() {
             return Err(StoreError::Exists { path: path.to_path_buf() });
         }
         directory.clear_half_made()?;
@@ -132,10 +134,11 @@ impl Directory {
             }
         };
         failpoint::reach("after_manifest");
-        if manifest.stage != Stage::Whole {
+        let directory = Directory { path: path.to_path_buf(), manifest, _lock: lock };
+        if directory.is_new() {
             sync_names_above(path);
         }
-        Ok(Directory { path: path.to_path_buf(), manifest, _lock: lock })
+        Ok(directory)
     }
 
     /// What the MANIFEST at `path` says, without taking the directory: its id, and whether it is

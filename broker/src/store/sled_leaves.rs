@@ -85,7 +85,6 @@ impl SledLeaves {
                 .and_then(|file| file.sync_all())
                 .map_err(|source| StoreError::io("sync the new leaves", &path, source))?;
         }
-        sync_folder(folder)?;
         if let Some(parent) = folder.parent() {
             sync_folder(parent)?;
         }
